@@ -1,0 +1,140 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target under `Sources` is held to these rules; `tools/tidy` checks the import table.
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .strictMemorySafety(),
+]
+
+/// The façade alone returns views whose lifetime depends on their batch.
+let facade = strict + [.enableExperimentalFeature("Lifetimes")]
+
+let argumentParser = Target.Dependency.product(
+  name: "ArgumentParser", package: "swift-argument-parser")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+
+let package = Package(
+  name: "millrace",
+  products: [
+    .library(name: "Millrace", targets: ["Millrace"]),
+    .library(name: "MillraceTesting", targets: ["MillraceTesting"]),
+    .executable(name: "millrace", targets: ["MillraceCommand"]),
+    .executable(name: "torture", targets: ["TortureCommand"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+  ],
+  targets: [
+    // Layer 0: words.
+    .target(name: "EventModel", swiftSettings: strict),
+    .target(name: "CSystemShims"),
+    .systemLibrary(
+      name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(
+      name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(
+      name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+    // Layer 1: mechanisms.
+    .target(
+      name: "LogFormat", dependencies: ["EventModel", "CSystemShims"], swiftSettings: strict),
+    .target(
+      name: "BlockCompression", dependencies: ["EventModel", "CLZ4", "CZstd"],
+      swiftSettings: strict),
+    .target(
+      name: "StorageIO", dependencies: ["EventModel", "CSystemShims", systemPackage],
+      swiftSettings: strict),
+
+    // Layer 2: the engine.
+    .target(
+      name: "CommitLog",
+      dependencies: [
+        "EventModel", "LogFormat", "BlockCompression", "StorageIO", "CSystemShims", systemPackage,
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "ConsumerCheckpoints",
+      dependencies: ["EventModel", "LogFormat", "StorageIO", systemPackage],
+      swiftSettings: strict),
+
+    // Layer 3: the façade, and what looks at files without the engine.
+    .target(
+      name: "Millrace",
+      dependencies: [
+        "EventModel", "LogFormat", "BlockCompression", "StorageIO", "CommitLog",
+        "ConsumerCheckpoints", systemPackage, logging, metrics,
+      ],
+      swiftSettings: facade),
+    .target(
+      name: "MillraceTesting",
+      dependencies: ["Millrace", "EventModel", "StorageIO", systemPackage],
+      swiftSettings: strict),
+    .target(
+      name: "LogInspection",
+      dependencies: ["EventModel", "LogFormat", "BlockCompression", "StorageIO", systemPackage],
+      swiftSettings: strict),
+    .target(
+      name: "SimulationKit",
+      dependencies: [
+        "EventModel", "LogFormat", "BlockCompression", "StorageIO", "CommitLog",
+        "ConsumerCheckpoints", systemPackage,
+      ],
+      swiftSettings: strict),
+
+    // Layer 4: tools.
+    .executableTarget(
+      name: "MillraceCommand",
+      dependencies: [
+        "Millrace", "LogInspection", "CZstd", "CZlib", "StorageIO", "EventModel", "LogFormat",
+        systemPackage, argumentParser,
+      ],
+      path: "tools/millrace", swiftSettings: strict),
+    .executableTarget(
+      name: "TortureCommand",
+      dependencies: ["SimulationKit", argumentParser],
+      path: "tools/torture", swiftSettings: strict),
+
+    // Tests: a folder per module, and families that cross them.
+    .testTarget(name: "EventModelTests", dependencies: ["EventModel"]),
+    .testTarget(
+      name: "LogFormatTests", dependencies: ["LogFormat", "EventModel", "CSystemShims"]),
+    .testTarget(name: "BlockCompressionTests", dependencies: ["BlockCompression", "EventModel"]),
+    .testTarget(
+      name: "StorageIOTests",
+      dependencies: ["StorageIO", "SimulationKit", "EventModel", "CSystemShims", systemPackage]),
+    .testTarget(
+      name: "CommitLogTests",
+      dependencies: [
+        "CommitLog", "ConsumerCheckpoints", "SimulationKit", "StorageIO", "LogFormat", "EventModel",
+        "BlockCompression", systemPackage,
+      ]),
+    .testTarget(
+      name: "MillraceTests",
+      dependencies: [
+        "Millrace", "MillraceTesting", "SimulationKit", "StorageIO", "EventModel", "LogFormat",
+        systemPackage,
+      ]),
+    .testTarget(
+      name: "LogInspectionTests",
+      dependencies: [
+        "LogInspection", "Millrace", "LogFormat", "StorageIO", "EventModel", systemPackage,
+      ]),
+    .testTarget(
+      name: "CrashTests",
+      dependencies: [
+        "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogFormat", "StorageIO",
+        "LogInspection", "EventModel", systemPackage,
+      ]),
+    .testTarget(name: "CommandTests", dependencies: ["MillraceCommand"]),
+  ]
+)

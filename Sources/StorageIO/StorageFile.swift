@@ -1,0 +1,40 @@
+package import EventModel
+package import SystemPackage
+
+/// An open file. Safe to use from several threads; closed when released.
+package protocol StorageFile: AnyObject, Sendable {
+  var path: FilePath { get }
+
+  /// The file's length now. A hint, never evidence of what was written.
+  func size() throws(IOFailure) -> ByteCount
+
+  /// Reads into the whole buffer and returns the number of bytes read: fewer than asked for only
+  /// at the end of the file.
+  func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int
+
+  /// Writes all of the bytes or throws; after an error any part of them may be in the file.
+  func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure)
+
+  /// Reserves space for the first `size` bytes without changing the file's length, so that later
+  /// writes below it cannot meet a full disk where the file system can promise that. Where it
+  /// cannot reserve (not supported), does nothing.
+  func reserve(_ size: ByteCount) throws(IOFailure)
+
+  /// Sets the length and gives back space reserved beyond it.
+  func truncate(to size: ByteCount) throws(IOFailure)
+
+  /// Returns when every byte written before the call, and the length, would survive a crash.
+  ///
+  /// After an error nothing is known about bytes written since the last success; calling again
+  /// proves nothing (invariant I8).
+  func synchronize() throws(IOFailure)
+
+  /// Begins writing dirty pages of a range to the disk without waiting. Promises nothing.
+  func startWriteback(from position: FilePosition, count: Int)
+
+  /// A read-only view of the first `size` bytes. The bytes must not be truncated while it lives.
+  func map(_ size: ByteCount) throws(IOFailure) -> FileMapping
+
+  /// The space the file takes on the disk.
+  func allocatedSize() throws(IOFailure) -> ByteCount
+}
