@@ -1,0 +1,70 @@
+/// Every maximum of the store, each with its reason. What exceeds one gets a ``LimitExceeded``.
+public enum Limits {
+  /// Bytes of one event: body, values of system properties, names and values of application
+  /// properties. The hub's limit for device-to-cloud messages.
+  public static let eventSizeMax = 256 << 10
+
+  /// Bytes of a device, module or message id. The hub's limit.
+  public static let identifierSizeMax = 128
+
+  /// Characters of a consumer group's name. The hub's limit.
+  public static let groupNameSizeMax = 50
+
+  /// Consumer groups of a store, so that the checkpoint table stays a few megabytes.
+  public static let groupCountMax = 1_000
+
+  /// Partitions of a store: each costs a descriptor and a file to sync.
+  public static let partitionCountMax = 1_024
+
+  /// Application properties of one event; bounds the work of decoding one property set.
+  public static let propertyCountMax = 1_000
+
+  /// Bytes before compression at which a batch is full, at most.
+  public static let batchSizeMax = 1 << 20
+
+  /// Bytes before compression at which a batch is full, at least.
+  public static let batchSizeMin = 4 << 10
+
+  /// Records of one batch, so that a device index fits two bytes.
+  public static let batchRecordCountMax = 65_535
+
+  /// Bytes that a batch's columns or payload may take before compression. A decoder refuses more,
+  /// so that no damaged length makes it allocate without bound.
+  package static let blockSizeMax = 8 << 20
+
+  /// Bytes of the uncompressed section of a frame; bounds what a header may ask a reader to load.
+  package static let clearSectionSizeMax = 16 << 20
+
+  /// Segment sizes: small enough to test rolling, large enough for a 64-bit log.
+  public static let segmentSizeMin = 64 << 10
+  /// Segment sizes: file positions of a segment stay far below what a map may cover.
+  public static let segmentSizeMax = 16 << 30
+
+  /// Bytes of a partition that may be written and not yet synced (design 3): the tail that opening
+  /// has to examine.
+  package static let unsyncedSizeMax = 8 << 20
+
+  /// How far an imported enqueue time may lie ahead of the clock.
+  public static let enqueueTimeLeadMax: Duration = .seconds(86_400)
+}
+
+/// A value that is larger or longer than the store accepts.
+public struct LimitExceeded: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The limit's name, such as `event size`.
+  public let limit: String
+  /// The largest value accepted.
+  public let maximum: Int
+  /// The value found.
+  public let value: Int
+
+  /// Makes the error.
+  public init(_ limit: String, maximum: Int, value: Int) {
+    self.limit = limit
+    self.maximum = maximum
+    self.value = value
+  }
+
+  public var description: String {
+    "\(limit) is \(value), the limit is \(maximum)"
+  }
+}

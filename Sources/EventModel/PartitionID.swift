@@ -1,0 +1,26 @@
+/// One of a store's partitions: 0 up to the partition count.
+public struct PartitionID: Hashable, Comparable, Sendable {
+  /// The partition's number.
+  public let number: Int
+
+  /// Makes the id of a partition; a number outside `0..<1024` is a programming error.
+  public init(_ number: Int) {
+    precondition(
+      (0..<Limits.partitionCountMax).contains(number), "partition number \(number) is out of range")
+    self.number = number
+  }
+
+  public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+
+  /// The partition that holds a device's events: a stable hash of its id modulo the count
+  /// (format-spec §7).
+  public init(of device: DeviceID, partitionCount: Int) {
+    self.init(Int(truncatingIfNeeded: device.hash % UInt64(partitionCount)))
+  }
+}
+
+extension PartitionID: CustomStringConvertible, ExpressibleByIntegerLiteral {
+  public init(integerLiteral value: Int) { self.init(value) }
+
+  public var description: String { "p\(number)" }
+}

@@ -1,0 +1,45 @@
+/// The bytes of an event: an immutable slice of a shared buffer. Copying one copies no bytes.
+public struct Payload: Sendable {
+  private let storage: ArraySlice<UInt8>
+
+  /// Takes over the bytes of an array without copying them.
+  public init(_ bytes: [UInt8]) { storage = bytes[...] }
+
+  /// Takes over a slice of an array without copying it.
+  public init(_ bytes: ArraySlice<UInt8>) { storage = bytes }
+
+  /// Copies any bytes.
+  public init(copying bytes: some Sequence<UInt8>) { storage = Array(bytes)[...] }
+
+  /// Copies a text's UTF-8 bytes.
+  public init(_ text: String) { storage = Array(text.utf8)[...] }
+
+  /// Copies borrowed bytes.
+  public init(copying bytes: RawSpan) {
+    // SAFETY: the span keeps its bytes valid for the closure; `Array` copies them.
+    let copy = unsafe bytes.withUnsafeBytes { buffer in unsafe Array(buffer) }
+    storage = copy[...]
+  }
+
+  /// No bytes.
+  public static let empty = Self([])
+
+  /// The number of bytes.
+  public var count: Int { storage.count }
+
+  /// The bytes as a slice; shares the buffer.
+  public var bytes: ArraySlice<UInt8> { storage }
+
+  /// Gives the bytes without copying them.
+  public func withBytes<Result, Failure: Error>(
+    _ body: (RawSpan) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(storage.span.bytes)
+  }
+}
+
+extension Payload: Hashable, ExpressibleByStringLiteral, ExpressibleByArrayLiteral {
+  public init(stringLiteral text: String) { self.init(text) }
+
+  public init(arrayLiteral bytes: UInt8...) { self.init(bytes) }
+}
