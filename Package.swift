@@ -47,7 +47,7 @@ let package = Package(
 
     // Layer 1: mechanisms.
     .target(
-      name: "LogFormat", dependencies: ["EventModel", "CSystemShims"], swiftSettings: strict),
+      name: "LogFormat", dependencies: ["EventModel", "CSystemShims"], swiftSettings: facade),
     .target(
       name: "BlockCompression", dependencies: ["EventModel", "CLZ4", "CZstd"],
       swiftSettings: strict),

@@ -24,6 +24,9 @@ public struct DeviceID: Sendable {
   /// It decides the partition, so it can never change (format-spec §7).
   @inlinable public var hash: UInt64 { storage.hash }
 
+  /// The number of the id's bytes.
+  @inlinable public var size: Int { storage.bytes.count }
+
   /// The id's bytes.
   package var utf8: [UInt8] { storage.bytes }
 

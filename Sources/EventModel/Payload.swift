@@ -34,7 +34,8 @@ public struct Payload: Sendable {
   public func withBytes<Result, Failure: Error>(
     _ body: (RawSpan) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try body(storage.span.bytes)
+    // SAFETY: bytes have no padding.
+    try unsafe body(storage.span.bytes)
   }
 }
 

@@ -1,0 +1,123 @@
+internal import CLZ4
+internal import CZstd
+package import EventModel
+
+/// A block that a codec could not make or read.
+package enum CompressionFailure: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The stored bytes are not what the codec wrote, or hold more or less than was said.
+  case corrupt(CompressionCodec)
+  /// The codec's library has no memory.
+  case outOfMemory(CompressionCodec)
+
+  package var description: String {
+    switch self {
+    case .corrupt(let codec): "the \(codec) block does not decompress to its stated size"
+    case .outOfMemory(let codec): "no memory for the \(codec) codec"
+    }
+  }
+}
+
+/// Compresses blocks with one codec. Owned by one thread at a time; its work space is reused.
+@safe
+package final class BlockCompressor {
+  package let codec: CompressionCodec
+  /// Level 1 is both faster and smaller than 3 on telemetry (design 3).
+  private static let zstdLevel: Int32 = 1
+  private let zstd: OpaquePointer?
+
+  package init(_ codec: CompressionCodec) throws(CompressionFailure) {
+    self.codec = codec
+    // SAFETY: the context belongs to this object and is freed in `deinit`.
+    unsafe zstd = codec == .zstd ? ZSTD_createCCtx() : nil
+    if codec == .zstd, unsafe zstd == nil { throw .outOfMemory(codec) }
+  }
+
+  deinit {
+    // SAFETY: made in `init`, used by nobody else; freeing nil does nothing.
+    unsafe ZSTD_freeCCtx(zstd)
+  }
+
+  /// The room that `compress` needs for a block of `count` bytes.
+  package func bound(_ count: Int) -> Int {
+    switch codec {
+    case .none: 0
+    case .lz4: Int(LZ4_compressBound(Int32(clamping: count)))
+    case .zstd: ZSTD_compressBound(count)
+    }
+  }
+
+  /// Compresses a block; returns nil when the result would not be smaller, and the block is to be
+  /// stored as it is.
+  package func compress(_ block: RawSpan, into target: inout MutableRawSpan) -> Int? {
+    let count = block.byteCount
+    guard count > 0 else { return nil }
+    // SAFETY: both spans keep their bytes valid for the closures and tell their exact sizes.
+    let written = unsafe block.withUnsafeBytes { source in
+      unsafe target.withUnsafeMutableBytes { room -> Int in
+        switch codec {
+        case .none: return 0
+        case .lz4:
+          return Int(
+            unsafe LZ4_compress_default(
+              source.baseAddress, room.baseAddress, Int32(clamping: count),
+              Int32(clamping: room.count)))
+        case .zstd:
+          let size = unsafe ZSTD_compressCCtx(
+            zstd, room.baseAddress, room.count, source.baseAddress, count, Self.zstdLevel)
+          return ZSTD_isError(size) != 0 ? 0 : size
+        }
+      }
+    }
+    return written > 0 && written < count ? written : nil
+  }
+}
+
+/// Decompresses blocks of any codec. Owned by one thread at a time.
+@safe
+package final class BlockDecompressor {
+  private var zstd: OpaquePointer?
+
+  package init() {}
+
+  deinit {
+    // SAFETY: made by this object, used by nobody else; freeing nil does nothing.
+    unsafe ZSTD_freeDCtx(zstd)
+  }
+
+  /// Fills `target` with the contents of a stored block. A block as large as its contents is
+  /// stored as it is.
+  package func decompress(
+    _ stored: RawSpan, codec: CompressionCodec, into target: inout MutableRawSpan
+  ) throws(CompressionFailure) {
+    let size = target.byteCount
+    if codec == .zstd, stored.byteCount != size, unsafe zstd == nil {
+      unsafe zstd = ZSTD_createDCtx()
+      guard unsafe zstd != nil else { throw .outOfMemory(codec) }
+    }
+    // SAFETY: both spans keep their bytes valid for the closures and tell their exact sizes; both
+    // decoders are told the sizes and stay inside them.
+    let written = unsafe stored.withUnsafeBytes { source in
+      unsafe target.withUnsafeMutableBytes { room -> Int in
+        guard source.count != size else {
+          if let start = source.baseAddress {
+            unsafe room.baseAddress?.copyMemory(from: start, byteCount: size)
+          }
+          return size
+        }
+        switch codec {
+        case .none: return -1
+        case .lz4:
+          return Int(
+            unsafe LZ4_decompress_safe(
+              source.baseAddress, room.baseAddress, Int32(clamping: source.count),
+              Int32(clamping: size)))
+        case .zstd:
+          let count = unsafe ZSTD_decompressDCtx(
+            zstd, room.baseAddress, size, source.baseAddress, source.count)
+          return ZSTD_isError(count) != 0 ? -1 : count
+        }
+      }
+    }
+    guard written == size else { throw .corrupt(codec) }
+  }
+}

@@ -1,0 +1,137 @@
+package import EventModel
+
+/// Gathers events into the columns of one batch (format-spec §6). One owner at a time; reused from
+/// batch to batch so that a steady producer allocates nothing.
+package final class BatchEncoder {
+  private var payload: ByteBuffer
+  private var sizes = ByteBuffer(capacity: 4 << 10)
+  private var deviceNumbers = ByteBuffer(capacity: 4 << 10)
+  private var setNumbers = ByteBuffer(capacity: 4 << 10)
+  private var timeDeltas = ByteBuffer(capacity: 4 << 10)
+  /// Deltas too large for the 32-bit column; the batch is then sealed with 64-bit ones.
+  private var largeDeltas: [Int: UInt64] = [:]
+  private var devices = DeviceTable()
+  private var propertySets = PropertyTable()
+  private var texts: [TextColumn?] = Array(repeating: nil, count: SystemProperty.allCases.count)
+  private var textSize = 0
+
+  /// What the events and their device ids measure, as ``BatchClearSection/eventSize`` keeps it.
+  package private(set) var eventSize: UInt64 = 0
+  /// The number of records.
+  package private(set) var count = 0
+  /// Enqueue time of the first and the last record, in microseconds.
+  package private(set) var firstTime: Int64 = 0
+  package private(set) var lastTime: Int64 = 0
+
+  package init(targetSize: Int) {
+    payload = ByteBuffer(capacity: targetSize + targetSize / 4)
+  }
+
+  /// Bytes that the batch will take before compression, roughly; never less than its payload.
+  package var size: Int {
+    payload.count + count * 8 + devices.size + propertySets.size + textSize
+  }
+
+  /// Bytes of the bodies.
+  package var payloadSize: Int { payload.count }
+
+  package func removeAll() {
+    payload.removeAll()
+    sizes.removeAll()
+    deviceNumbers.removeAll()
+    setNumbers.removeAll()
+    timeDeltas.removeAll()
+    largeDeltas.removeAll()
+    devices.removeAll()
+    propertySets.removeAll()
+    for index in texts.indices where texts[index] != nil { texts[index] = nil }
+    textSize = 0
+    count = 0
+    eventSize = 0
+  }
+
+  /// Appends one event. The caller has checked its size and that time does not step back.
+  package func append(
+    from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
+    at time: Int64
+  ) {
+    if count == 0 {
+      firstTime = time
+      lastTime = time
+    }
+    let delta = UInt64(bitPattern: time &- lastTime)
+    if delta > UInt64(UInt32.max) { largeDeltas[count] = delta }
+    timeDeltas.append(UInt32(truncatingIfNeeded: delta))
+    lastTime = time
+    deviceNumbers.append(devices.number(of: device))
+    setNumbers.append(propertySets.number(of: properties))
+    sizes.append(UInt32(body.byteCount))
+    payload.append(body)
+    eventSize &+= UInt64(body.byteCount &+ properties.size &+ device.size)
+    count &+= 1
+  }
+
+  /// Adds the system properties of the event appended last.
+  package func setSystemProperties(_ properties: SystemProperties) {
+    for property in SystemProperty.allCases {
+      guard let text = properties[property] else { continue }
+      let column = Int(property.rawValue)
+      if texts[column] == nil { texts[column] = TextColumn(property) }
+      texts[column]?.set(text, at: count - 1)
+      textSize += text.utf8.count
+      eventSize += UInt64(text.utf8.count)
+    }
+  }
+
+  /// Writes the clear section and the columns; the payload is ready as it is.
+  ///
+  /// The sizes of the stored blocks are filled in by ``BatchClearSection/setStoredSize``.
+  package func seal(clear: inout ByteBuffer, columns: inout ByteBuffer) {
+    precondition(count > 0, "a batch without records is never sealed")
+    let start = clear.count
+    BatchClearSection.appendBlank(
+      deviceCount: devices.count, timeSpan: UInt64(bitPattern: lastTime &- firstTime),
+      eventSize: eventSize, to: &clear)
+    let places = devices.appendSorted(to: &clear)
+    for index in 0..<count {
+      let number = deviceNumbers.load(at: index &* 4, as: UInt32.self)
+      deviceNumbers.store(places[Int(number)], at: index &* 4)
+    }
+    let columnsStart = columns.count
+    IntegerColumn.append(deviceNumbers, to: &columns)
+    appendTimes(to: &columns)
+    IntegerColumn.append(sizes, to: &columns)
+    propertySets.append(to: &columns)
+    if !propertySets.isEmpty { IntegerColumn.append(setNumbers, to: &columns) }
+    appendTexts(to: &columns)
+    BatchClearSection.setRawSizes(
+      columns: columns.count - columnsStart, payload: payload.count, in: &clear, at: start)
+  }
+
+  private func appendTimes(to columns: inout ByteBuffer) {
+    guard !largeDeltas.isEmpty else {
+      IntegerColumn.append(timeDeltas, to: &columns)
+      return
+    }
+    let deltas = (0..<count).map { index in
+      largeDeltas[index] ?? UInt64(timeDeltas.load(at: index * 4, as: UInt32.self))
+    }
+    IntegerColumn.append(deltas, to: &columns)
+  }
+
+  private func appendTexts(to columns: inout ByteBuffer) {
+    var present: UInt16 = 0
+    for (number, column) in texts.enumerated() where column != nil { present |= 1 << number }
+    columns.append(present)
+    for column in texts {
+      column?.append(to: &columns, count: count)
+    }
+  }
+
+  /// Gives the bodies, one behind the other.
+  package func withPayload<Result, Failure: Error>(
+    _ body: (RawSpan) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try payload.withBytes(body)
+  }
+}

@@ -1,0 +1,142 @@
+internal import EventModel
+
+/// Where frames are read from: a file, a map or a piece of memory.
+package protocol FrameSource {
+  associatedtype Failure: Error
+
+  /// The number of bytes there are. A hint: reads may come back short.
+  var size: Int { get }
+
+  /// Reads into the whole buffer; returns fewer bytes only at the end.
+  func read(at position: Int, into buffer: inout MutableRawSpan) throws(Failure) -> Int
+}
+
+/// A frame whose header's checksum holds at its position.
+package struct ScannedFrame: Hashable, Sendable {
+  package let position: Int
+  package let header: FrameHeader
+  /// The header's checksum, which the next frame's chain repeats.
+  package let checksum: UInt32
+
+  package init(position: Int, header: FrameHeader, checksum: UInt32) {
+    self.position = position
+    self.header = header
+    self.checksum = checksum
+  }
+
+  package var end: Int { position + header.frameSize }
+}
+
+/// What a scan found, in the order of the file.
+package struct ScanResult: Sendable {
+  package var frames: [ScannedFrame] = []
+  /// The position behind the last byte that is not zero, at least the start of the scan.
+  package var endOfData: Int
+  /// A frame that this program cannot read although its checksum holds.
+  package var unsupported: FormatError?
+
+  package init(endOfData: Int) { self.endOfData = endOfData }
+}
+
+/// Finds the frames of an append-only file from a position on: the same for every kind of file,
+/// for the engine and for fsck (format-spec §5.1).
+///
+/// Hops from header to header; where a header is not sound, it tries every following multiple of
+/// 64 bytes until one is. Only checksums decide, and they are seeded with store, file, salt and
+/// position, so nothing but a frame written to this place of this file is ever found.
+package struct FrameScanner<Source: FrameSource>: ~Copyable {
+  private let source: Source
+  private let identity: FrameIdentity
+  private var window = ByteBuffer(capacity: 4 << 10)
+  private var windowStart = 0
+
+  private static var hopWindow: Int { 4 << 10 }
+  private static var searchWindow: Int { 256 << 10 }
+
+  package init(_ source: Source, identity: FrameIdentity) {
+    self.source = source
+    self.identity = identity
+  }
+
+  /// Scans from `start`, which must be a multiple of 64, to the end of the file.
+  package mutating func scan(from start: Int) throws(Source.Failure) -> ScanResult {
+    var result = ScanResult(endOfData: start)
+    var position = start
+    var isSearching = false
+    while position < source.size {
+      let available = try load(
+        position, FrameHeader.size, window: isSearching ? Self.searchWindow : Self.hopWindow)
+      if available >= FrameHeader.size, let frame = decode(position, &result) {
+        result.frames.append(frame)
+        result.endOfData = max(result.endOfData, min(frame.end, source.size))
+        position = frame.end
+        isSearching = false
+      } else {
+        noteData(position, min(FrameHeader.alignment, available), &result)
+        position += FrameHeader.alignment
+        isSearching = true
+      }
+    }
+    return result
+  }
+
+  private func decode(_ position: Int, _ result: inout ScanResult) -> ScannedFrame? {
+    let index = position - windowStart
+    let seed = identity.seed(at: FilePosition(position))
+    return window.withBytes { (bytes) -> ScannedFrame? in
+      guard FrameHeader.bearsMagic(bytes, at: index) else { return nil }
+      do {
+        guard let (header, checksum) = try FrameHeader.decode(bytes, at: index, seed: seed) else {
+          return nil
+        }
+        return ScannedFrame(position: position, header: header, checksum: checksum)
+      } catch {
+        result.unsupported = error
+        return nil
+      }
+    }
+  }
+
+  private func noteData(_ position: Int, _ count: Int, _ result: inout ScanResult) {
+    var index = position - windowStart + count - 1
+    while index >= position - windowStart {
+      if window.load(at: index, as: UInt8.self) != 0 {
+        result.endOfData = max(result.endOfData, windowStart + index + 1)
+        return
+      }
+      index -= 1
+    }
+  }
+
+  /// Makes bytes at `position` available and returns how many there are, up to `count`.
+  private mutating func load(
+    _ position: Int, _ count: Int, window size: Int
+  ) throws(Source.Failure) -> Int {
+    if position < windowStart || position + count > windowStart + window.count {
+      window.removeAll()
+      windowStart = position
+      let source = source
+      _ = try window.appendUpTo(size) { span throws(Source.Failure) in
+        try source.read(at: position, into: &span)
+      }
+    }
+    return min(count, windowStart + window.count - position)
+  }
+
+  /// Whether a frame's clear section and stored body are what its header says.
+  package mutating func isIntact(_ frame: ScannedFrame) throws(Source.Failure) -> Bool {
+    let header = frame.header
+    let clearSize = Int(header.clearSize)
+    let size = clearSize + Int(header.storedSize)
+    guard size > 0 else { return true }
+    guard frame.position + FrameHeader.size + size <= source.size else { return false }
+    let available = try load(frame.position + FrameHeader.size, size, window: size)
+    guard available >= size else { return false }
+    let start = frame.position + FrameHeader.size - windowStart
+    let seed = identity.seed(at: FilePosition(frame.position))
+    return window.withBytes(start..<start + size) { bytes in
+      CRC32C.checksum(bytes.extracting(0..<clearSize), seed: seed) == header.clearChecksum
+        && CRC32C.checksum(bytes.extracting(clearSize..<size), seed: seed) == header.bodyChecksum
+    }
+  }
+}

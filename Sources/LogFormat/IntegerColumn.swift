@@ -1,0 +1,86 @@
+/// A column of integers, each stored as its distance from the smallest, in the fewest bytes that
+/// hold the largest distance (format-spec §6.2). Fixed width, so record i is found without record
+/// i − 1.
+package enum IntegerColumn {
+  /// Appends a column of values that were gathered as 32-bit integers.
+  static func append(_ values: borrowing ByteBuffer, to buffer: inout ByteBuffer) {
+    let count = values.count / 4
+    var low = UInt32.max
+    var high: UInt32 = 0
+    for index in 0..<count {
+      let value = values.load(at: index &* 4, as: UInt32.self)
+      low = min(low, value)
+      high = max(high, value)
+    }
+    let width = appendPrologue(low: UInt64(low), high: UInt64(high), count: count, to: &buffer)
+    buffer.reserve(count * width)
+    for index in 0..<count where width > 0 {
+      let distance = values.load(at: index &* 4, as: UInt32.self) &- low
+      appendDistance(UInt64(distance), width: width, to: &buffer)
+    }
+  }
+
+  /// Appends a column of any integers.
+  static func append(_ values: [UInt64], to buffer: inout ByteBuffer) {
+    let low = values.min() ?? 0
+    let width = appendPrologue(
+      low: low, high: values.max() ?? 0, count: values.count, to: &buffer)
+    for value in values where width > 0 {
+      appendDistance(value - low, width: width, to: &buffer)
+    }
+  }
+
+  private static func appendPrologue(
+    low: UInt64, high: UInt64, count: Int, to buffer: inout ByteBuffer
+  ) -> Int {
+    let width =
+      count == 0 || low == high
+      ? 0 : high - low <= 0xff ? 1 : high - low <= 0xffff ? 2 : high - low <= 0xffff_ffff ? 4 : 8
+    buffer.append(UInt8(width))
+    buffer.appendVariableLength(count == 0 ? 0 : low)
+    return width
+  }
+
+  @inline(__always)
+  private static func appendDistance(
+    _ distance: UInt64, width: Int, to buffer: inout ByteBuffer
+  ) {
+    switch width {
+    case 1: buffer.append(UInt8(truncatingIfNeeded: distance))
+    case 2: buffer.append(UInt16(truncatingIfNeeded: distance))
+    case 4: buffer.append(UInt32(truncatingIfNeeded: distance))
+    default: buffer.append(distance)
+    }
+  }
+}
+
+/// Where a column's values stand in a decoded batch.
+struct ColumnView: Sendable {
+  private let start: Int
+  private let width: Int
+  private let low: UInt64
+
+  /// Reads a column's prologue and passes over its values.
+  @_lifetime(reader: copy reader)
+  init(from reader: inout ByteReader, count: Int) throws(FormatError) {
+    width = Int(try reader.integer(UInt8.self))
+    guard [0, 1, 2, 4, 8].contains(width) else {
+      throw .corrupt("a column of width \(width) at \(reader.position)")
+    }
+    low = try reader.variableLengthInteger()
+    start = try reader.range(width * count).lowerBound
+  }
+
+  /// A value; wraps where damaged distances would overflow, so that nothing traps.
+  @inline(__always)
+  func value(at index: Int, in buffer: borrowing ByteBuffer, base: Int) -> UInt64 {
+    let position = base &+ start &+ index &* width
+    switch width {
+    case 0: return low
+    case 1: return low &+ UInt64(buffer.load(at: position, as: UInt8.self))
+    case 2: return low &+ UInt64(buffer.load(at: position, as: UInt16.self))
+    case 4: return low &+ UInt64(buffer.load(at: position, as: UInt32.self))
+    default: return low &+ buffer.load(at: position, as: UInt64.self)
+    }
+  }
+}

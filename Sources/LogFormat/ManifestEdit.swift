@@ -1,0 +1,199 @@
+package import EventModel
+
+/// One change to what a store consists of (format-spec §8). The manifest is a log of these.
+package enum ManifestEdit: Hashable, Sendable {
+  case identity(StoreIdentity)
+  case configuration(StoredConfiguration)
+  case segmentAdded(SegmentAdded)
+  case segmentSealed(SegmentSealed)
+  /// The segment is no longer part of the store; its file may still have to be unlinked.
+  case segmentRetired(segmentID: UInt64)
+  case cut(TailCut)
+  case gap(RecordedGap)
+  /// A writer opened the store; what `closed` said before no longer holds.
+  case opened(Timestamp)
+  /// Every log ended here, synced, when the writer closed the store.
+  case closed(Timestamp, [LogEnd])
+
+  /// What never changes after creation.
+  package struct StoreIdentity: Hashable, Sendable {
+    package var partitionCount: UInt32
+    /// The function from device id to partition; 1 is the one of format-spec §7.
+    package var partitionFunction: UInt8 = 1
+
+    package init(partitionCount: UInt32) { self.partitionCount = partitionCount }
+  }
+
+  /// What holds for the store unless an opener says otherwise. Zero means no bound.
+  package struct StoredConfiguration: Hashable, Sendable {
+    package var codec: CompressionCodec
+    package var segmentSize: UInt64
+    package var batchSize: UInt64
+    package var retentionAge: UInt64
+    package var retentionSize: UInt64
+
+    package init(
+      codec: CompressionCodec, segmentSize: UInt64, batchSize: UInt64,
+      retentionAge: UInt64 = 0, retentionSize: UInt64 = 0
+    ) {
+      self.codec = codec
+      self.segmentSize = segmentSize
+      self.batchSize = batchSize
+      self.retentionAge = retentionAge
+      self.retentionSize = retentionSize
+    }
+  }
+
+  /// A log of the store: one partition of one stream.
+  package struct LogID: Hashable, Sendable, Comparable {
+    package var stream: FileHeader.Stream
+    package var partition: UInt32
+
+    package init(stream: FileHeader.Stream, partition: UInt32) {
+      self.stream = stream
+      self.partition = partition
+    }
+
+    package static func < (left: Self, right: Self) -> Bool {
+      (left.stream.rawValue, left.partition) < (right.stream.rawValue, right.partition)
+    }
+  }
+
+  package struct SegmentAdded: Hashable, Sendable {
+    package var log: LogID
+    package var segmentID: UInt64
+    package var salt: UInt64
+    package var baseNumber: UInt64
+    package var predecessorID: UInt64
+    package var predecessorChain: UInt32
+    package var created: Timestamp
+
+    package init(
+      log: LogID, segmentID: UInt64, salt: UInt64, baseNumber: UInt64, predecessorID: UInt64,
+      predecessorChain: UInt32, created: Timestamp
+    ) {
+      self.log = log
+      self.segmentID = segmentID
+      self.salt = salt
+      self.baseNumber = baseNumber
+      self.predecessorID = predecessorID
+      self.predecessorChain = predecessorChain
+      self.created = created
+    }
+  }
+
+  package struct SegmentSealed: Hashable, Sendable {
+    package var segmentID: UInt64
+    package var summary: SegmentSummary
+
+    package init(segmentID: UInt64, summary: SegmentSummary) {
+      self.segmentID = segmentID
+      self.summary = summary
+    }
+  }
+
+  /// Where a log ends and what its active segment holds.
+  package struct LogEnd: Hashable, Sendable {
+    package var log: LogID
+    package var segmentID: UInt64
+    package var summary: SegmentSummary
+
+    package init(log: LogID, segmentID: UInt64, summary: SegmentSummary) {
+      self.log = log
+      self.segmentID = segmentID
+      self.summary = summary
+    }
+  }
+
+  /// A tail that recovery removed from a segment, after copying it to the quarantine.
+  package struct TailCut: Hashable, Sendable {
+    package var segmentID: UInt64
+    package var position: UInt64
+    package var size: UInt64
+    package var verdict: TailVerdict
+    package var nextNumber: UInt64
+    package var watermark: UInt64
+    package var time: Timestamp
+    package var quarantineName: String
+
+    package init(
+      segmentID: UInt64, position: UInt64, size: UInt64, verdict: TailVerdict, nextNumber: UInt64,
+      watermark: UInt64, time: Timestamp, quarantineName: String
+    ) {
+      self.segmentID = segmentID
+      self.position = position
+      self.size = size
+      self.verdict = verdict
+      self.nextNumber = nextNumber
+      self.watermark = watermark
+      self.time = time
+      self.quarantineName = quarantineName
+    }
+  }
+
+  /// Acknowledged records that are gone, found and recorded so that readers meet a gap.
+  package struct RecordedGap: Hashable, Sendable {
+    package var log: LogID
+    package var segmentID: UInt64
+    package var first: UInt64
+    package var next: UInt64
+    package var reason: GapReason
+    package var from: Timestamp
+    package var to: Timestamp
+
+    package init(
+      log: LogID, segmentID: UInt64, first: UInt64, next: UInt64, reason: GapReason,
+      from: Timestamp, to: Timestamp
+    ) {
+      self.log = log
+      self.segmentID = segmentID
+      self.first = first
+      self.next = next
+      self.reason = reason
+      self.from = from
+      self.to = to
+    }
+  }
+
+  package enum GapReason: UInt8, Hashable, Sendable, CaseIterable {
+    case damaged = 1
+    case lostSuffix = 2
+    case missingSegment = 3
+  }
+}
+
+/// A segment's contents in numbers, exact at the end position they were taken at.
+package struct SegmentSummary: Hashable, Sendable {
+  package var endPosition: UInt64
+  package var nextNumber: UInt64
+  package var chain: UInt32
+  package var epoch: UInt16
+  package var recordCount: UInt64 = 0
+  package var batchCount: UInt64 = 0
+  package var eventSize: UInt64 = 0
+  /// Enqueue time of the first and last record; both zero if there are none.
+  package var firstTime = Timestamp(microseconds: 0)
+  package var lastTime = Timestamp(microseconds: 0)
+
+  package init(endPosition: UInt64, nextNumber: UInt64, chain: UInt32, epoch: UInt16) {
+    self.endPosition = endPosition
+    self.nextNumber = nextNumber
+    self.chain = chain
+    self.epoch = epoch
+  }
+}
+
+/// What recovery found behind the last good frame of an active file (format-spec §5).
+package enum TailVerdict: UInt8, Hashable, Sendable, CaseIterable {
+  /// Nothing, or only zeros.
+  case clean = 0
+  /// Bytes that no surviving watermark proves and that hold no whole frame behind the break.
+  case tornTail = 1
+  /// Whole frames behind a missing one, none of them proven: written, not yet synced.
+  case reorderedTail = 2
+  /// The last frame's header is whole and its body is not: unfinished, or damaged after it was
+  /// acknowledged. No evidence tells.
+  case undecidableTail = 3
+  /// A surviving watermark proves records that are no longer there.
+  case lostSuffix = 4
+}
