@@ -85,7 +85,7 @@ package struct FrameScanner<Source: FrameSource>: ~Copyable {
     let seed = identity.seed(at: FilePosition(position))
     return window.withBytes { (bytes) -> ScannedFrame? in
       guard FrameHeader.bearsMagic(bytes, at: index) else { return nil }
-      do {
+      do throws(FormatError) {
         guard let (header, checksum) = try FrameHeader.decode(bytes, at: index, seed: seed) else {
           return nil
         }
