@@ -1,0 +1,46 @@
+/// The names of a store's files (format-spec §11), made by arithmetic.
+package enum FileNames {
+  package static let manifest = "MANIFEST"
+  package static let checkpoints = "CHECKPOINTS"
+  package static let lock = "LOCK"
+  package static let partitions = "partitions"
+  package static let quarantine = "quarantine"
+  package static let segmentSuffix = ".segment"
+  package static let indexSuffix = ".index"
+  /// What the temporary sibling of a file under replacement ends in.
+  package static let replacementSuffix = ".new"
+
+  /// The folder of a partition: three digits, four from 1,000 on.
+  package static func partition(_ number: UInt32) -> String {
+    decimal(UInt64(number), digits: 3)
+  }
+
+  /// The stem of a segment's files: base number with 20 digits, id with 8 hexadecimal ones.
+  package static func segmentStem(baseNumber: UInt64, segmentID: UInt64) -> String {
+    decimal(baseNumber, digits: 20) + "-" + Hexadecimal.text(UInt32(truncatingIfNeeded: segmentID))
+  }
+
+  /// The base number and id that a segment's or index's file name states, nil for other names.
+  package static func parseSegmentStem(
+    _ name: String
+  ) -> (baseNumber: UInt64, segmentID: UInt64)? {
+    let stem: Substring
+    if name.hasSuffix(segmentSuffix) {
+      stem = name.dropLast(segmentSuffix.utf8.count)
+    } else if name.hasSuffix(indexSuffix) {
+      stem = name.dropLast(indexSuffix.utf8.count)
+    } else {
+      return nil
+    }
+    let parts = stem.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 2, parts[0].utf8.count == 20, parts[1].utf8.count == 8,
+      let base = UInt64(parts[0]), let id = UInt64(parts[1], radix: 16)
+    else { return nil }
+    return (base, id)
+  }
+
+  private static func decimal(_ value: UInt64, digits: Int) -> String {
+    let text = String(value)
+    return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
+  }
+}
