@@ -12,6 +12,7 @@ extension ManifestEdit {
     static let gap: UInt8 = 7
     static let opened: UInt8 = 8
     static let closed: UInt8 = 9
+    static let segmentIDFloor: UInt8 = 10
     /// Kinds from here on may be passed over by a reader that does not know them.
     static let ignorable: UInt8 = 128
   }
@@ -53,6 +54,9 @@ extension ManifestEdit {
     case .gap(let gap):
       gap.encode(into: &fields)
       return Kind.gap
+    case .segmentIDFloor(let segmentID):
+      fields.append(segmentID)
+      return Kind.segmentIDFloor
     case .opened(let time):
       fields.append(time.microseconds)
       return Kind.opened
@@ -123,6 +127,7 @@ extension ManifestEdit {
     case Kind.cut: return .cut(try TailCut(decoding: &fields))
     case Kind.gap: return .gap(try RecordedGap(decoding: &fields))
     case Kind.opened: return .opened(Timestamp(microseconds: try fields.integer()))
+    case Kind.segmentIDFloor: return .segmentIDFloor(try fields.integer())
     case Kind.closed: return try decodeClosed(&fields)
     default: throw .unsupportedFeatures(UInt32(kind))
     }

@@ -10,6 +10,8 @@ package enum ManifestEdit: Hashable, Sendable {
   case segmentRetired(segmentID: UInt64)
   case cut(TailCut)
   case gap(RecordedGap)
+  /// No segment id up to this one may be given again.
+  case segmentIDFloor(UInt64)
   /// A writer opened the store; what `closed` said before no longer holds.
   case opened(Timestamp)
   /// Every log ended here, synced, when the writer closed the store.

@@ -1,5 +1,3 @@
-package import EventModel
-
 /// What a store consists of, as the edits of its manifest add up to. A pure value: the engine and
 /// fsck replay the same edits with the same code.
 package struct ManifestState: Hashable, Sendable {
@@ -43,6 +41,7 @@ package struct ManifestState: Hashable, Sendable {
       if let segment = logs[place.log]?.remove(at: place.index) { retired.append(segment.added) }
     case .cut(let cut): cuts.append(cut)
     case .gap(let gap): gaps.append(gap)
+    case .segmentIDFloor(let segmentID): segmentIDMax = max(segmentIDMax, segmentID)
     case .opened: closedEnds = nil
     case .closed(_, let ends): closedEnds = ends
     }
@@ -69,6 +68,8 @@ package struct ManifestState: Hashable, Sendable {
     var edits: [ManifestEdit] = []
     if let identity { edits.append(.identity(identity)) }
     if let configuration { edits.append(.configuration(configuration)) }
+    // Ids are never used again, not even those of segments that are gone. The segments below add
+    // theirs again.
     let segments = logs.values.flatMap { $0 }.sorted { $0.added.segmentID < $1.added.segmentID }
     for segment in segments {
       edits.append(.segmentAdded(segment.added))
@@ -78,6 +79,7 @@ package struct ManifestState: Hashable, Sendable {
             ManifestEdit.SegmentSealed(segmentID: segment.added.segmentID, summary: summary)))
       }
     }
+    edits.append(.segmentIDFloor(segmentIDMax))
     edits += gaps.map { .gap($0) }
     edits += cuts.map { .cut($0) }
     return edits
