@@ -1,4 +1,3 @@
-package import EventModel
 package import SystemPackage
 
 /// The seam between the engine and the disk, at the granularity of system calls (style 2.7).
