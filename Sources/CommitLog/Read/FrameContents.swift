@@ -3,38 +3,33 @@ internal import EventModel
 internal import LogFormat
 
 /// Turns the stored sections of a frame into a batch.
-package enum FrameContents {
+enum FrameContents {
   /// Decompresses a batch frame's body: the columns, then the payload.
-  static func blocks(
-    _ header: FrameHeader, section: BatchClearSection, body: borrowing ByteBuffer,
+  private static func blocks(
+    _ header: FrameHeader, section: BatchClearSection, body: RawSpan,
     decompressor: BlockDecompressor
   ) throws(CompressionFailure) -> ByteBuffer {
-    var blocks = ByteBuffer(capacity: section.columnsSize + section.payloadSize)
-    blocks.resize(to: section.columnsSize + section.payloadSize)
-    try body.withBytes(0..<section.columnsStoredSize) { (stored) throws(CompressionFailure) in
-      try blocks.withMutableBytes(0..<section.columnsSize) {
-        (room) throws(CompressionFailure) in
-        try decompressor.decompress(stored, codec: header.codec, into: &room)
-      }
+    let size = section.columnsSize + section.payloadSize
+    var blocks = ByteBuffer(capacity: size)
+    blocks.resize(to: size)
+    try blocks.withMutableBytes(0..<section.columnsSize) { (room) throws(CompressionFailure) in
+      try decompressor.decompress(
+        body.extracting(0..<section.columnsStoredSize), codec: header.codec, into: &room)
     }
-    try body.withBytes(section.columnsStoredSize..<body.count) {
-      (stored) throws(CompressionFailure) in
-      try blocks.withMutableBytes(section.columnsSize..<blocks.count) {
-        (room) throws(CompressionFailure) in
-        try decompressor.decompress(stored, codec: header.codec, into: &room)
-      }
+    try blocks.withMutableBytes(section.columnsSize..<size) {
+      (room) throws(CompressionFailure) in
+      try decompressor.decompress(
+        body.extracting(section.columnsStoredSize..<body.byteCount), codec: header.codec,
+        into: &room)
     }
     return blocks
   }
 
   /// Decodes a batch whose stored sections have the checksums that its header names.
   static func batch(
-    _ header: FrameHeader, clear: borrowing ByteBuffer, body: borrowing ByteBuffer,
-    decompressor: BlockDecompressor
+    _ header: FrameHeader, clear: RawSpan, body: RawSpan, decompressor: BlockDecompressor
   ) throws(FormatError) -> DecodedBatch {
-    let section = try clear.withBytes { (bytes) throws(FormatError) in
-      try BatchClearSection(decoding: bytes, header: header)
-    }
+    let section = try BatchClearSection(decoding: clear, header: header)
     let blocks: ByteBuffer
     do throws(CompressionFailure) {
       blocks = try Self.blocks(
@@ -42,36 +37,23 @@ package enum FrameContents {
     } catch {
       throw .corrupt("\(error)")
     }
-    return try makeBatch(header, section, clear, blocks)
-  }
-
-  private static func makeBatch(
-    _ header: FrameHeader, _ section: BatchClearSection, _ clear: borrowing ByteBuffer,
-    _ blocks: consuming ByteBuffer
-  ) throws(FormatError) -> DecodedBatch {
-    var blocks: ByteBuffer? = blocks
-    return try clear.withBytes { (bytes) throws(FormatError) in
-      guard let taken = blocks.take() else { throw .corrupt("no blocks") }
-      return try DecodedBatch(header: header, section: section, clear: bytes, blocks: taken)
-    }
+    return try DecodedBatch(header: header, section: section, clear: clear, blocks: blocks)
   }
 
   /// Whether the uncompressed contents have the content checksum that the header names.
   static func contentHolds(
-    _ header: FrameHeader, clear: borrowing ByteBuffer, body: borrowing ByteBuffer
+    _ header: FrameHeader, clear: RawSpan, body: RawSpan
   ) -> Bool {
     var content = ContentChecksum()
     guard header.type == FrameHeader.FrameType.batch else {
-      body.withBytes { content.add($0) }
+      content.add(body)
       return content.value == header.contentChecksum
     }
     do {
-      let section = try clear.withBytes { (bytes) throws(FormatError) in
-        try BatchClearSection(decoding: bytes, header: header)
-      }
+      let section = try BatchClearSection(decoding: clear, header: header)
       let blocks = try Self.blocks(
         header, section: section, body: body, decompressor: BlockDecompressor())
-      clear.withBytes { content.addClearSection($0) }
+      content.addClearSection(clear)
       blocks.withBytes(0..<section.columnsSize) { content.add($0) }
       blocks.withBytes(section.columnsSize..<blocks.count) { content.add($0) }
       return content.value == header.contentChecksum

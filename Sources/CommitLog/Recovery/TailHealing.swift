@@ -104,7 +104,10 @@ package struct TailHealing {
       value = clear.load(at: place.byte, as: UInt8.self) ^ (1 << place.bit)
       clear.store(value, at: place.byte)
     }
-    guard FrameContents.contentHolds(frame.header, clear: clear, body: body) else { return nil }
+    let holds = clear.withBytes { clear in
+      body.withBytes { FrameContents.contentHolds(frame.header, clear: clear, body: $0) }
+    }
+    guard holds else { return nil }
     let start = clearHolds ? frame.bodyRange.lowerBound : frame.clearRange.lowerBound
     return Repair(
       position: start + place.byte, value: value, frame: frame.position..<frame.end)
