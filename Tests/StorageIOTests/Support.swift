@@ -1,5 +1,6 @@
 import EventModel
 import Foundation
+import SimulationKit
 import StorageIO
 import SystemPackage
 import Testing
@@ -8,6 +9,7 @@ import Testing
 enum Backend: String, CaseIterable, CustomTestStringConvertible {
   case memory
   case system
+  case simulated
 
   var testDescription: String { rawValue }
 
@@ -16,6 +18,7 @@ enum Backend: String, CaseIterable, CustomTestStringConvertible {
     let fileSystem: any FileSystem
     switch self {
     case .memory: fileSystem = MemoryFileSystem()
+    case .simulated: fileSystem = SimulatedDisk()
     case .system:
       try withTemporaryDirectory { try body(SystemFileSystem(), $0) }
       return

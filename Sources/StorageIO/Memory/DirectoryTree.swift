@@ -21,6 +21,11 @@ package struct DirectoryTree: Sendable, Hashable {
   package struct Slot: Sendable, Hashable {
     package let directory: Int
     package let name: String
+
+    package init(directory: Int, name: String) {
+      self.directory = directory
+      self.name = name
+    }
   }
 
   package static let root = 0

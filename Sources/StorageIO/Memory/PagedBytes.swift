@@ -78,6 +78,16 @@ package struct PagedBytes: Sendable, Hashable {
     return wanted
   }
 
+  /// The bytes of a range as far as they exist.
+  package func slice(_ range: Range<Int>) -> [UInt8] {
+    var result = [UInt8](repeating: 0, count: min(range.count, max(0, count - range.lowerBound)))
+    var span = result.mutableSpan
+    // SAFETY: bytes have no padding, and any value is one.
+    var buffer = unsafe span.mutableBytes
+    _ = read(into: &buffer, at: range.lowerBound)
+    return result
+  }
+
   /// All of the bytes in one array.
   package var array: [UInt8] {
     var result: [UInt8] = []
