@@ -37,10 +37,10 @@ enum SpecExamples {
     let time = Fixed.time.microseconds
     let events = [
       SampleEvent(
-        device: "thermo-1", body: Array("21.5".utf8), properties: ["unit": "C"],
+        device: "thermo-2", body: Array("21.5".utf8), properties: ["unit": "C"],
         texts: [.contentType: "text/plain"], time: time + 200),
       SampleEvent(
-        device: "thermo-2", body: Array("{}".utf8), properties: .empty,
+        device: "thermo-3", body: Array("{}".utf8), properties: .empty,
         texts: [.messageID: "m-7", .contentType: "text/plain"], time: time + 450),
     ]
     let batch = SealedBatch(events)
@@ -105,7 +105,7 @@ enum SpecExamples {
 
   /// The id, its hash as a `u64`, the partition of four as a `u32`.
   static var partitionHash: [UInt8] {
-    let device: DeviceID = "thermo-1"
+    let device: DeviceID = "thermo-2"
     var buffer = ByteBuffer()
     buffer.append(device.utf8)
     buffer.append(device.hash)
