@@ -80,7 +80,7 @@ extension SimulatedDisk.State {
     names = EntryLog(reachable)
   }
 
-  /// A random place in the order of what is unsynced, before the first and behind the last included.
+  /// A random place in the order of what is unsynced, its two ends included.
   fileprivate func cut(using random: inout SeededRandom) -> Int {
     var places = names.unsynced.map(\.sequence)
     for inode in inodes.values { places.append(contentsOf: inode.unsynced.map(\.sequence)) }

@@ -29,9 +29,9 @@ extension SimulatedInode {
       case .write(let position, let bytes):
         if random.chance(percent: 35) {
           for sector in Self.sectors(position, bytes.count) {
-            let piece = Array(bytes[(sector.lowerBound - position)..<(sector.upperBound - position)])
             if random.chance(percent: percent) {
-              result.write(piece, at: sector.lowerBound)
+              let start = sector.lowerBound - position
+              result.write(Array(bytes[start..<(start + sector.count)]), at: sector.lowerBound)
             } else {
               Self.fill(&result, sector, filler, stale, &random)
             }

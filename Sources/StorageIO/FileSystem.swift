@@ -18,7 +18,8 @@ package protocol FileSystem: AnyObject, Sendable {
   /// Makes one directory; its parent must exist and the path must not.
   func createDirectory(_ path: FilePath) throws(IOFailure)
 
-  /// Renames a file, replacing what `target` named before. Durable once both directories are synced.
+  /// Renames a file, replacing what `target` named before. Durable once both directories are
+  /// synced.
   func rename(_ path: FilePath, to target: FilePath) throws(IOFailure)
 
   /// Gives a file a second name. Durable once the directory is synced.

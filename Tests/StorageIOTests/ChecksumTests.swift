@@ -64,7 +64,7 @@ struct ChecksumTests {
   }
 }
 
-/// SplitMix64: a generator of the tests' own, so that theirs does not stand and fall with the kit's.
+/// SplitMix64: a generator of the tests' own, so that they do not depend on the kit they test.
 struct TestRandom: RandomNumberGenerator {
   var state: UInt64
 
