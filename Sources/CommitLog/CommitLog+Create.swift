@@ -41,7 +41,7 @@ extension CommitLog {
         let added = ManifestEdit.SegmentAdded(
           log: log, segmentID: UInt64(number) + 1, salt: environment.random(), baseNumber: 0,
           predecessorID: 0, predecessorChain: 0, created: now)
-        let segment = try ActiveSegment.create(added, epoch: 0, context: context)
+        let segment = try ActiveSegment.create(added, context: context)
         edits.append(.segmentAdded(added))
         ends.append(
           ManifestEdit.LogEnd(log: log, segmentID: added.segmentID, summary: segment.summary))

@@ -1,6 +1,7 @@
 package import EventModel
 package import LogFormat
 package import StorageIO
+internal import Synchronization
 package import SystemPackage
 
 /// A store's commit log, open for writing by this process alone (I14).
@@ -13,7 +14,8 @@ package final class CommitLog: Sendable {
   /// In the order of their numbers.
   package let partitions: [PartitionLog]
   package let mappings: MappingCache
-  private let lock: any FileLock
+  /// Released by the close; by a crash, with the process.
+  private let lock: Mutex<(any FileLock)?>
 
   private init(
     context: LogContext, manifest: ManifestLog, partitions: [PartitionLog], lock: any FileLock
@@ -21,7 +23,7 @@ package final class CommitLog: Sendable {
     self.context = context
     self.manifest = manifest
     self.partitions = partitions
-    self.lock = lock
+    self.lock = Mutex(lock)
     mappings = MappingCache(context.fileSystem)
   }
 
@@ -102,6 +104,7 @@ package final class CommitLog: Sendable {
   /// A partition that is poisoned, or a full disk, makes the close unclean and harms nothing: the
   /// next open recovers.
   package func close() throws(CommitLogFailure) {
+    defer { lock.withLock { $0 = nil } }
     var ends: [ManifestEdit.LogEnd] = []
     for partition in partitions { ends.append(try partition.close()) }
     do throws(CommitLogFailure) {

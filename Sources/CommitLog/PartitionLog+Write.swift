@@ -77,7 +77,7 @@ extension PartitionLog {
         behind: header, size: size, checksum: checksum, eventSize: batch.eventSize,
         lastTime: Timestamp(microseconds: batch.lastTime))
       writing.lastWatermark = watermark
-      noteWritten(writing.segment.end)
+      noteWritten(writing.segment)
       return writing.segment.end.nextNumber
     }
   }
@@ -127,10 +127,13 @@ extension PartitionLog {
     }
   }
 
-  func noteWritten(_ end: RecoveryRule.Start) {
+  private func noteWritten(_ segment: borrowing ActiveSegment) {
+    let end = segment.end
+    let eventSize = segment.summary.eventSize
     shared.withLock { shared in
       shared.writtenNumber = end.nextNumber
       shared.writtenEnd = end.position
+      shared.writtenEventSize = eventSize
     }
   }
 
@@ -164,7 +167,7 @@ extension PartitionLog {
       do throws(IOFailure) {
         // Gives back what was reserved beyond the end; the segment is never written again.
         try writing.segment.giveBackReserve()
-        fresh = try ActiveSegment.create(added, epoch: old.epoch, context: context)
+        fresh = try ActiveSegment.create(added, context: context)
       } catch {
         throw CommitLogFailure(error)
       }
@@ -186,7 +189,9 @@ extension PartitionLog {
       shared.sealed.append(sealed)
       shared.active = active
       shared.writtenEnd = end
+      shared.writtenEventSize = 0
       shared.durableEnd = end
+      shared.durableEventSize = 0
       shared.publish(highWatermark)
     }
   }

@@ -28,6 +28,7 @@ package final class PartitionLog: Sendable {
     self.manifest = manifest
     let durableNumber = recovered.durableNumber
     let end = recovered.segment.end
+    let eventSize = recovered.segment.summary.eventSize
     let active = SegmentHandle(
       recovered.segment.added, summary: nil, context: context,
       activeFile: recovered.segment.file, index: recovered.segment.index)
@@ -36,10 +37,11 @@ package final class PartitionLog: Sendable {
     shared = Mutex(
       PublishedState(
         sealed: sealed, active: active, gaps: gaps, writtenNumber: durableNumber,
-        writtenEnd: end.position, durableEnd: end.position, report: recovered.report,
+        writtenEnd: end.position, writtenEventSize: eventSize, durableEnd: end.position,
+        durableEventSize: eventSize, report: recovered.report,
         snapshot: LogSnapshot(
           log: id, segments: sealed + [active], highWatermark: durableNumber,
-          activeEnd: end.position, gaps: gaps)))
+          activeEnd: end.position, activeEventSize: eventSize, gaps: gaps)))
     self.durableNumber = Atomic(durableNumber)
     let repair = TailRepair(scan: recovered.scan)
     do throws(CompressionFailure) {
@@ -100,6 +102,7 @@ package final class PartitionLog: Sendable {
       }
       shared.withLock { shared in
         shared.durableEnd = target.writtenEnd
+        shared.durableEventSize = target.writtenEventSize
         shared.publish(target.writtenNumber)
       }
       durableNumber.store(target.writtenNumber, ordering: .releasing)

@@ -20,7 +20,9 @@ struct PublishedState {
   /// What has been handed to the operating system.
   var writtenNumber: UInt64
   var writtenEnd: Int
+  var writtenEventSize: UInt64
   var durableEnd: Int
+  var durableEventSize: UInt64
   var poison: IOFailure?
   var report: RecoveryReport
   var snapshot: LogSnapshot
@@ -28,6 +30,6 @@ struct PublishedState {
   mutating func publish(_ highWatermark: UInt64) {
     snapshot = LogSnapshot(
       log: snapshot.log, segments: sealed + [active], highWatermark: highWatermark,
-      activeEnd: durableEnd, gaps: gaps)
+      activeEnd: durableEnd, activeEventSize: durableEventSize, gaps: gaps)
   }
 }

@@ -20,6 +20,13 @@ public struct DeviceID: Sendable {
     storage = IdentifierStorage(bytes)
   }
 
+  /// Makes an id from bytes that were checked when they were stored or decoded.
+  package init(trusted bytes: RawSpan) {
+    // SAFETY: the span keeps its bytes valid for the closure; `Array` copies them.
+    let copy = unsafe bytes.withUnsafeBytes { buffer in unsafe Array(buffer) }
+    storage = IdentifierStorage(copy.span)
+  }
+
   /// A stable hash of the id's bytes: FNV-1a of 64 bits, then the 64-bit finaliser of MurmurHash3.
   /// It decides the partition, so it can never change (format-spec §7).
   @inlinable public var hash: UInt64 { storage.hash }

@@ -142,6 +142,15 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     try withBytes(0..<count, body)
   }
 
+  /// A range of the bytes, valid as long as the buffer is neither changed nor gone: for owners
+  /// that hand out spans of their own lifetime.
+  @unsafe
+  package func unsafeBytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) of \(count)")
+    // SAFETY: the precondition bounds the range.
+    return unsafe UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
+  }
+
   package mutating func withMutableBytes<Result, Failure: Error>(
     _ range: Range<Int>, _ body: (inout MutableRawSpan) throws(Failure) -> Result
   ) throws(Failure) -> Result {

@@ -123,6 +123,14 @@ package final class DecodedBatch: Sendable {
     try blocks.withBytes(bodyRange(index), body)
   }
 
+  /// A record's body, where it lies in the batch.
+  @_lifetime(borrow self)
+  package func body(at index: Int) -> RawSpan {
+    // SAFETY: the blocks never change and live as long as this object, to which the span is tied.
+    let span = unsafe RawSpan(_unsafeBytes: blocks.unsafeBytes(bodyRange(index)))
+    return unsafe _overrideLifetime(span, borrowing: self)
+  }
+
   package func bodySize(at index: Int) -> Int { bodyRange(index).count }
 
   private func deviceRange(_ index: Int) -> Range<Int> {

@@ -53,6 +53,22 @@ package final class BatchCursor {
     return nil
   }
 
+  /// Enqueue time of the next record that is there.
+  package func timeOfNextRecord() throws(CommitLogFailure) -> Timestamp? {
+    while let item = try read() {
+      if case .batch(let batch, let first) = item { return batch.time(at: first) }
+    }
+    return nil
+  }
+
+  /// Enqueue time of the last record of the next batch that is there.
+  package func lastTimeOfNextBatch() throws(CommitLogFailure) -> Timestamp? {
+    while let item = try read() {
+      if case .batch(let batch, _) = item { return batch.time(at: batch.count - 1) }
+    }
+    return nil
+  }
+
   static func segmentIndex(of number: UInt64, in snapshot: LogSnapshot) -> Int {
     var low = 0
     var high = snapshot.segments.count

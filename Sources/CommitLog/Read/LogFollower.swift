@@ -153,7 +153,7 @@ package final class LogFollower: Sendable {
         LogSnapshot(
           log: log, segments: sealed + [active],
           highWatermark: isLive ? min(end, scan.verdict.watermark) : scan.verdict.nextNumber,
-          activeEnd: scan.verdict.end.position,
+          activeEnd: scan.verdict.end.position, activeEventSize: scan.summary.eventSize,
           gaps: manifest.gaps.filter { $0.log == log }))
       state.sizes.append(size)
       var report = RecoveryReport(log: log)

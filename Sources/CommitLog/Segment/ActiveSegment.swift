@@ -32,7 +32,7 @@ struct ActiveSegment: ~Copyable {
 
   /// Makes the file of a new segment: its header is on the disk and so is its name.
   static func create(
-    _ added: ManifestEdit.SegmentAdded, epoch: UInt16, context: LogContext
+    _ added: ManifestEdit.SegmentAdded, context: LogContext
   ) throws(IOFailure) -> ActiveSegment {
     let header = context.header(of: added)
     var bytes = ByteBuffer(capacity: FileHeader.size)
@@ -42,11 +42,10 @@ struct ActiveSegment: ~Copyable {
     try bytes.withBytes { (bytes) throws(IOFailure) in try file.write(bytes, at: .start) }
     try file.synchronize()
     try fileSystem.synchronizeDirectory(context.directory(of: added.log))
-    var end = RecoveryRule.Start.behind(header)
-    end.epoch = epoch
+    let end = RecoveryRule.Start.behind(header)
     let summary = SegmentSummary(
       endPosition: UInt64(end.position), nextNumber: end.nextNumber, chain: end.chain,
-      epoch: epoch)
+      epoch: end.epoch)
     return ActiveSegment(
       added, file: file, identity: header.identity, end: end, summary: summary,
       index: SparseIndex())

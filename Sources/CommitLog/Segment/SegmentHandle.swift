@@ -40,6 +40,8 @@ package struct LogSnapshot: Sendable {
   package let highWatermark: UInt64
   /// Where the active segment's readable frames end.
   package let activeEnd: Int
+  /// Bytes of the events in the active segment, as their batches count them.
+  package let activeEventSize: UInt64
   /// Losses that were found before.
   package let gaps: [ManifestEdit.RecordedGap]
 
@@ -52,5 +54,20 @@ package struct LogSnapshot: Sendable {
       return (Int(summary.endPosition), summary.nextNumber)
     }
     return (activeEnd, highWatermark)
+  }
+
+  /// Bytes of the events from a number on, counted from the index entry before it.
+  package func eventSize(
+    from number: UInt64, fileSystem: any FileSystem
+  ) -> UInt64 {
+    var size: UInt64 = 0
+    let first = BatchCursor.segmentIndex(of: number, in: self)
+    for segment in segments[first...] { size += segment.summary?.eventSize ?? activeEventSize }
+    let segment = segments[first]
+    if segment.summary != nil {
+      segment.index.load { IndexFile.read(segment, fileSystem: fileSystem).entries }
+    }
+    guard let entry = segment.index.entry(atOrBefore: number) else { return size }
+    return size - min(size, entry.eventSize)
   }
 }

@@ -1,0 +1,76 @@
+/// Wakes partitions that hold something nobody waits for: it is synced after 100 ms at the latest,
+/// and its watermark written after 20 ms of idleness (design 2 and 3). Sleeps while all is settled.
+final class Pacemaker: Sendable {
+  /// Time between two beats: idleness of so much is what a watermark frame waits for.
+  static let interval: Duration = .milliseconds(20)
+  /// Ticks after which unsynced events are synced: with the tick in which they came, under 100 ms.
+  static let ticksToSync = 4
+
+  /// Does what is due and returns whether anything will be.
+  typealias Beat = @Sendable () -> Bool
+
+  private struct State {
+    var isAwake = false
+    var isStopped = false
+    var beats: [Beat] = []
+  }
+
+  private let state = Gate(State())
+  private let thread: EngineThread
+
+  init() {
+    let state = state
+    thread = EngineThread {
+      while let beats = Self.waitForWork(state) {
+        var isBusy = true
+        while isBusy {
+          if Self.sleep(state) { return }
+          isBusy = Self.beat(beats)
+        }
+        // What came between the beat and this line is found by one more.
+        state.update { $0.isAwake = false }
+        if Self.beat(beats) { state.update { $0.isAwake = true } }
+      }
+    }
+  }
+
+  /// Sets what is looked after, once.
+  func watch(_ beats: [Beat]) {
+    state.update { $0.beats = beats }
+  }
+
+  /// There is something to look after.
+  func wake() {
+    state.update { $0.isAwake = true }
+  }
+
+  func stop() {
+    let isFirst = state.update { state in
+      defer { state.isStopped = true }
+      state.beats = []
+      return !state.isStopped
+    }
+    if isFirst { thread.join() }
+  }
+
+  private static func beat(_ beats: [Beat]) -> Bool {
+    var isBusy = false
+    for beat in beats where beat() { isBusy = true }
+    return isBusy
+  }
+
+  private static func waitForWork(_ state: Gate<State>) -> [Beat]? {
+    state.wait { (state, _) -> [Beat]?? in
+      if state.isStopped { return .some(nil) }
+      return state.isAwake ? .some(state.beats) : nil
+    }
+  }
+
+  /// Sleeps one interval; returns whether to stop.
+  private static func sleep(_ state: Gate<State>) -> Bool {
+    state.wait(patience: interval) { (state, isTimedOut) -> Bool? in
+      if state.isStopped { return true }
+      return isTimedOut ? false : nil
+    }
+  }
+}

@@ -1,0 +1,62 @@
+internal import Synchronization
+
+/// Tells readers of one partition that there is more to read.
+final class TailSignal: Sendable {
+  private struct State {
+    var highWatermark: UInt64
+    var isClosed = false
+    var nextID = 0
+    var waiting: [Int: Suspension<Void>] = [:]
+  }
+
+  private let state: Mutex<State>
+
+  init(highWatermark: UInt64) { state = Mutex(State(highWatermark: highWatermark)) }
+
+  func publish(_ highWatermark: UInt64) {
+    wakeAll { $0.highWatermark = max($0.highWatermark, highWatermark) }
+  }
+
+  /// Whether anybody waits.
+  var isAwaited: Bool { state.withLock { !$0.waiting.isEmpty } }
+
+  /// Nothing more will come.
+  func close() {
+    wakeAll { $0.isClosed = true }
+  }
+
+  private func wakeAll(_ change: (inout State) -> Void) {
+    let woken = state.withLock { state in
+      change(&state)
+      defer { state.waiting.removeAll() }
+      return Array(state.waiting.values)
+    }
+    for suspension in woken { suspension.resume(()) }
+  }
+
+  /// Returns once the high watermark is beyond `number`, the log is closed or the task cancelled:
+  /// true if there is more to read.
+  ///
+  /// - Parameter onWait: called once this call waits, before it suspends.
+  func wait(
+    beyond number: UInt64, onWait: @Sendable () -> Void = {}
+  ) async -> Bool {
+    let id = state.withLock { state in
+      state.nextID += 1
+      return state.nextID
+    }
+    await withTaskCancellationHandler {
+      await Suspension.suspend { suspension in
+        let isReady = state.withLock { state in
+          if state.highWatermark > number || state.isClosed || Task.isCancelled { return true }
+          state.waiting[id] = suspension
+          return false
+        }
+        if isReady { suspension.resume(()) } else { onWait() }
+      }
+    } onCancel: {
+      state.withLock { $0.waiting.removeValue(forKey: id) }?.resume(())
+    }
+    return state.withLock { $0.highWatermark > number }
+  }
+}

@@ -1,0 +1,154 @@
+internal import CommitLog
+internal import ConsumerCheckpoints
+public import EventModel
+internal import LogFormat
+
+/// Consumers that share the work of reading a store: for each partition the store remembers how far
+/// they are.
+public struct ConsumerGroup: Sendable {
+  /// The group's name.
+  public let name: GroupName
+  private let store: EventStore
+
+  init(_ name: GroupName, _ store: EventStore) {
+    self.name = name
+    self.store = store
+  }
+
+  /// The batches of a partition from where the group goes on.
+  ///
+  /// - Parameter position: the group's checkpoint, or another place.
+  public func batches(
+    in partition: PartitionID, from position: GroupReadPosition = .checkpoint(orElse: .earliest),
+    until end: ReadEnd = .never
+  ) -> EventBatches {
+    switch position {
+    case .position(let position): store.batches(in: partition, from: position, until: end)
+    case .checkpoint(let otherwise):
+      store.batches(
+        in: partition, from: checkpoint(in: partition).map { .offset($0.next) } ?? otherwise,
+        until: end)
+    }
+  }
+
+  /// Where the group goes on in a partition; nil if it has committed nothing there.
+  public func checkpoint(in partition: PartitionID) -> Checkpoint? {
+    store.checkpoints.checkpoint(of: name, in: UInt32(partition.number))
+      .map { Checkpoint(partition: partition, next: Offset($0)) }
+  }
+
+  /// Remembers how far the group is. Returns when a crash would not forget it.
+  ///
+  /// Never moves back: a checkpoint behind the present one changes nothing. Commits that come
+  /// together share a sync.
+  ///
+  /// - Throws: ``EventStoreError`` with `checkpointAhead`, `unknownGroup`, `readOnly`,
+  ///   `storageFull`, `poisoned` or `closed`.
+  public func commit(_ checkpoint: Checkpoint) async throws(EventStoreError) {
+    if let present = self.checkpoint(in: checkpoint.partition), present.next >= checkpoint.next {
+      _ = try store.writer()
+      return
+    }
+    try await move(to: [checkpoint])
+  }
+
+  /// Moves the group in every partition, forwards or back.
+  ///
+  /// - Throws: ``EventStoreError`` as ``commit(_:)``; an offset beyond the end is
+  ///   `checkpointAhead`.
+  public func reset(to position: ReadPosition) async throws(EventStoreError) {
+    let source = store.source
+    let checkpoints = try await source.readers.offload {
+      () throws(EventStoreError) -> [Checkpoint] in
+      var checkpoints: [Checkpoint] = []
+      for partition in 0..<source.partitionCount {
+        checkpoints.append(
+          Checkpoint(
+            partition: PartitionID(partition),
+            next: Offset(try source.number(of: position, in: partition))))
+      }
+      return checkpoints
+    }
+    try await move(to: checkpoints)
+  }
+
+  private func move(to checkpoints: [Checkpoint]) async throws(EventStoreError) {
+    let writer = try store.writer()
+    guard name == .standard || writer.checkpoints.table.groups[name] != nil else {
+      throw .unknown(name)
+    }
+    let now = store.now()
+    var entries: [CheckpointEntry] = []
+    for checkpoint in checkpoints {
+      let end = try store.offsets(in: checkpoint.partition).upperBound
+      guard checkpoint.next <= end else {
+        throw EventStoreError(
+          .checkpointAhead,
+          "checkpoint \(checkpoint) lies beyond the end of the partition, \(end)")
+      }
+      entries.append(
+        .checkpoint(
+          CheckpointEntry.GroupCheckpoint(
+            group: name, partition: UInt32(checkpoint.partition.number),
+            next: checkpoint.next.value, ownerEpoch: 0, time: now)))
+    }
+    try await writer.checkpoints.commit(entries)
+  }
+
+  /// How far the group is behind in a partition.
+  public func lag(in partition: PartitionID) async throws(EventStoreError) -> ConsumerLag {
+    try store.check(partition)
+    let next = checkpoint(in: partition)?.next.value
+    let source = store.source
+    return try await source.readers.offload { () throws(EventStoreError) in
+      try ConsumerLag.measure(from: next, in: source, partition: partition.number)
+    }
+  }
+}
+
+/// Where a consumer group's reading begins.
+public enum GroupReadPosition: Hashable, Sendable {
+  /// At the group's checkpoint; somewhere else if it has none in the partition.
+  case checkpoint(orElse: ReadPosition)
+  /// Wherever the group is.
+  case position(ReadPosition)
+}
+
+/// How far a consumer group is behind the high watermark of a partition.
+public struct ConsumerLag: Hashable, Sendable {
+  /// Events that were not yet committed.
+  public let events: UInt64
+  /// Their bytes, to the nearest 64 KiB of the log.
+  public let size: ByteCount
+  /// The time between the first of them and the newest event; zero if there are none.
+  public let time: Duration
+}
+
+extension ConsumerLag {
+  static func measure(
+    from checkpoint: UInt64?, in source: any ReadSource, partition: Int
+  ) throws(EventStoreError) -> ConsumerLag {
+    let snapshot = source.snapshot(of: partition)
+    let next = max(checkpoint ?? snapshot.startNumber, snapshot.startNumber)
+    guard next < snapshot.highWatermark else {
+      return ConsumerLag(events: 0, size: .zero, time: .zero)
+    }
+    do throws(CommitLogFailure) {
+      let first = try source.cursor(in: partition, from: next).timeOfNextRecord()
+      let size = snapshot.eventSize(from: next, fileSystem: source.fileSystem)
+      let last = try source.cursor(in: partition, from: snapshot.highWatermark - 1).lastTimeOfNextBatch()
+      let time = (last?.microseconds ?? 0) - (first?.microseconds ?? last?.microseconds ?? 0)
+      return ConsumerLag(
+        events: snapshot.highWatermark - next, size: ByteCount(Int(clamping: size)),
+        time: .microseconds(max(0, time)))
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+}
+
+extension EventStoreError {
+  static func unknown(_ group: GroupName) -> EventStoreError {
+    EventStoreError(.unknownGroup, "there is no consumer group '\(group)'; create it first")
+  }
+}

@@ -1,0 +1,37 @@
+internal import EventModel
+internal import Logging
+internal import Metrics
+
+/// Everything the store measures and says about itself.
+struct StoreMetrics: Sendable {
+  private let logger: Logger
+  /// Events handed to the operating system.
+  private let events = Counter(label: "millrace_append_events_total")
+  /// Batches they were written in.
+  private let batches = Counter(label: "millrace_append_batches_total")
+  /// Time that one sync of a segment took.
+  private let syncs = Metrics.Timer(
+    label: "millrace_sync_seconds", preferredDisplayUnit: .seconds)
+  /// Partitions that stopped after a failed sync or write.
+  private let poisoned = Counter(label: "millrace_poisoned_partitions_total")
+
+  init(logger: Logger) { self.logger = logger }
+
+  func noteWritten(events: Int, batches: Int) {
+    self.events.increment(by: events)
+    self.batches.increment(by: batches)
+  }
+
+  func noteSync(_ duration: Duration) { syncs.record(duration: duration) }
+
+  func notePoisoned(_ partition: PartitionID, _ failure: EventStoreError) {
+    poisoned.increment()
+    logger.error(
+      "partition stopped", metadata: ["partition": "\(partition)", "failure": "\(failure)"])
+  }
+
+  func noteRecovery(_ notice: RecoveryNotice) {
+    logger.notice(
+      "recovery", metadata: ["partition": "\(notice.partition)", "found": "\(notice.message)"])
+  }
+}

@@ -1,0 +1,62 @@
+public import EventModel
+internal import LogFormat
+
+/// Events of one partition that were stored together, or a gap where events are gone.
+///
+/// Iterate it for the events; when they are done, commit ``checkpoint``.
+public struct EventBatch: Sendable {
+  /// The partition.
+  public let partition: PartitionID
+  /// The events' offsets; empty for a gap.
+  public let offsets: Range<Offset>
+  /// Set when events that were once acknowledged are gone: a batch of its own, without events.
+  /// Committing its checkpoint goes on behind the gap.
+  public let gap: Gap?
+  private let batch: DecodedBatch?
+  private let indexes: Range<Int>
+
+  init(_ batch: DecodedBatch, indexes: Range<Int>, partition: PartitionID) {
+    self.partition = partition
+    self.batch = batch
+    self.indexes = indexes
+    gap = nil
+    let base = batch.baseOffset
+    offsets =
+      Offset(base + UInt64(indexes.lowerBound))..<Offset(base + UInt64(indexes.upperBound))
+  }
+
+  init(_ gap: Gap) {
+    partition = gap.partition
+    self.gap = gap
+    offsets = gap.next..<gap.next
+    batch = nil
+    indexes = 0..<0
+  }
+
+  /// Where a consumer goes on that has processed the batch.
+  public var checkpoint: Checkpoint {
+    Checkpoint(partition: partition, next: offsets.upperBound)
+  }
+
+  /// Whether there are no events, as in a gap.
+  public var isEmpty: Bool { indexes.isEmpty }
+
+  /// The number of events.
+  public var count: Int { indexes.count }
+}
+
+extension EventBatch: RandomAccessCollection {
+  /// The first event's index.
+  public var startIndex: Int { indexes.lowerBound }
+
+  /// The index behind the last event.
+  public var endIndex: Int { indexes.upperBound }
+
+  /// The event at an index; an index outside of the batch is a programming error.
+  public subscript(index: Int) -> EventView {
+    guard let batch, indexes.contains(index) else {
+      preconditionFailure("index \(index) is outside of the batch's \(indexes)")
+    }
+    return EventView(batch, index: index, partition: partition)
+  }
+}

@@ -1,0 +1,135 @@
+internal import CommitLog
+public import EventModel
+internal import LogFormat
+
+/// The batches of one partition, in order: an asynchronous sequence that reads a little ahead.
+///
+/// Each iterator begins anew. Iterating suspends and never blocks.
+public struct EventBatches: AsyncSequence, Sendable {
+  /// One batch.
+  public typealias Element = EventBatch
+  /// What an iterator may throw.
+  public typealias Failure = EventStoreError
+
+  private let source: any ReadSource
+  private let partition: PartitionID
+  private let start: @Sendable () async throws(EventStoreError) -> UInt64
+  private let limit: @Sendable () -> UInt64
+  private let follows: Bool
+
+  init(
+    _ source: any ReadSource, in partition: PartitionID,
+    from start: @escaping @Sendable () async throws(EventStoreError) -> UInt64, until end: ReadEnd
+  ) {
+    self.source = source
+    self.partition = partition
+    self.start = start
+    follows = end == .never
+    let source = source
+    limit = {
+      switch end {
+      case .never: .max
+      case .highWatermark: source.snapshot(of: partition.number).highWatermark
+      case .offset(let offset): offset.value
+      }
+    }
+  }
+
+  /// Begins to read.
+  public func makeAsyncIterator() -> Iterator { Iterator(self) }
+
+  /// Reads on batch by batch.
+  public struct Iterator: AsyncIteratorProtocol {
+    private let batches: EventBatches
+    private let limit: UInt64
+    private var reader: ReadAhead?
+
+    init(_ batches: EventBatches) {
+      self.batches = batches
+      limit = batches.limit()
+    }
+
+    /// The next batch or gap; nil at the end, or when the task is cancelled while it waits.
+    ///
+    /// - Throws: ``EventStoreError`` when the disk fails. Damage is no failure but a gap.
+    public mutating func next(
+      isolation actor: isolated (any Actor)? = #isolation
+    ) async throws(EventStoreError) -> EventBatch? {
+      let reader = try await begin()
+      while true {
+        switch await reader.next() {
+        case .item(.gap(let gap)): return EventBatch(gap)
+        case .item(.batch(let batch, let first)):
+          let end = batch.count(below: limit)
+          guard first < end else { return nil }
+          return EventBatch(batch, indexes: first..<end, partition: batches.partition)
+        case .end: return nil
+        case .failed(let failure): throw failure
+        case .atTail(let number):
+          guard batches.follows,
+            await batches.source.waitForMore(in: batches.partition.number, beyond: number)
+          else { return nil }
+        }
+      }
+    }
+
+    private mutating func begin() async throws(EventStoreError) -> ReadAhead {
+      if let reader { return reader }
+      let number = try await batches.start()
+      let cursor = batches.source.cursor(in: batches.partition.number, from: number)
+      let fresh = ReadAhead(batches.source, cursor: cursor, limit: limit)
+      reader = fresh
+      return fresh
+    }
+  }
+}
+
+extension DecodedBatch {
+  /// The number of its records below a number.
+  fileprivate func count(below limit: UInt64) -> Int {
+    limit <= baseOffset ? 0 : Int(min(UInt64(count), limit - baseOffset))
+  }
+}
+
+/// Where reading begins in a partition.
+public enum ReadPosition: Hashable, Sendable {
+  /// At the first event that is still there.
+  case earliest
+  /// Behind the last durable event: only what comes.
+  case latest
+  /// At an offset; the next one that is there if it is gone.
+  case offset(Offset)
+  /// At the first event enqueued at or after a time.
+  case time(Timestamp)
+}
+
+/// Where reading ends.
+public enum ReadEnd: Hashable, Sendable {
+  /// Never: at the tail the reader waits for more.
+  case never
+  /// At what is durable when the iterator is made.
+  case highWatermark
+  /// Before an offset.
+  case offset(Offset)
+}
+
+extension ReadSource {
+  /// The number that a position means now. Blocks for the disk when it is a time.
+  func number(
+    of position: ReadPosition, in partition: Int
+  ) throws(EventStoreError) -> UInt64 {
+    let snapshot = snapshot(of: partition)
+    switch position {
+    case .earliest: return snapshot.startNumber
+    case .latest: return snapshot.highWatermark
+    case .offset(let offset): return offset.value
+    case .time(let time):
+      do throws(CommitLogFailure) {
+        return try TimeSearch.firstNumber(
+          atOrAfter: time, in: snapshot, mappings: mappings, fileSystem: fileSystem)
+      } catch {
+        throw EventStoreError(error)
+      }
+    }
+  }
+}

@@ -1,0 +1,65 @@
+public import EventModel
+internal import LogFormat
+
+/// One event of a batch: bytes are looked at where they lie, not copied.
+///
+/// Keeps its batch alive; cheap to pass around.
+public struct EventView: Sendable {
+  private let batch: DecodedBatch
+  private let index: Int
+  private let partitionID: PartitionID
+
+  init(_ batch: DecodedBatch, index: Int, partition: PartitionID) {
+    self.batch = batch
+    self.index = index
+    partitionID = partition
+  }
+
+  /// Where the event stands.
+  public var position: LogPosition {
+    LogPosition(
+      partition: partitionID, offset: Offset(batch.baseOffset &+ UInt64(index)))
+  }
+
+  /// When it was accepted.
+  public var enqueuedTime: Timestamp { batch.time(at: index) }
+
+  /// The device that sent it. Makes an id; ``withDeviceID(_:)`` does not.
+  public var deviceID: DeviceID {
+    batch.withDeviceID(at: index) { bytes in DeviceID(trusted: bytes) }
+  }
+
+  /// Gives the bytes of the device's id without copying them.
+  public func withDeviceID<Result, Failure: Error>(
+    _ body: (RawSpan) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try batch.withDeviceID(at: index, body)
+  }
+
+  /// The body's bytes, where they lie in the batch.
+  public var body: RawSpan {
+    @_lifetime(borrow self)
+    get { batch.body(at: index) }
+  }
+
+  /// The number of the body's bytes.
+  public var bodySize: Int { batch.bodySize(at: index) }
+
+  /// The application's properties. Events that share a set share its storage.
+  public var properties: Properties { batch.properties(at: index) }
+
+  /// The system properties.
+  public var systemProperties: SystemProperties { batch.systemProperties(at: index) }
+
+  /// The text of one system property, nil if the event has none.
+  public subscript(property: SystemProperty) -> String? { batch.text(property, at: index) }
+
+  /// A copy that does not keep the batch alive.
+  public var event: Event {
+    var event = Event(
+      from: deviceID, body: Payload(copying: body), properties: properties,
+      enqueuedTime: enqueuedTime)
+    event.systemProperties = systemProperties
+    return event
+  }
+}

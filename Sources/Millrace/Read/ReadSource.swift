@@ -1,0 +1,24 @@
+internal import CommitLog
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+
+/// Where readers of an open store take what they show, whichever way it was opened.
+protocol ReadSource: AnyObject, Sendable {
+  var partitionCount: Int { get }
+  var mappings: MappingCache { get }
+  var fileSystem: any FileSystem { get }
+  /// Threads that read and decode ahead of consumers.
+  var readers: WorkerPool { get }
+  func snapshot(of partition: Int) -> LogSnapshot
+  /// Returns once there is something behind `number`: false if there never will be.
+  func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool
+}
+
+extension ReadSource {
+  func cursor(in partition: Int, from number: UInt64) -> BatchCursor {
+    BatchCursor(from: number, mappings: mappings, fileSystem: fileSystem) { [self] in
+      snapshot(of: partition)
+    }
+  }
+}

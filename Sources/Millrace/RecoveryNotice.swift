@@ -1,0 +1,71 @@
+public import EventModel
+internal import CommitLog
+internal import LogFormat
+
+/// Something that opening the store found and dealt with.
+public struct RecoveryNotice: Hashable, Sendable {
+  /// What was found.
+  public enum Kind: Hashable, Sendable {
+    /// An unfinished write at the end was cut and kept in `quarantine/`. Nothing acknowledged is
+    /// lost.
+    case tornTail
+    /// The last group before a crash was damaged, and nothing tells whether it was acknowledged.
+    case possiblyAcknowledged
+    /// Acknowledged events are gone; readers meet a ``Gap``.
+    case lostSuffix
+    /// A flipped bit was set right.
+    case healed
+    /// Damage below the durable end that the scan met; readers meet a ``Gap``.
+    case damaged
+  }
+
+  /// What was found.
+  public let kind: Kind
+  /// Where.
+  public let partition: PartitionID
+  /// The events concerned; empty where none are.
+  public let offsets: Range<Offset>
+  /// The same, for people.
+  public let message: String
+}
+
+extension RecoveryNotice {
+  static func notices(_ report: RecoveryReport) -> [RecoveryNotice] {
+    let partition = PartitionID(Int(report.log.partition))
+    func notice(_ kind: Kind, _ range: Range<UInt64>, _ message: String) -> RecoveryNotice {
+      RecoveryNotice(
+        kind: kind, partition: partition,
+        offsets: Offset(range.lowerBound)..<Offset(range.upperBound), message: message)
+    }
+    var notices: [RecoveryNotice] = []
+    if let lost = report.lostSuffix {
+      notices.append(
+        notice(
+          .lostSuffix, lost,
+          "\(lost.count) acknowledged events from \(lost.lowerBound) on are gone"))
+    }
+    if let range = report.possiblyAcknowledged {
+      notices.append(
+        notice(
+          .possiblyAcknowledged, range,
+          "the last write was damaged; \(range.count) events from \(range.lowerBound) on may have "
+            + "been acknowledged"))
+    }
+    if let tail = report.tail, report.possiblyAcknowledged == nil, report.lostSuffix == nil {
+      notices.append(
+        notice(
+          .tornTail, 0..<0,
+          "\(tail.range.count) bytes of an unfinished write were moved to quarantine/\(tail.name)"))
+    }
+    for position in report.healed {
+      notices.append(notice(.healed, 0..<0, "a flipped bit at \(position) was set right"))
+    }
+    for finding in report.findings {
+      notices.append(
+        notice(
+          .damaged, finding.first..<max(finding.first, finding.next),
+          "damage at \(finding.position)"))
+    }
+    return notices
+  }
+}

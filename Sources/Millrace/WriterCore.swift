@@ -1,0 +1,193 @@
+internal import CommitLog
+internal import ConsumerCheckpoints
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import SystemPackage
+
+/// A store that is open for writing: the log, its threads, and the consumer groups.
+final class WriterCore: ReadSource {
+  let log: CommitLog
+  let partitions: [PartitionWriter]
+  let checkpoints: CheckpointCommitter
+  let workers: WorkerPool
+  let readers: WorkerPool
+  private let pacemaker: Pacemaker
+
+  /// Compressing keeps a core busy and syncing none, so there is one thread more than cores use.
+  private static let workerCount = 4
+  /// Decoding keeps a core busy; more consumers than that share the threads.
+  private static let readerCount = 2
+
+  private init(
+    log: CommitLog, partitions: [PartitionWriter], checkpoints: CheckpointCommitter,
+    workers: WorkerPool, pacemaker: Pacemaker
+  ) {
+    self.log = log
+    self.partitions = partitions
+    self.checkpoints = checkpoints
+    self.workers = workers
+    readers = WorkerPool(threadCount: Self.readerCount)
+    self.pacemaker = pacemaker
+  }
+
+  /// Opens the store; blocks.
+  static func open(
+    at root: FilePath, configuration: EventStore.Configuration, createsIfAbsent: Bool,
+    environment: EngineEnvironment, metrics: StoreMetrics
+  ) throws(EventStoreError) -> WriterCore {
+    do throws(CommitLogFailure) {
+      if createsIfAbsent, try isAbsent(root, environment) {
+        try create(at: root, configuration: configuration, environment: environment)
+      }
+      var image: CheckpointImage?
+      let log = try CommitLog.open(
+        at: root, environment: environment,
+        choices: CommitLog.Choices(
+          codec: configuration.compression, batchSize: configuration.batchSize.bytes)
+      ) { (storeID) throws(CommitLogFailure) in
+        let read = try readCheckpoints(root, storeID, environment)
+        image = read
+        return read.table.highest
+      }
+      guard let image else { preconditionFailure("the checkpoints were not read") }
+      return try start(log, image, configuration: configuration, metrics: metrics)
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+
+  /// Whether a store may be made: there is nothing, or a folder without a manifest.
+  private static func isAbsent(
+    _ root: FilePath, _ environment: EngineEnvironment
+  ) throws(CommitLogFailure) -> Bool {
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
+      guard let kind = try environment.fileSystem.kind(of: root) else { return true }
+      guard kind == .directory else { return false }
+      return try environment.fileSystem.kind(of: root.appending(FileNames.manifest)) == nil
+    }
+  }
+
+  static func create(
+    at root: FilePath, configuration: EventStore.Configuration, environment: EngineEnvironment
+  ) throws(CommitLogFailure) {
+    let age = configuration.retention.age.map { Timestamp(microseconds: 0).advanced(by: $0) }
+    try CommitLog.create(
+      at: root, partitionCount: configuration.partitionCount,
+      configuration: ManifestEdit.StoredConfiguration(
+        codec: configuration.compression ?? .lz4,
+        segmentSize: UInt64(configuration.segmentSize.bytes),
+        batchSize: UInt64(configuration.batchSize.bytes),
+        retentionAge: UInt64(clamping: age?.microseconds ?? 0),
+        retentionSize: UInt64(configuration.retention.size?.bytes ?? 0)),
+      environment: environment)
+  }
+
+  private static func readCheckpoints(
+    _ root: FilePath, _ storeID: StoreID, _ environment: EngineEnvironment
+  ) throws(CommitLogFailure) -> CheckpointImage {
+    do throws(CheckpointFailure) {
+      return try CheckpointImage.read(
+        root: root, storeID: storeID, fileSystem: environment.fileSystem)
+    } catch {
+      throw CommitLogFailure(error)
+    }
+  }
+
+  private static func start(
+    _ log: CommitLog, _ image: CheckpointImage, configuration: EventStore.Configuration,
+    metrics: StoreMetrics
+  ) throws(CommitLogFailure) -> WriterCore {
+    let checkpointLog: CheckpointLog
+    do throws(CheckpointFailure) {
+      checkpointLog = try CheckpointLog(
+        image, root: log.context.root, storeID: log.context.storeID,
+        environment: log.context.environment)
+    } catch {
+      throw CommitLogFailure(error)
+    }
+    let workers = WorkerPool(threadCount: workerCount)
+    let batchSize = log.context.settings.batchSize
+    let pending = max(4, configuration.bufferSize.bytes / batchSize / log.partitions.count)
+    let encoders = EncoderPool(
+      targetSize: batchSize, countMax: pending * min(log.partitions.count, 16))
+    let pacemaker = Pacemaker()
+    let writers = log.partitions.map { partition in
+      PartitionWriter(
+        partition,
+        limits: PartitionWriter.BatchLimits(size: batchSize, pendingCount: pending),
+        encoders: encoders, workers: workers, metrics: metrics
+      ) { pacemaker.wake() }
+    }
+    pacemaker.watch(writers.map { writer in { writer.beat() } })
+    for partition in log.partitions {
+      for notice in RecoveryNotice.notices(partition.report) { metrics.noteRecovery(notice) }
+    }
+    return WriterCore(
+      log: log, partitions: writers,
+      checkpoints: CheckpointCommitter(checkpointLog, workers: workers), workers: workers,
+      pacemaker: pacemaker)
+  }
+
+  deinit { stop() }
+
+  /// Ends the threads. What nobody waited for and no close led to the disk is lost with them.
+  private func stop() {
+    pacemaker.stop()
+    workers.stop()
+    for partition in partitions { partition.tail.close() }
+    readers.stop()
+  }
+
+  var partitionCount: Int { partitions.count }
+  var mappings: MappingCache { log.mappings }
+  var fileSystem: any FileSystem { log.context.fileSystem }
+
+  func snapshot(of partition: Int) -> LogSnapshot { log.partitions[partition].snapshot }
+
+  func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {
+    await partitions[partition].tail.wait(beyond: number)
+  }
+
+  /// The place of the partition that holds a device's events (format-spec §7).
+  @inline(__always)
+  func index(of device: borrowing EventModel.DeviceID) -> Int {
+    Int(truncatingIfNeeded: device.hash % UInt64(truncatingIfNeeded: partitions.count))
+  }
+
+  func partition(of device: borrowing EventModel.DeviceID) -> PartitionWriter {
+    partitions[index(of: device)]
+  }
+
+  /// Makes everything durable and closes; blocks. The first failure is thrown after everything
+  /// else has been tried.
+  func close() throws(EventStoreError) {
+    var failure: EventStoreError?
+    for partition in partitions { partition.close() }
+    for partition in partitions {
+      do throws(EventStoreError) {
+        try partition.lead(to: .durable(partition.nextNumber))
+      } catch {
+        failure = failure ?? error
+      }
+    }
+    stop()
+    if let failure { throw failure }
+    do throws(CommitLogFailure) {
+      try log.close()
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+}
+
+extension CommitLogFailure {
+  init(_ failure: CheckpointFailure) {
+    switch failure {
+    case .io(let cause): self.init(cause)
+    case .format(let path, let position, let error):
+      self = .format(path, position: position, error)
+    case .poisoned(let cause): self = .poisoned(cause)
+    }
+  }
+}
