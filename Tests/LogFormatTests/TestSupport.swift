@@ -96,3 +96,8 @@ extension Array where Element == UInt8 {
     }.joined(separator: "\n")
   }
 }
+
+func crc32c(_ bytes: [UInt8], seed: UInt32 = 0) -> UInt32 {
+  let span = bytes.span
+  return CRC32C.checksum(span.bytes, seed: seed)
+}
