@@ -3,7 +3,7 @@ import LogFormat
 import Testing
 
 @Suite struct IndexEntryTests {
-  private static let identity = Fixed.header(.index, fileID: 7).identity
+  private static let identity = Fixed.indexHeader.identity
 
   private static let entry = IndexEntry(
     position: 1 << 33, baseNumber: .max, baseTime: Timestamp(microseconds: .min),

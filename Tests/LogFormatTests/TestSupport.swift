@@ -53,9 +53,16 @@ enum Fixed {
     return header
   }
 
-  static func header(_ kind: FileHeader.Kind, fileID: UInt64) -> FileHeader {
+  static func header(_ kind: FileHeader.Kind, fileID: UInt64 = 0) -> FileHeader {
     FileHeader(
       kind: kind, storeID: storeID, fileID: fileID, salt: 0x0123_4567_89ab_cdef, created: time)
+  }
+
+  /// An index repeats its segment's header.
+  static var indexHeader: FileHeader {
+    var header = segmentHeader
+    header.kind = .index
+    return header
   }
 }
 
