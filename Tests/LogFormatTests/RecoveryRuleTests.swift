@@ -189,6 +189,19 @@ import Testing
     #expect(verdict.cut.lowerBound == last.range.lowerBound && verdict.findings.isEmpty)
   }
 
+  @Test func `R11: a gap before a frame that goes is the tail's and no finding`() {
+    var image = LogImage()
+    image.append(watermark: 100)
+    let lost = image.append(watermark: 110)
+    let witness = image.append(watermark: 120)
+    image.erase(lost.range)
+    image.flipBodyBit(of: witness)
+    let verdict = image.decide()
+    #expect(verdict.findings.isEmpty && verdict.kept.count == 1)
+    #expect(verdict.tail == .lostSuffix && verdict.lostSuffix == 110..<120)
+    #expect(verdict.possiblyAcknowledged == 120..<130)
+  }
+
   @Test func `R12: a proven frame whose body is damaged stays and is a finding`() {
     var image = LogImage()
     image.append(watermark: 100)
