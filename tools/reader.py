@@ -6,8 +6,10 @@ command's. Needs Python 3 and nothing else; zstd batches need libzstd.so.1, cont
 libxxhash.so.0 (without it they are left out, which is said on stderr).
 
 usage: reader.py PATH [--partition N]...
+       reader.py --verdict FILE...
 
-PATH is a store's folder or a segment file. Gaps and damage are stated on stderr. Exit status: 0
+PATH is a store's folder or a segment file. With --verdict: what of each file with frames stands
+(format-spec §5.2), one JSON object a line. Gaps and damage are stated on stderr. Exit status: 0
 success, 1 the file cannot be read or uses features this program does not know, 2 a gap or damage
 was met.
 """
@@ -787,7 +789,22 @@ def format_event(partition, event):
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
+def print_verdict(path):
+    data = read_file(path)
+    header = FileHeader(bytes(data[:FILE_HEADER_SIZE]))
+    verdict = judge(data, decode_file_header(data, header.kind))
+    print(json.dumps({
+        "position": verdict.position, "nextNumber": verdict.next_number, "tail": verdict.tail,
+        "cut": len(verdict.cut), "kept": [frame.position for frame in verdict.kept],
+        "findings": [[f.kind, f.position, f.first, f.next] for f in verdict.findings],
+    }, separators=(",", ":")))
+
+
 def main(arguments):
+    if arguments[:1] == ["--verdict"]:
+        for path in arguments[1:]:
+            print_verdict(path)
+        return 0
     partitions = set()
     paths = []
     while arguments:
