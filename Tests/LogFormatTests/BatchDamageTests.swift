@@ -119,7 +119,7 @@ import Testing
   }
 
   @Test func `property sets that would fill the memory are damage`() throws {
-    // One text of 200 KiB, one name of each byte value, one set that uses the text 40 times and more.
+    // One value of 200 KiB that sixty names share: twelve megabytes from two hundred kilobytes.
     let size = 200 << 10
     var buffer = ByteBuffer()
     buffer.append(Self.columns)
@@ -145,6 +145,13 @@ import Testing
     #expect(throws: FormatError.unsupportedFeatures(3)) {
       try decode(columns: Self.columns + [0, 1, 0, 3, 0, 0])
     }
+  }
+
+  @Test func `a value that is none of its dictionary's texts is damage`() throws {
+    let text: [UInt8] = [1, 0, 1, 1, 1, 0x61, 0]
+    #expect(try decode(columns: Self.columns + [0] + text + [1]).text(.moduleID, at: 0) == "a")
+    #expect(try decode(columns: Self.columns + [0] + text + [0]).text(.moduleID, at: 0) == nil)
+    #expect(throws: FormatError.self) { try decode(columns: Self.columns + [0] + text + [2]) }
   }
 
   @Test func `sizes beyond the limits are refused before anything is allocated`() {
