@@ -133,7 +133,8 @@ import Testing
     #expect(Limits.batchRecordCountMax <= Int(UInt16.max))
     #expect(Limits.identifierSizeMax <= Int(UInt8.max))
     #expect(Limits.batchSizeMax + Limits.eventSizeMax < Limits.blockSizeMax)
-    #expect(Limits.batchRecordCountMax * (Limits.identifierSizeMax + 3) < Limits.clearSectionSizeMax)
+    let deviceSetSizeMax = Limits.batchRecordCountMax * (Limits.identifierSizeMax + 3)
+    #expect(deviceSetSizeMax < Limits.clearSectionSizeMax)
     #expect(Limits.batchSizeMin < Limits.batchSizeMax)
     #expect(Limits.segmentSizeMin < Limits.segmentSizeMax)
   }

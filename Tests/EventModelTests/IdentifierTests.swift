@@ -2,7 +2,8 @@ import EventModel
 import Testing
 
 @Suite struct IdentifierTests {
-  private static let alphanumerics = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+  private static let alphanumerics =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
   /// The byte values that a rule accepts as the whole of a name.
   private func accepted(_ isAccepted: (String) -> Bool) -> String {

@@ -40,13 +40,14 @@ import Testing
     var image = LogImage()
     let frame = image.append(watermark: 100)
     let last = image.append(watermark: 100)
-    image.bytes[frame.range.lowerBound + 9] = 9
-    for index in 4..<8 { image.bytes[frame.range.lowerBound + index] = 0 }
-    let seed = image.header.identity.seed(at: FilePosition(frame.range.lowerBound))
-    let header = Array(image.bytes[frame.range.lowerBound..<frame.body])
+    let start = frame.range.lowerBound
+    image.bytes[start + 9] = 9
+    for index in 4..<8 { image.bytes[start + index] = 0 }
+    let seed = image.header.identity.seed(at: FilePosition(start))
+    let header = Array(image.bytes[start..<frame.body])
     let sum = crc32c(header, seed: seed)
     for index in 0..<4 {
-      image.bytes[frame.range.lowerBound + 4 + index] = UInt8(truncatingIfNeeded: sum >> (8 * index))
+      image.bytes[start + 4 + index] = UInt8(truncatingIfNeeded: sum >> (8 * index))
     }
     let result = scan(image)
     #expect(result.unsupported == .unsupportedFeatures(9))
