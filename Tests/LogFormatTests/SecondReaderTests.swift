@@ -9,28 +9,60 @@ import Testing
   private static let root = URL(filePath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent()
 
-  /// Writes the images into a fresh folder, runs the reader on them and returns its lines.
-  private func read(_ images: [[UInt8]], _ options: [String] = []) throws -> [Substring] {
+  /// Runs the reader on files in a fresh folder, or on the folder itself, and returns its lines.
+  private func read(
+    _ files: [(name: String, bytes: [UInt8])], _ options: [String] = [], asStore: Bool = false
+  ) throws -> [Substring] {
     let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
     var paths: [String] = []
-    for (number, image) in images.enumerated() {
-      let file = folder.appending(path: "\(number).segment")
-      try Data(image).write(to: file)
-      paths.append(file.path())
+    for file in files {
+      let path = folder.appending(path: file.name)
+      try FileManager.default.createDirectory(
+        at: path.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try Data(file.bytes).write(to: path)
+      paths.append(path.path())
     }
     let output = folder.appending(path: "output")
-    FileManager.default.createFile(atPath: output.path(), contents: nil)
+    try Data().write(to: output)
     let process = Process()
     process.executableURL = URL(filePath: "/usr/bin/env")
     process.arguments =
-      ["python3", Self.root.appending(path: "tools/reader.py").path()] + options + paths
+      ["python3", Self.root.appending(path: "tools/reader.py").path()] + options
+      + (asStore ? [folder.path()] : paths)
     process.standardOutput = try FileHandle(forWritingTo: output)
     try process.run()
     process.waitUntilExit()
     #expect(process.terminationStatus == 0)
     return try String(contentsOf: output, encoding: .utf8).split(separator: "\n")
+  }
+
+  private func read(_ images: [[UInt8]], _ options: [String] = []) throws -> [Substring] {
+    try read(images.enumerated().map { ("\($0.offset).segment", $0.element) }, options)
+  }
+
+  @Test func `the contract's examples are a store that the second reader prints`() throws {
+    let examples = Dictionary(uniqueKeysWithValues: SpecExamples.all.map { ($0.name, $0.bytes) })
+    func file(_ names: String...) -> [UInt8] { names.flatMap { examples[$0] ?? [] } }
+    let stem = FileNames.segmentStem(baseNumber: 100, segmentID: 7)
+    let segment = "\(FileNames.partitions)/\(FileNames.partition(3))/\(stem)"
+    let lines = try read(
+      [
+        (FileNames.manifest, file("manifest-header", "manifest-edits-frame")),
+        (FileNames.checkpoints, file("checkpoints-header", "checkpoint-frame")),
+        (
+          segment + FileNames.segmentSuffix,
+          file("file-header", "epoch-frame", "batch-frame", "mark-frame")
+        ),
+      ], asStore: true)
+    let first =
+      #"{"partition":3,"sequenceNumber":100,"enqueuedTime":"2023-11-14T22:13:20.000200Z","#
+      + #""deviceId":"thermo-2","contentType":"text/plain","properties":{"unit":"C"},"#
+      + #""body":"21.5"}"#
+    let second =
+      #"{"partition":3,"sequenceNumber":101,"enqueuedTime":"2023-11-14T22:13:20.000450Z","#
+      + #""deviceId":"thermo-3","messageId":"m-7","contentType":"text/plain","body":"{}"}"#
+    #expect(lines == [first[...], second[...]])
   }
 
   @Test(arguments: [31, 32, 33, 34])
