@@ -19,7 +19,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     let (delta, carry) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000_000)
     let (sum, clipped) = microseconds.addingReportingOverflow(delta)
     guard !overflow, !carry, !clipped else {
-      return Self(microseconds: seconds < 0 ? .min : .max)
+      return Self(microseconds: duration < .zero ? .min : .max)
     }
     return Self(microseconds: sum)
   }

@@ -1,8 +1,8 @@
 /// Raw memory that grows, with one owner: what batches are gathered, framed and decoded in.
 ///
-/// Integers are stored little endian (format-spec §1). Every access is checked against the
-/// buffer's bounds, so the unsafe memory stays inside this file. Sendable because one owner at a time
-/// holds the memory.
+/// Integers are stored little endian (format-spec §1). Every access is checked against the buffer's
+/// bounds, so the unsafe memory stays inside this file. Sendable because one owner at a time holds
+/// the memory.
 @safe
 package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   private var base: UnsafeMutableRawPointer

@@ -47,6 +47,7 @@ package final class DecodedBatch: Sendable {
       try Self.check(
         sets, in: blocks, count: count, below: UInt64(columns.propertySets.count) + 1)
     }
+    for texts in columns.texts { try texts?.check(in: blocks, count: count) }
     self.count = count
     baseOffset = header.baseNumber
     columnsSize = section.columnsSize
@@ -273,12 +274,21 @@ private struct TextView: Sendable {
     }
   }
 
+  /// Checks that every value of a dictionary is one of its texts.
+  func check(in blocks: borrowing ByteBuffer, count: Int) throws(FormatError) {
+    guard let dictionary else { return }
+    for index in 0..<count {
+      let entry = entries.value(at: index, in: blocks, base: 0)
+      guard entry <= UInt64(dictionary.count) else {
+        throw .corrupt("record \(index) refers to text \(entry) of \(dictionary.count)")
+      }
+    }
+  }
+
   func text(at index: Int, in blocks: borrowing ByteBuffer) -> String? {
     let entry = entries.value(at: index, in: blocks, base: 0)
     guard entry > 0 else { return nil }
-    if let dictionary {
-      return entry <= dictionary.count ? dictionary[Int(entry) - 1] : nil
-    }
+    if let dictionary { return dictionary[Int(entry) - 1] }
     let from = index == 0 ? 0 : Int(ends[index - 1])
     return String(decoding: blocks.array(start + from..<start + Int(ends[index])), as: UTF8.self)
   }

@@ -85,6 +85,7 @@ package enum RecoveryRule {
     var index = 0
     walk: while index < scan.frames.count {
       let frame = scan.frames[index]
+      let gap: Finding?
       switch place(of: frame, after: verdict) {
       case .stale:
         index += 1
@@ -92,18 +93,23 @@ package enum RecoveryRule {
       case .unproven:
         break walk
       case .next(let finding):
-        if var finding {
-          finding.from = lastTime
-          finding.to = frame.header.baseTime
-          verdict.findings.append(finding)
-        }
+        gap = finding
       }
       let isProven = self.isProven(frame, watermark)
-      if !isProven || checksEverything, try !isIntact(frame) {
-        if !isProven {
-          verdict.tail = .undecidableTail
-          break walk
-        }
+      var isDamaged = false
+      if !isProven || checksEverything { isDamaged = try !isIntact(frame) }
+      if isDamaged, !isProven {
+        verdict.tail = .undecidableTail
+        break walk
+      }
+      // Only a frame that stays tells what is missing before it; before one that goes, the tail
+      // does.
+      if var gap {
+        gap.from = lastTime
+        gap.to = frame.header.baseTime
+        verdict.findings.append(gap)
+      }
+      if isDamaged {
         verdict.findings.append(
           Finding(
             kind: .damaged, position: frame.position, first: frame.header.baseNumber,

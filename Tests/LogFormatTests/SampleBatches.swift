@@ -55,7 +55,8 @@ struct SealedBatch {
       baseNumber: baseNumber, baseTime: Timestamp(microseconds: firstTime), watermark: watermark,
       chain: chain)
     var content = ContentChecksum()
-    for part in [clear, columns, payload] { content.add(part.span.bytes) }
+    content.addClearSection(clear.span.bytes)
+    for part in [columns, payload] { content.add(part.span.bytes) }
     header.contentChecksum = content.value
     var frame = ByteBuffer()
     let start = FrameAssembly.begin(in: &frame)

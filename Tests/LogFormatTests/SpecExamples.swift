@@ -12,11 +12,11 @@ enum SpecExamples {
       ("epoch-frame", epoch.bytes),
       ("batch-frame", batch.bytes),
       ("mark-frame", markFrame(at: batchEnd, chain: batch.checksum).bytes),
-      ("manifest-header", encoded(Fixed.header(.manifest, fileID: 1))),
+      ("manifest-header", encoded(Fixed.header(.manifest))),
       ("manifest-edits-frame", manifestFrame.bytes),
-      ("checkpoints-header", encoded(Fixed.header(.checkpoints, fileID: 2))),
+      ("checkpoints-header", encoded(Fixed.header(.checkpoints))),
       ("checkpoint-frame", checkpointFrame.bytes),
-      ("index-header", encoded(Fixed.header(.index, fileID: 7))),
+      ("index-header", encoded(Fixed.indexHeader)),
       ("index-entry", indexEntry(frameChecksum: batch.checksum)),
       ("partition-hash", partitionHash),
     ]
@@ -58,7 +58,7 @@ enum SpecExamples {
   }
 
   static var manifestFrame: Frame {
-    let file = Fixed.header(.manifest, fileID: 1)
+    let file = Fixed.header(.manifest)
     let added = ManifestEdit.SegmentAdded(
       log: ManifestEdit.LogID(stream: .events, partition: 3), segmentID: 7,
       salt: 0x1122_3344_5566_7788, baseNumber: 100, predecessorID: 4,
@@ -79,7 +79,7 @@ enum SpecExamples {
   }
 
   static var checkpointFrame: Frame {
-    let file = Fixed.header(.checkpoints, fileID: 2)
+    let file = Fixed.header(.checkpoints)
     let checkpoint = CheckpointEntry.GroupCheckpoint(
       group: "workers", partition: 3, next: 102, ownerEpoch: 1, time: Fixed.time)
     var body = ByteBuffer()
@@ -99,7 +99,7 @@ enum SpecExamples {
       batchCount: 0, eventSize: 0, epoch: 1, frameChecksum: frameChecksum)
     var buffer = ByteBuffer()
     entry.encode(
-      into: &buffer, identity: Fixed.header(.index, fileID: 7).identity, at: FilePosition(128))
+      into: &buffer, identity: Fixed.indexHeader.identity, at: FilePosition(128))
     return buffer.array(0..<buffer.count)
   }
 

@@ -53,9 +53,16 @@ enum Fixed {
     return header
   }
 
-  static func header(_ kind: FileHeader.Kind, fileID: UInt64) -> FileHeader {
+  static func header(_ kind: FileHeader.Kind, fileID: UInt64 = 0) -> FileHeader {
     FileHeader(
       kind: kind, storeID: storeID, fileID: fileID, salt: 0x0123_4567_89ab_cdef, created: time)
+  }
+
+  /// An index repeats its segment's header.
+  static var indexHeader: FileHeader {
+    var header = segmentHeader
+    header.kind = .index
+    return header
   }
 }
 
@@ -95,4 +102,9 @@ extension Array where Element == UInt8 {
         .joined(separator: " ")
     }.joined(separator: "\n")
   }
+}
+
+func crc32c(_ bytes: [UInt8], seed: UInt32 = 0) -> UInt32 {
+  let span = bytes.span
+  return CRC32C.checksum(span.bytes, seed: seed)
 }

@@ -1,0 +1,104 @@
+import EventModel
+import LogFormat
+import Testing
+
+@Suite struct IndexEntryTests {
+  private static let identity = Fixed.indexHeader.identity
+
+  private static let entry = IndexEntry(
+    position: 1 << 33, baseNumber: .max, baseTime: Timestamp(microseconds: .min),
+    recordCount: 1, batchCount: 2, eventSize: 3, epoch: 4, frameChecksum: 5)
+
+  private static func encode(at position: Int) -> [UInt8] {
+    var buffer = ByteBuffer()
+    entry.encode(into: &buffer, identity: identity, at: FilePosition(position))
+    return buffer.array(0..<buffer.count)
+  }
+
+  private static func decode(_ bytes: [UInt8], at position: Int) throws -> IndexEntry? {
+    let span = bytes.span
+    return try IndexEntry(
+      decoding: span.bytes, identity: identity, at: FilePosition(position))
+  }
+
+  @Test func `an index entry comes back as it was written`() throws {
+    let bytes = Self.encode(at: 192)
+    #expect(bytes.count == IndexEntry.size)
+    #expect(try Self.decode(bytes, at: 192) == Self.entry)
+  }
+
+  @Test func `I5: an index entry holds at its own position alone`() throws {
+    #expect(try Self.decode(Self.encode(at: 192), at: 256) == nil)
+    #expect(try Self.decode([UInt8](repeating: 0, count: IndexEntry.size), at: 192) == nil)
+  }
+
+  @Test func `every flipped bit and every cut of an index entry is found`() throws {
+    let bytes = Self.encode(at: 192)
+    for bit in 0..<bytes.count * 8 {
+      #expect(try Self.decode(bytes.flippingBit(bit), at: 192) == nil, "bit \(bit)")
+    }
+    for count in 0..<bytes.count {
+      #expect(throws: FormatError.self) { try Self.decode(Array(bytes[..<count]), at: 192) }
+    }
+  }
+}
+
+@Suite struct FileNameTests {
+  @Test func `names have fixed widths`() {
+    #expect(FileNames.partition(3) == "003")
+    #expect(FileNames.partition(1_023) == "1023")
+    #expect(
+      FileNames.segmentStem(baseNumber: 18_204, segmentID: 42) == "00000000000000018204-0000002a")
+    #expect(
+      FileNames.segmentStem(baseNumber: .max, segmentID: 0x1_ffff_fff0)
+        == "18446744073709551615-fffffff0")
+  }
+
+  @Test func `a segment's name tells its base number and id`() throws {
+    for suffix in [FileNames.segmentSuffix, FileNames.indexSuffix] {
+      let name = FileNames.segmentStem(baseNumber: 18_204, segmentID: 42) + suffix
+      let parsed = try #require(FileNames.parseSegmentStem(name))
+      #expect(parsed.baseNumber == 18_204 && parsed.segmentID == 42)
+    }
+  }
+
+  @Test func `other names are no segments`() {
+    let names = [
+      "", ".segment", "MANIFEST", "00000000000000018204-0000002a",
+      "0000000000000018204-0000002a.segment", "00000000000000018204-000002a.segment",
+      "+0000000000000018204-0000002a.segment", "00000000000000018204-0000002A.segment",
+      "00000000000000018204-+000002a.segment", "99999999999999999999-0000002a.segment",
+      "00000000000000018204-0000002a-1.segment", "00000000000000018204-0000002a.segment.new",
+    ]
+    for name in names { #expect(FileNames.parseSegmentStem(name) == nil, "\(name)") }
+  }
+}
+
+@Suite struct VariableLengthIntegerTests {
+  private func decode(_ bytes: [UInt8]) throws -> UInt64 {
+    let span = bytes.span
+    var reader = ByteReader(span.bytes)
+    return try reader.variableLengthInteger()
+  }
+
+  @Test func `numbers of every size come back`() throws {
+    var values: [UInt64] = [0, .max]
+    for shift in 0..<64 { values += [1 << shift, 1 << shift - 1, ~(1 << shift)] }
+    for value in values {
+      var buffer = ByteBuffer()
+      buffer.appendVariableLength(value)
+      let bytes = buffer.array(0..<buffer.count)
+      #expect(try decode(bytes) == value)
+      #expect(bytes.count == max(1, (64 - value.leadingZeroBitCount + 6) / 7))
+      for count in 0..<bytes.count {
+        #expect(throws: FormatError.self) { try decode(Array(bytes[..<count])) }
+      }
+    }
+  }
+
+  @Test func `more than 64 bits are damage, needless zero groups are not`() throws {
+    #expect(throws: FormatError.self) { try decode([UInt8](repeating: 0xff, count: 9) + [0x02]) }
+    #expect(throws: FormatError.self) { try decode([UInt8](repeating: 0x80, count: 10) + [0x00]) }
+    #expect(try decode([0x81, 0x80, 0x00]) == 1)
+  }
+}
