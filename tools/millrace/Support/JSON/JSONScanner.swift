@@ -114,6 +114,18 @@ package struct JSONScanner {
     try nextItem(until: UInt8(ascii: "]"), bytes)
   }
 
+  /// Whether the bytes are one number and nothing else, not even space.
+  package static func isNumber(_ bytes: Span<UInt8>) -> Bool {
+    guard bytes.count > 0, bytes[0] <= UInt8(ascii: "9") else { return false }
+    var scanner = Self()
+    do throws(JSONError) {
+      try scanner.number(bytes)
+    } catch {
+      return false
+    }
+    return scanner.position == bytes.count
+  }
+
   // MARK: Parts
 
   private mutating func enter(_ opening: UInt8, _ bytes: Span<UInt8>) throws(JSONError) {
