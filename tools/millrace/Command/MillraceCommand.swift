@@ -10,6 +10,6 @@ struct MillraceCommand: AsyncParsableCommand {
     abstract: "A persistent, append-only event store for device messaging.")
 
   static func main() async {
-    exit(await CommandRunner.run(Self.self))
+    Glibc.exit(await CommandRunner.run(Self.self))
   }
 }

@@ -6,7 +6,7 @@ package struct ByteSize: Hashable, ParsedArgument {
   package let byteCount: ByteCount
 
   package init(parsing text: String) throws(BadArgument) {
-    guard let (number, unit) = QuantityText.split(text) else {
+    guard let (number, unit) = try QuantityText.split(text) else {
       throw BadArgument("'\(text)' is no size; write one as 1000, 64KiB, 128MiB or 10GB")
     }
     let scale: Int

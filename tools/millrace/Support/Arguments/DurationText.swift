@@ -5,7 +5,7 @@ package struct DurationText: Hashable, ParsedArgument {
   package let duration: Duration
 
   package init(parsing text: String) throws(BadArgument) {
-    guard let (number, unit) = QuantityText.split(text) else {
+    guard let (number, unit) = try QuantityText.split(text) else {
       throw BadArgument("'\(text)' is no duration; write one as 500ms, 2s, 5m, 1h or 7d")
     }
     let milliseconds: Int

@@ -27,10 +27,11 @@ extension ParsedArgument {
 
 /// A number and the unit after it.
 enum QuantityText {
-  /// Splits `64KiB`; nil if no number stands first. A number too large becomes the largest.
-  static func split(_ text: String) -> (number: Int, unit: Substring)? {
+  /// Splits `64KiB`; nil if no number stands first.
+  static func split(_ text: String) throws(BadArgument) -> (number: Int, unit: Substring)? {
     let digits = text.prefix { ("0"..."9").contains($0) && $0.isASCII }
     guard !digits.isEmpty else { return nil }
-    return (Int(digits) ?? .max, text[digits.endIndex...])
+    guard let number = Int(digits) else { throw BadArgument("'\(text)' is too large") }
+    return (number, text[digits.endIndex...])
   }
 }

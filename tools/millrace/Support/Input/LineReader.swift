@@ -95,7 +95,7 @@ package struct LineReader {
     let capacity = max(Self.chunkSize, rest.count * 2)
     let stream = stream
     let next = try [UInt8](capacity: capacity) { (output) throws(InputError) in
-      for byte in rest { output.append(byte) }
+      output.append(copying: rest)
       reading = try stream.read(into: &output, waits: waits)
     }
     guard reading != .nothingAtHand else { return false }

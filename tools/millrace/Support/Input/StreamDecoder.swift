@@ -19,6 +19,21 @@ struct DecoderError: Error {
   let detail: String
 }
 
+extension OutputSpan<UInt8> {
+  /// Appends a slice as one block; an element at a time is many times slower.
+  mutating func append(copying bytes: ArraySlice<UInt8>) {
+    precondition(bytes.count <= freeCapacity, "\(bytes.count) bytes in \(freeCapacity)")
+    // SAFETY: both buffers are alive during the closures; the check above keeps the copy inside.
+    unsafe withUnsafeMutableBufferPointer { buffer, count in
+      unsafe bytes.withUnsafeBytes { source in
+        guard let to = buffer.baseAddress, let from = source.baseAddress else { return }
+        unsafe memcpy(to + count, from, source.count)
+        count += source.count
+      }
+    }
+  }
+}
+
 /// Hands bytes through.
 final class PlainDecoder: StreamDecoder {
   let format = "plain"
