@@ -141,6 +141,6 @@ let package = Package(
       ]),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["CommandSupport", "EventModel", "CZstd", "CZlib", systemPackage]),
+      dependencies: ["CommandSupport", "EventModel", "CZstd", "CZlib", argumentParser]),
   ]
 )
