@@ -5,7 +5,8 @@ import Testing
 @Suite("Events as JSON")
 struct EventLineTests {
   private static let place = EventLine.Place(
-    partition: 3, sequenceNumber: 18_204, enqueuedTime: Timestamp(microseconds: 1_714_564_800_000_001))
+    partition: 3, sequenceNumber: 18_204,
+    enqueuedTime: Timestamp(microseconds: 1_714_564_800_000_001))
 
   private static func line(
     _ event: Event, at place: EventLine.Place = place, more: [JSONValue.Member] = []
@@ -78,9 +79,10 @@ struct EventLineTests {
       let isBinary = Int.random(in: 0..<3, using: &random) == 0
       let body =
         isBinary
-        ? Payload((0..<Int.random(in: 0...80, using: &random)).map { _ in
-          UInt8.random(in: 0...255, using: &random)
-        }) : Payload(text(200))
+        ? Payload(
+          (0..<Int.random(in: 0...80, using: &random)).map { _ in
+            UInt8.random(in: 0...255, using: &random)
+          }) : Payload(text(200))
       let coin = Bool.random(using: &random)
       let event = Event(
         from: try DeviceID("device-\(round)"), body: body, contentType: coin ? text(9) : nil,

@@ -61,7 +61,8 @@ struct InputTests {
     #expect(try TestInput.lines(TestInput.stream(skippable + zstd + skippable)) == expected)
   }
 
-  @Test("Compressed inputs larger than every buffer come back whole", arguments: [11, 12] as [UInt64])
+  @Test(
+    "Compressed inputs larger than every buffer come back whole", arguments: [11, 12] as [UInt64])
   func largeCompressed(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
     let lines = (0..<60_000).map { _ in "\(random.next()),\(random.next() % 10)" }

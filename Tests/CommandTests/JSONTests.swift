@@ -96,7 +96,9 @@ struct JSONTests {
 
   @Test(
     "Pointers to nothing find nothing",
-    arguments: ["/x", "/foo/2", "/foo/-", "/foo/00", "/foo/01", "/foo/bar", "/n/a", "/foo/", "/e/f"])
+    arguments: [
+      "/x", "/foo/2", "/foo/-", "/foo/00", "/foo/01", "/foo/bar", "/n/a", "/foo/", "/e/f",
+    ])
   func missing(pointer: String) throws {
     let text = Array(#"{"foo":["bar","baz"],"n":1,"e":{}}"#.utf8)
     #expect(try JSONPointer(pointer).resolve(in: text.span) == nil)
@@ -142,11 +144,14 @@ struct JSONTests {
 
   @Test("Documents keep their order and escape what must be escaped")
   func documents() {
-    var document: JSONValue = ["b": 1, "a": [nil, true, -2, 0.5, "x\"\n\u{1}"], "c": .unsigned(.max)]
+    var document: JSONValue = [
+      "b": 1, "a": [nil, true, -2, 0.5, "x\"\n\u{1}"], "c": .unsigned(.max),
+    ]
     document.append("d", .number(.infinity))
     #expect(
       String(decoding: document.line, as: UTF8.self)
-        == #"{"b":1,"a":[null,true,-2,0.5,"x\"\n\u0001"],"c":18446744073709551615,"d":null}"# + "\n")
+        == #"{"b":1,"a":[null,true,-2,0.5,"x\"\n\u0001"],"c":18446744073709551615,"d":null}"# + "\n"
+    )
     var bytes: [UInt8] = []
     JSONWriter.appendInteger(Int.min, to: &bytes)
     #expect(String(decoding: bytes, as: UTF8.self) == "-9223372036854775808")

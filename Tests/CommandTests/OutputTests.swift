@@ -88,7 +88,8 @@ struct OutputTests {
       case "closed": throw OutputFailure.closedPipe
       case "input": throw InputError(file: "a", .noHeader)
       case "argument": throw BadArgument("no column 'x'")
-      case "check": throw CommandFailure("gone", status: ExitStatus.FileSystemCheck.operationalError)
+      case "check":
+        throw CommandFailure("gone", status: ExitStatus.FileSystemCheck.operationalError)
       default: return
       }
     }

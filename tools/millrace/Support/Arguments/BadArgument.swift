@@ -1,4 +1,6 @@
-/// An argument that cannot be used. Shown to the user as wrong usage.
+/// An argument that cannot be used.
+///
+/// Shown to the user as wrong usage.
 package struct BadArgument: Error, Hashable, Sendable, CustomStringConvertible {
   /// What is wrong, and what would be right.
   package let description: String

@@ -76,15 +76,18 @@ package struct CSVParser: Sendable {
 }
 
 /// Makes a record's body: a JSON object of its columns but one, in their order, without spaces.
+///
 /// A field that is a JSON number stays as written, quoted or not; everything else is a string.
 struct CSVBody: Sendable {
-  /// What stands before each field: a brace or comma, the name and a colon. Empty for the one left
-  /// out.
+  /// What stands before each field: a brace or comma, the name and a colon.
+  ///
+  /// Empty for the one left out.
   private let prefixes: [[UInt8]]
+  private let prefixSize: Int
 
   init(names: [String], excluding excluded: Int) {
     var isFirst = true
-    prefixes = names.enumerated().map { index, name in
+    let prefixes = names.enumerated().map { index, name -> [UInt8] in
       guard index != excluded else { return [] }
       var prefix = [UInt8(ascii: isFirst ? "{" : ",")]
       isFirst = false
@@ -92,6 +95,8 @@ struct CSVBody: Sendable {
       prefix.append(UInt8(ascii: ":"))
       return prefix
     }
+    self.prefixes = prefixes
+    prefixSize = prefixes.reduce(2) { $0 + $1.count + 2 }
   }
 
   func make(_ record: CSVReader.Record) throws(BadLine) -> [UInt8] {
@@ -101,7 +106,7 @@ struct CSVBody: Sendable {
       throw BadLine("byte \(error.byteOffsets.lowerBound) is not UTF-8")
     }
     var body: [UInt8] = []
-    body.reserveCapacity(record.bytes.count + prefixes.reduce(2) { $0 + $1.count + 2 })
+    body.reserveCapacity(record.bytes.count + prefixSize)
     let start = record.bytes.startIndex
     for (prefix, field) in zip(prefixes, record.fields) where !prefix.isEmpty {
       body.append(contentsOf: prefix)

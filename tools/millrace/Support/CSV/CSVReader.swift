@@ -4,7 +4,9 @@
 /// Stricter than many readers: a quote inside an unquoted field, or text after a closing quote, is
 /// a bad record, because guessing would store a wrong event without a word.
 package struct CSVReader {
-  /// One record. Its bytes are valid as long as it lives.
+  /// One record.
+  ///
+  /// Its bytes are valid as long as it lives.
   package struct Record: Sendable {
     /// The number of its first line.
     package let line: Int
@@ -24,8 +26,9 @@ package struct CSVReader {
     case bad(BadLine, line: Int)
   }
 
-  /// Bytes of a record that spans lines. Bounds what one forgotten quote can swallow, and what is
-  /// read again after it.
+  /// Bytes of a record that spans lines.
+  ///
+  /// Bounds what one forgotten quote can swallow, and what is read again after it.
   package static let recordSizeMax = 1 << 20
 
   private var lines: LineReader
@@ -54,8 +57,9 @@ package struct CSVReader {
     return try lines.hasLineAtHand()
   }
 
-  /// The next record or the reason why there is none at this line; nil at the end. Blank lines are
-  /// passed over.
+  /// The next record or the reason why there is none at this line; nil at the end.
+  ///
+  /// Blank lines are passed over.
   package mutating func next() throws(InputError) -> Item? {
     while let (line, number) = try nextLine() {
       let text = line.last == 0x0d ? line.dropLast() : line
@@ -76,8 +80,10 @@ package struct CSVReader {
     return .record(Record(line: number, bytes: bytes, fields: splitter.fields))
   }
 
-  /// Joins lines until the open quote is closed. If that gives no record, only the first line is
-  /// bad and the others are read again: they may be good.
+  /// Joins lines until the open quote is closed.
+  ///
+  /// If that gives no record, only the first line is bad and the others are read again: they may be
+  /// good.
   ///
   /// While a quote is open, every line with an even number of quotes leaves it open (or is bad), so
   /// that the joined bytes are split again once, at the first line with an odd number.

@@ -74,7 +74,9 @@ final class GzipDecoder: StreamDecoder {
     return used
   }
 
-  /// Begins the next member; false while its first bytes are not there. Tapes pad with zeros.
+  /// Begins the next member; false while its first bytes are not there.
+  ///
+  /// Tapes pad with zeros.
   private func startMember(_ source: inout SourceBuffer) throws(DecoderError) -> Bool {
     source.skipZeros()
     guard source.count > 0 else { return false }

@@ -1,4 +1,6 @@
-/// Input that cannot be read further. Unlike a ``BadLine`` it cannot be skipped.
+/// Input that cannot be read further.
+///
+/// Unlike a ``BadLine`` it cannot be skipped.
 package struct InputError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What stopped the reading.
   package enum Problem: Hashable, Sendable {
@@ -44,7 +46,9 @@ package struct InputError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// A line or record that is no event. The lines after it can still be read.
+/// A line or record that is no event.
+///
+/// The lines after it can still be read.
 package struct BadLine: Error, Hashable, Sendable, CustomStringConvertible {
   /// What is wrong with the line.
   package let description: String

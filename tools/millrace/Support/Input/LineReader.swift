@@ -5,7 +5,9 @@ import Glibc
 /// Lines are slices of immutable chunks: no line is copied, and a line that is kept (as the body
 /// of an event, say) keeps its chunk. A byte order mark at the start of the stream is dropped.
 package struct LineReader {
-  /// The longest line. Far above the largest event, far below what would hurt.
+  /// The longest line.
+  ///
+  /// Far above the largest event, far below what would hurt.
   package static let lineSizeMax = 16 << 20
   private static let chunkSize = 256 << 10
 
@@ -39,7 +41,9 @@ package struct LineReader {
     return nil
   }
 
-  /// The next line, blank or not, without its line feed. The last line needs none.
+  /// The next line, blank or not, without its line feed.
+  ///
+  /// The last line needs none.
   package mutating func nextUnstripped() throws(InputError) -> ArraySlice<UInt8>? {
     while true {
       if let end = lineEnd() {
@@ -54,8 +58,9 @@ package struct LineReader {
     }
   }
 
-  /// Whether the next line (or the end) can be had without waiting for the input. Takes in what is
-  /// there already, so that half a line in a pipe does not look like a line.
+  /// Whether the next line (or the end) can be had without waiting for the input.
+  ///
+  /// Takes in what is there already, so that half a line in a pipe does not look like a line.
   package mutating func hasLineAtHand() throws(InputError) -> Bool {
     while true {
       if lineEnd() != nil || ended { return true }

@@ -27,7 +27,9 @@ package enum Base64 {
   }
 
   /// Decodes strictly: padding must be there, unused bits must be zero, so that no two texts mean
-  /// the same bytes. Nil if the text breaks a rule.
+  /// the same bytes.
+  ///
+  /// Nil if the text breaks a rule.
   package static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
     let count = text.count
     guard count % 4 == 0 else { return nil }

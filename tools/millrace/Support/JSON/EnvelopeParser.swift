@@ -41,7 +41,9 @@ package struct EnvelopeParser: Sendable {
 
   package init(_ form: Form = .event) { self.form = form }
 
-  /// Reads one line. A body without escapes shares the line's bytes.
+  /// Reads one line.
+  ///
+  /// A body without escapes shares the line's bytes.
   package func parse(_ line: ArraySlice<UInt8>) throws(BadLine) -> Envelope {
     do {
       let bytes = line.span

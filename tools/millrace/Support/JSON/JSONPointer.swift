@@ -55,8 +55,9 @@ package struct JSONPointer: Hashable, Sendable, CustomStringConvertible {
     return key
   }
 
-  /// The value it points to, nil if there is none. Of keys that repeat, the first counts. Bytes
-  /// after the value are not looked at.
+  /// The value it points to, nil if there is none.
+  ///
+  /// Of keys that repeat, the first counts. Bytes after the value are not looked at.
   package func resolve(in bytes: Span<UInt8>) throws(JSONError) -> JSONScanner.Value? {
     var scanner = JSONScanner()
     for token in tokens {

@@ -88,8 +88,9 @@ package struct JSONScanner {
     try enter(UInt8(ascii: "{"), bytes)
   }
 
-  /// Passes a key and its colon and returns the key, or passes the closing brace. The caller passes
-  /// over the value before it calls again.
+  /// Passes a key and its colon and returns the key, or passes the closing brace.
+  ///
+  /// The caller passes over the value before it calls again.
   package mutating func nextKey(_ bytes: Span<UInt8>) throws(JSONError) -> Value? {
     guard try nextItem(until: UInt8(ascii: "}"), bytes) else { return nil }
     guard byte(bytes) == UInt8(ascii: "\"") else {

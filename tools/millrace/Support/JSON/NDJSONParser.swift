@@ -10,8 +10,9 @@ package struct NDJSONParser: Sendable {
     self.timeField = timeField
   }
 
-  /// Reads one line, which must be one JSON value. The body shares the line's bytes. A device that
-  /// is a number is named by it as written.
+  /// Reads one line, which must be one JSON value.
+  ///
+  /// The body shares the line's bytes. A device that is a number is named by it as written.
   package func parse(_ line: ArraySlice<UInt8>) throws(BadLine) -> Event {
     let bytes = line.span
     do throws(JSONError) {

@@ -3,15 +3,17 @@ enum SpecialBytes {
   private static let ones: UInt64 = 0x0101_0101_0101_0101
   private static let tops: UInt64 = 0x8080_8080_8080_8080
 
-  /// The top bit of every byte that is a quote, a backslash or a control character. Bytes above
-  /// the lowest one marked may be marked wrongly: a borrow passes through them. The lowest is
-  /// right, and callers look at no other. (Bit Twiddling Hacks, "Determine if a word has a byte
-  /// less than n".)
+  /// The top bit of every byte that is a quote, a backslash or a control character.
+  ///
+  /// Bytes above the lowest one marked may be marked wrongly: a borrow passes through them. The
+  /// lowest is right, and callers look at no other. The method is that of "Determine if a word has
+  /// a byte less than n" in Bit Twiddling Hacks.
   @inline(__always)
   static func marks(_ word: UInt64) -> UInt64 {
     let quotes = word ^ (ones &* 0x22)
     let backslashes = word ^ (ones &* 0x5c)
-    return ((quotes &- ones) & ~quotes | (backslashes &- ones) & ~backslashes
+    return
+      ((quotes &- ones) & ~quotes | (backslashes &- ones) & ~backslashes
       | (word &- ones &* 0x20) & ~word) & tops
   }
 

@@ -2,8 +2,10 @@ package import ArgumentParser
 
 /// Runs a command from its arguments to its exit status.
 package enum CommandRunner {
-  /// Parses and runs. Help goes to standard output; every error is one line that begins with
-  /// `millrace: error:`, wrong usage with how to use the command after it.
+  /// Parses and runs.
+  ///
+  /// Help goes to standard output; every error is one line that begins with `millrace: error:`,
+  /// wrong usage with how to use the command after it.
   ///
   /// - Returns: The exit status; the caller hands it to `exit`.
   package static func run<Root: ParsableCommand>(

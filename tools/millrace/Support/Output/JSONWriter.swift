@@ -16,6 +16,14 @@ package enum JSONWriter {
 
   /// Appends bytes that are known to be UTF-8 as a string with its quotes.
   package static func appendString(_ text: RawSpan, to bytes: inout [UInt8]) {
+    // Most short strings need no escape: they are copied whole, without asking for more capacity.
+    if SpecialBytes.first(in: text, from: 0) == text.byteCount {
+      bytes.append(UInt8(ascii: "\""))
+      // SAFETY: the span keeps its bytes valid during the closure; the array copies them.
+      unsafe text.withUnsafeBytes { buffer in unsafe bytes.append(contentsOf: buffer) }
+      bytes.append(UInt8(ascii: "\""))
+      return
+    }
     // Every byte takes six at most (`\u00XX`); eight more let the last word be stored whole.
     bytes.append(addingCapacity: text.byteCount * 6 + 10) { output in
       output.append(UInt8(ascii: "\""))
@@ -44,8 +52,10 @@ package enum JSONWriter {
     bytes[start...].reverse()
   }
 
-  /// Stores a word at a time up to the next byte that needs an escape. Text that is JSON itself has
-  /// such bytes every few characters, so that copying runs between them would be mostly calls.
+  /// Stores a word at a time up to the next byte that needs an escape.
+  ///
+  /// Text that is JSON itself has such bytes every few characters, so that copying runs between
+  /// them would be mostly calls.
   @inline(__always)
   private static func escape(
     _ text: RawSpan, into buffer: UnsafeMutableRawBufferPointer, _ count: inout Int

@@ -1,6 +1,8 @@
 import Glibc
 
-/// A line on a terminal that says how far a long operation is. Silent elsewhere.
+/// A line on a terminal that says how far a long operation is.
+///
+/// Silent elsewhere.
 package struct Progress: ~Copyable {
   private static let interval: Duration = .milliseconds(100)
 
@@ -41,7 +43,9 @@ package struct Progress: ~Copyable {
     StandardError.write("\r\(text)\(padding)")
   }
 
-  /// Removes the line. To be called before anything else is written.
+  /// Removes the line.
+  ///
+  /// To be called before anything else is written.
   package mutating func finish() {
     guard width > 0 else { return }
     StandardError.write("\r\(String(repeating: " ", count: width))\r")

@@ -1,6 +1,8 @@
 import Glibc
 
-/// Writes lines to standard error. What cannot be written there is lost: there is nowhere to say so.
+/// Writes lines to standard error.
+///
+/// What cannot be written there is lost: there is nowhere to say so.
 package enum StandardError {
   /// Writes `millrace: error: …`.
   package static func error(_ message: String) { line("millrace: error: \(joined(message))") }

@@ -15,9 +15,10 @@ package enum OutputFailure: Error, Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// Standard output with a buffer. Nothing is written without ``flush()`` but what overflows, and
-/// what was not flushed is lost when the command ends: every command flushes, and moves no
-/// checkpoint before it.
+/// Standard output with a buffer.
+///
+/// Nothing is written without ``flush()`` but what overflows, and what was not flushed is lost when
+/// the command ends: every command flushes, and moves no checkpoint before it.
 package struct StandardOutput: ~Copyable {
   /// At this many bytes the buffer is written.
   package static let bufferSize = 64 << 10

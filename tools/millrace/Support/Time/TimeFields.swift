@@ -1,4 +1,6 @@
-/// Reads the parts of an RFC 3339 time. At most 40 bytes are looked at: no time is longer.
+/// Reads the parts of an RFC 3339 time.
+///
+/// At most 40 bytes are looked at: no time is longer.
 struct TimeFields {
   private let text: [UInt8]
   private var position = 0

@@ -1,8 +1,10 @@
 package import EventModel
 
 extension TimeText {
-  /// Appends a time as `2024-05-01T12:00:00.000000Z`. Years outside 0 to 9999 are written with as
-  /// many digits as they need: no time may fail to be shown.
+  /// Appends a time as `2024-05-01T12:00:00.000000Z`.
+  ///
+  /// Years outside 0 to 9999 are written with as many digits as they need: no time may fail to be
+  /// shown.
   package static func append(_ time: Timestamp, to text: inout [UInt8]) {
     let (seconds, microseconds) = split(time.microseconds, by: 1_000_000)
     let (days, second) = split(seconds, by: 86_400)

@@ -21,10 +21,11 @@ package enum TimeText {
 
   // MARK: RFC 3339
 
-  /// Reads a time such as `2024-05-01T12:00:00.5+02:00`: letters of either case, a space for the
-  /// `T`, any offset; digits after the sixth of a fraction (at most nine) are cut off. A leap
-  /// second is the second after it. There is no default for the offset: a guess would be wrong
-  /// silently.
+  /// Reads a time such as `2024-05-01T12:00:00.5+02:00`.
+  ///
+  /// Accepts letters of either case, a space for the `T`, any offset; digits after the sixth of a
+  /// fraction (at most nine) are cut off. A leap second is the second after it. There is no default
+  /// for the offset: a guess would be wrong silently.
   package static func parseRFC3339(_ text: Span<UInt8>) throws(BadLine) -> Timestamp {
     var fields = TimeFields(text)
     let year = try fields.number(4)
@@ -57,8 +58,9 @@ package enum TimeText {
   // MARK: Epoch
 
   /// Reads a number since 1970: below 10^11 seconds, below 10^14 milliseconds, else microseconds
-  /// (seconds until the year 5138, milliseconds from 1973 on). A fraction and an exponent may
-  /// follow; what is finer than a microsecond is cut off.
+  /// (seconds until the year 5138, milliseconds from 1973 on).
+  ///
+  /// A fraction and an exponent may follow; what is finer than a microsecond is cut off.
   package static func parseEpoch(_ text: Span<UInt8>) throws(BadLine) -> Timestamp {
     let decimal = try DecimalNumber(text)
     let unit = decimal.isBelow(powerOfTen: 11) ? 6 : decimal.isBelow(powerOfTen: 14) ? 3 : 0
@@ -70,4 +72,3 @@ package enum TimeText {
     return time
   }
 }
-
