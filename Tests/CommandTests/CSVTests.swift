@@ -21,7 +21,7 @@ struct CSVTests {
   }
 
   private static func body(_ header: [String], _ line: String) throws -> String {
-    let parser = try CSVParser(header: header, deviceColumn: "d")
+    var parser = try CSVParser(header: header, deviceColumn: "d")
     var reader = CSVReader(TestInput.stream(line))
     guard case .record(let record) = try reader.next() else { throw BadLine("no record") }
     let event = try parser.parse(record)
@@ -96,7 +96,7 @@ struct CSVTests {
 
   @Test("The time column gives the time and stays in the body")
   func time() throws {
-    let parser = try CSVParser(header: ["ts", "d"], deviceColumn: "d", timeColumn: "ts")
+    var parser = try CSVParser(header: ["ts", "d"], deviceColumn: "d", timeColumn: "ts")
     var reader = CSVReader(TestInput.stream("1630590000,dev\nsoon,dev\n"))
     guard case .record(let record)? = try reader.next() else { throw BadLine("no record") }
     var expected = Event(from: "dev", body: #"{"ts":1630590000}"#)
@@ -112,7 +112,7 @@ struct CSVTests {
     for line in ["1,dev", "1,dev,2,3", "1,,2", "1,a b,2"] {
       #expect(throws: BadLine.self, "\(line)") { try Self.body(["a", "d", "b"], line) }
     }
-    let parser = try CSVParser(header: ["a", "d"], deviceColumn: "d")
+    var parser = try CSVParser(header: ["a", "d"], deviceColumn: "d")
     var reader = CSVReader(TestInput.stream([0xff, 0x2c, 0x64, 0x0a]))
     guard case .record(let record)? = try reader.next() else { throw BadLine("no record") }
     #expect(throws: BadLine("byte 0 is not UTF-8")) { try parser.parse(record) }

@@ -18,7 +18,7 @@ struct RealDataTests {
   func lorawan() throws {
     var lines = LineReader(
       try InputFile("\(Self.folder)/lorawan-json/sainteynard-32-a.ndjson.zst").open())
-    let parser = NDJSONParser(
+    var parser = NDJSONParser(
       deviceField: try JSONPointer("/devEUI"), timeField: try JSONPointer("/_timestamp"))
     var count = 0
     var size = 0
@@ -42,7 +42,7 @@ struct RealDataTests {
     var reader = CSVReader(
       try InputFile("\(Self.folder)/air-stations/air-stations.csv.zst").open())
     guard case .record(let header)? = try reader.next() else { throw BadLine("no header") }
-    let parser = try CSVParser(header: try CSVParser.header(header), deviceColumn: "station")
+    var parser = try CSVParser(header: try CSVParser.header(header), deviceColumn: "station")
     var devices: Set<DeviceID> = []
     for row in 0..<10_000 {
       guard case .record(let record)? = try reader.next() else { throw BadLine("no row") }

@@ -6,6 +6,7 @@ package struct CSVParser: Sendable {
   private let deviceColumn: Int
   private let timeColumn: Int?
   private let body: CSVBody
+  private var devices = DeviceCache()
 
   /// Prepares for records with these columns.
   ///
@@ -55,14 +56,13 @@ package struct CSVParser: Sendable {
   }
 
   /// The event of a record.
-  package func parse(_ record: CSVReader.Record) throws(BadLine) -> Event {
+  package mutating func parse(_ record: CSVReader.Record) throws(BadLine) -> Event {
     guard record.fields.count == names.count else {
       throw BadLine("\(record.fields.count) fields, the header has \(names.count)")
     }
-    let name = record.content(deviceColumn)
     let device: DeviceID
     do throws(InvalidIdentifier) {
-      device = try DeviceID(utf8: name.span)
+      device = try makeDevice(record)
     } catch {
       throw BadLine("column '\(names[deviceColumn])': \(error)")
     }
@@ -72,6 +72,17 @@ package struct CSVParser: Sendable {
       event.enqueuedTime = try TimeText.parse(time.span)
     }
     return event
+  }
+
+  private mutating func makeDevice(
+    _ record: CSVReader.Record
+  ) throws(InvalidIdentifier) -> DeviceID {
+    let field = record.fields[deviceColumn]
+    guard !field.hasQuotes else {
+      let name = record.content(deviceColumn)
+      return try devices.device(name.span)
+    }
+    return try devices.device(record.bytes.span.extracting(field.range))
   }
 }
 

@@ -4,6 +4,7 @@ package import EventModel
 package struct NDJSONParser: Sendable {
   private let deviceField: JSONPointer
   private let timeField: JSONPointer?
+  private var devices = DeviceCache()
 
   package init(deviceField: JSONPointer, timeField: JSONPointer? = nil) {
     self.deviceField = deviceField
@@ -13,7 +14,7 @@ package struct NDJSONParser: Sendable {
   /// Reads one line, which must be one JSON value.
   ///
   /// The body shares the line's bytes. A device that is a number is named by it as written.
-  package func parse(_ line: ArraySlice<UInt8>) throws(BadLine) -> Event {
+  package mutating func parse(_ line: ArraySlice<UInt8>) throws(BadLine) -> Event {
     let bytes = line.span
     do throws(JSONError) {
       _ = try JSONScanner.document(bytes)
@@ -23,7 +24,7 @@ package struct NDJSONParser: Sendable {
     let name = try text(at: deviceField, bytes)
     let device: DeviceID
     do throws(InvalidIdentifier) {
-      device = try DeviceID(utf8: name.span)
+      device = try devices.device(name.span)
     } catch {
       throw BadLine("'\(deviceField)': \(error)")
     }

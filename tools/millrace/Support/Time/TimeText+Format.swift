@@ -9,25 +9,33 @@ extension TimeText {
     let (seconds, microseconds) = split(time.microseconds, by: 1_000_000)
     let (days, second) = split(seconds, by: 86_400)
     let date = CivilDate(days: days)
-    if date.year >= 0 {
-      append(date.year, digitCount: 4, to: &text)
-    } else {
-      text.append(UInt8(ascii: "-"))
-      append(-date.year, digitCount: 4, to: &text)
+    var year = date.year
+    if !(0...9_999 ~= year) {
+      if year < 0 { text.append(UInt8(ascii: "-")) }
+      // What stands before the last four digits of the year.
+      let magnitude = abs(year)
+      if magnitude > 9_999 { JSONWriter.appendInteger(magnitude / 10_000, to: &text) }
+      year = magnitude % 10_000
     }
-    text.append(UInt8(ascii: "-"))
-    append(date.month, digitCount: 2, to: &text)
-    text.append(UInt8(ascii: "-"))
-    append(date.day, digitCount: 2, to: &text)
-    text.append(UInt8(ascii: "T"))
-    append(second / 3_600, digitCount: 2, to: &text)
-    text.append(UInt8(ascii: ":"))
-    append(second / 60 % 60, digitCount: 2, to: &text)
-    text.append(UInt8(ascii: ":"))
-    append(second % 60, digitCount: 2, to: &text)
-    text.append(UInt8(ascii: "."))
-    append(microseconds, digitCount: 6, to: &text)
-    text.append(UInt8(ascii: "Z"))
+    text.append(addingCapacity: 27) { output in
+      appendPair(year / 100, to: &output)
+      appendPair(year % 100, to: &output)
+      output.append(UInt8(ascii: "-"))
+      appendPair(date.month, to: &output)
+      output.append(UInt8(ascii: "-"))
+      appendPair(date.day, to: &output)
+      output.append(UInt8(ascii: "T"))
+      appendPair(second / 3_600, to: &output)
+      output.append(UInt8(ascii: ":"))
+      appendPair(second / 60 % 60, to: &output)
+      output.append(UInt8(ascii: ":"))
+      appendPair(second % 60, to: &output)
+      output.append(UInt8(ascii: "."))
+      appendPair(microseconds / 10_000, to: &output)
+      appendPair(microseconds / 100 % 100, to: &output)
+      appendPair(microseconds % 100, to: &output)
+      output.append(UInt8(ascii: "Z"))
+    }
   }
 
   /// A time as text.
@@ -38,19 +46,15 @@ extension TimeText {
   }
 
   /// Division that rounds down, so that times before 1970 have a remainder that is not negative.
-  private static func split(_ value: some BinaryInteger, by divisor: Int) -> (Int, Int) {
+  private static func split(_ value: some FixedWidthInteger, by divisor: Int) -> (Int, Int) {
     let (quotient, remainder) = Int(value).quotientAndRemainder(dividingBy: divisor)
     return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
   }
 
-  /// Appends a number that is not negative, with zeros before it.
-  private static func append(_ number: Int, digitCount: Int, to text: inout [UInt8]) {
-    var divisor = 1
-    for _ in 1..<digitCount { divisor *= 10 }
-    while number / divisor > 9 { divisor *= 10 }
-    while divisor > 0 {
-      text.append(UInt8(ascii: "0") + UInt8(number / divisor % 10))
-      divisor /= 10
-    }
+  /// Appends a number below 100 as two digits.
+  @inline(__always)
+  private static func appendPair(_ number: Int, to output: inout OutputSpan<UInt8>) {
+    output.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / 10))
+    output.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
   }
 }
