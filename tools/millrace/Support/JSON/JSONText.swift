@@ -7,18 +7,18 @@ package enum JSONText {
     precondition(value.kind == .string, "\(value.kind) is no string")
     let end = value.range.upperBound - 1
     var position = value.range.lowerBound + 1
-    var text: [UInt8] = []
-    text.reserveCapacity(end - position)
-    while position < end {
-      let byte = bytes[position]
-      if byte == UInt8(ascii: "\\") {
-        try decodeEscape(in: bytes, at: &position, end: end, to: &text)
-      } else {
-        text.append(byte)
-        position += 1
+    // No escape is shorter than what it stands for.
+    return try [UInt8](capacity: end - position) { (text) throws(JSONError) in
+      while position < end {
+        let byte = bytes[position]
+        if byte == UInt8(ascii: "\\") {
+          try decodeEscape(in: bytes, at: &position, end: end, to: &text)
+        } else {
+          text.append(byte)
+          position += 1
+        }
       }
     }
-    return text
   }
 
   /// The characters of a string value.
@@ -29,7 +29,7 @@ package enum JSONText {
   }
 
   private static func decodeEscape(
-    in bytes: Span<UInt8>, at position: inout Int, end: Int, to text: inout [UInt8]
+    in bytes: Span<UInt8>, at position: inout Int, end: Int, to text: inout OutputSpan<UInt8>
   ) throws(JSONError) {
     let kind = bytes[position + 1]
     guard kind == UInt8(ascii: "u") else {
@@ -61,7 +61,7 @@ package enum JSONText {
     guard let character = Unicode.Scalar(scalar) else {
       throw JSONError("half a surrogate pair", at: start)
     }
-    text.append(contentsOf: UTF8.encode(character) ?? UTF8.encodedReplacementCharacter)
+    for byte in UTF8.encode(character) ?? UTF8.encodedReplacementCharacter { text.append(byte) }
   }
 
   /// The number after `\u`; the scanner has checked its digits.
