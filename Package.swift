@@ -92,13 +92,17 @@ let package = Package(
       swiftSettings: strict),
 
     // Layer 4: tools.
+    .target(
+      name: "CommandSupport",
+      dependencies: ["EventModel", "CZstd", "CZlib", systemPackage, argumentParser],
+      path: "tools/millrace/Support", swiftSettings: strict),
     .executableTarget(
       name: "MillraceCommand",
       dependencies: [
-        "Millrace", "LogInspection", "CZstd", "CZlib", "StorageIO", "EventModel", "LogFormat",
+        "CommandSupport", "Millrace", "LogInspection", "StorageIO", "EventModel", "LogFormat",
         systemPackage, argumentParser,
       ],
-      path: "tools/millrace", swiftSettings: strict),
+      path: "tools/millrace/Command", swiftSettings: strict),
     .executableTarget(
       name: "TortureCommand",
       dependencies: ["SimulationKit", argumentParser],
@@ -135,6 +139,8 @@ let package = Package(
         "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogFormat", "StorageIO",
         "LogInspection", "EventModel", systemPackage,
       ]),
-    .testTarget(name: "CommandTests", dependencies: ["MillraceCommand"]),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: ["CommandSupport", "EventModel", "CZstd", "CZlib", argumentParser]),
   ]
 )

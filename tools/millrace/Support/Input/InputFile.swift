@@ -1,0 +1,32 @@
+import Glibc
+
+/// An input named on the command line: a path, or `-` for standard input.
+package struct InputFile: Hashable, Sendable {
+  /// The argument as given.
+  package let argument: String
+
+  package init(_ argument: String) { self.argument = argument }
+
+  /// Whether this is standard input.
+  package var isStandardInput: Bool { argument == "-" }
+
+  /// The name in messages.
+  package var name: String { isStandardInput ? "standard input" : argument }
+
+  /// Opens the input for reading.
+  package func open() throws(InputError) -> ByteStream {
+    if isStandardInput { return ByteStream(descriptor: 0, name: name, closes: false) }
+    while true {
+      // SAFETY: the path is passed as a C string that lives for the call.
+      let descriptor = unsafe Glibc.open(argument, O_RDONLY | O_CLOEXEC)
+      if descriptor >= 0 {
+        // A hint alone: sequential reading doubles the kernel's read-ahead.
+        _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
+        return ByteStream(descriptor: descriptor, name: name, closes: true)
+      }
+      guard errno == EINTR else {
+        throw InputError(file: name, .failed(operation: "open", errno: errno))
+      }
+    }
+  }
+}
