@@ -138,3 +138,33 @@ let package = Package(
     .testTarget(name: "CommandTests", dependencies: ["MillraceCommand"]),
   ]
 )
+
+// Fuzzing instruments everything, so its targets are there only when tools/fuzz/run asks for them.
+if Context.environment["MILLRACE_FUZZ"] != nil {
+  // As under Sources, but for unsafe expressions: a harness may take arrays apart as it likes.
+  let fuzzing: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+  ]
+  package.targets += [
+    .systemLibrary(name: "CFuzzDriver", path: "tools/fuzz/CFuzzDriver"),
+    .target(
+      name: "FuzzHarness", dependencies: ["CFuzzDriver"], path: "tools/fuzz/FuzzHarness",
+      swiftSettings: fuzzing),
+    .executableTarget(
+      name: "FuzzCanary", dependencies: ["FuzzHarness", "LogFormat"],
+      path: "tools/fuzz/FuzzCanary", swiftSettings: fuzzing),
+    .executableTarget(
+      name: "FuzzFrames", dependencies: ["FuzzHarness", "LogFormat", "EventModel"],
+      path: "tools/fuzz/FuzzFrames", swiftSettings: fuzzing),
+    .executableTarget(
+      name: "FuzzBatch",
+      dependencies: ["FuzzHarness", "LogFormat", "BlockCompression", "EventModel"],
+      path: "tools/fuzz/FuzzBatch", swiftSettings: fuzzing),
+    .executableTarget(
+      name: "FuzzManifest", dependencies: ["FuzzHarness", "LogFormat", "EventModel"],
+      path: "tools/fuzz/FuzzManifest", swiftSettings: fuzzing),
+  ]
+}

@@ -37,7 +37,9 @@ IMPORTS = {
         "ArgumentParser", "Foundation",
     },
     "tools/torture": SYSTEM | {"SimulationKit", "ArgumentParser", "Foundation"},
-    "tools/fuzz": WORDS | {"LogFormat", "BlockCompression"},
+    "tools/fuzz": WORDS | {
+        "LogFormat", "BlockCompression", "FuzzHarness", "CFuzzDriver", "Foundation",
+    },
 }
 
 # Words that say nothing, or that mean something else than the project's word for the thing.

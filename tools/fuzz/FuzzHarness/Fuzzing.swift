@@ -1,0 +1,49 @@
+private import CFuzzDriver
+private import Foundation
+
+/// What every fuzz target shares: writing the seeds, calling libFuzzer, and the landmark that
+/// proves that the fuzzer comes as far as it should.
+package enum Fuzzing {
+  // SAFETY: set before the fuzzer starts, on the one thread that there is.
+  nonisolated(unsafe) fileprivate static var examine: ([UInt8]) -> Void = { _ in }
+
+  /// Whether reaching the landmark is to be a crash. `tools/fuzz/run` asks for it before it fuzzes:
+  /// a target that finds nothing in this mode would find nothing at all.
+  private static let trapsAtLandmark =
+    ProcessInfo.processInfo.environment["MILLRACE_FUZZ_CANARY"] != nil
+
+  /// Runs the program: `--seeds DIRECTORY` writes the seeds, anything else goes to libFuzzer.
+  ///
+  /// - Parameters:
+  ///   - seeds: sound inputs, from which the fuzzer starts.
+  ///   - examine: decodes the bytes; whatever they are, it returns.
+  package static func run(seeds: [[UInt8]], _ examine: @escaping ([UInt8]) -> Void) throws {
+    let arguments = CommandLine.arguments
+    if arguments.count == 3, arguments[1] == "--seeds" {
+      let directory = URL(fileURLWithPath: arguments[2], isDirectory: true)
+      for (number, seed) in seeds.enumerated() {
+        try Data(seed).write(to: directory.appendingPathComponent("seed-\(number)"))
+      }
+      return
+    }
+    self.examine = examine
+    var count = CommandLine.argc
+    // SAFETY: the arguments live as long as the process.
+    var values: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? =
+      CommandLine.unsafeArgv
+    exit(LLVMFuzzerRunDriver(&count, &values, examineInput))
+  }
+
+  /// Marks the place that a fuzzer must be able to reach for its target to be worth running.
+  package static func landmark() {
+    precondition(!trapsAtLandmark, "the landmark was reached")
+  }
+}
+
+/// The name that libFuzzer's own main function links against.
+@_cdecl("LLVMFuzzerTestOneInput")
+func examineInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
+  // SAFETY: libFuzzer keeps the bytes valid for the call; the array copies them.
+  Fuzzing.examine(Array(UnsafeRawBufferPointer(start: bytes, count: count)))
+  return 0
+}
