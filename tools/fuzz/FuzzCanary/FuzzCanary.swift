@@ -21,6 +21,6 @@ enum FuzzCanary {
     guard try reader.integer(UInt8.self) == 0x52 else { return }
     guard try reader.variableLengthInteger() > 1 << 20 else { return }
     guard try reader.text(sizeMax: 8).utf8.count > 2 else { return }
-    preconditionFailure("the canary was found")
+    Fuzzing.crash("canary found")
   }
 }

@@ -5,7 +5,7 @@ private import Foundation
 /// proves that the fuzzer comes as far as it should.
 package enum Fuzzing {
   // SAFETY: set before the fuzzer starts, on the one thread that there is.
-  nonisolated(unsafe) fileprivate static var examine: ([UInt8]) -> Void = { _ in }
+  nonisolated(unsafe) private static var examine: ([UInt8]) -> Void = { _ in }
 
   /// Whether reaching the landmark is to be a crash. `tools/fuzz/run` asks for it before it fuzzes:
   /// a target that finds nothing in this mode would find nothing at all.
@@ -31,19 +31,23 @@ package enum Fuzzing {
     // SAFETY: the arguments live as long as the process.
     var values: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? =
       CommandLine.unsafeArgv
-    exit(LLVMFuzzerRunDriver(&count, &values, examineInput))
+    let status = LLVMFuzzerRunDriver(&count, &values) { bytes, size in
+      // SAFETY: libFuzzer keeps the bytes valid for the call; the array copies them.
+      Fuzzing.examine(Array(UnsafeRawBufferPointer(start: bytes, count: size)))
+      return 0
+    }
+    exit(status)
   }
 
   /// Marks the place that a fuzzer must be able to reach for its target to be worth running.
   package static func landmark() {
-    precondition(!trapsAtLandmark, "the landmark was reached")
+    if trapsAtLandmark { crash("landmark reached") }
   }
-}
 
-/// The name that libFuzzer's own main function links against.
-@_cdecl("LLVMFuzzerTestOneInput")
-func examineInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
-  // SAFETY: libFuzzer keeps the bytes valid for the call; the array copies them.
-  Fuzzing.examine(Array(UnsafeRawBufferPointer(start: bytes, count: count)))
-  return 0
+  /// Ends the process as a finding. An optimised build does not print the message of a failed
+  /// precondition, so `tools/fuzz/run` looks for this one.
+  package static func crash(_ message: String) -> Never {
+    FileHandle.standardError.write(Data("fuzzing: \(message)\n".utf8))
+    abort()
+  }
 }

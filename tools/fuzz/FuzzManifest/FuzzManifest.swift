@@ -63,7 +63,7 @@ enum FuzzManifest {
     precondition(decoded != nil, "a sealed index entry is not believed")
   }
 
-  private static func seeds() throws -> [[UInt8]] {
+  private static func seeds() -> [[UInt8]] {
     let time = Timestamp(microseconds: 1_700_000_000_000_000)
     let log = ManifestEdit.LogID(stream: .events, partition: 3)
     let edits: [ManifestEdit] = [
@@ -85,7 +85,7 @@ enum FuzzManifest {
     ]
     var manifest = ByteBuffer()
     for edit in edits { edit.encode(into: &manifest) }
-    let group = try GroupName("billing")
+    let group = GroupName("billing")
     let entries: [CheckpointEntry] = [
       .groupCreated(group, at: time),
       .checkpoint(
