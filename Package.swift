@@ -1,6 +1,11 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// Set by `tools/check` and the continuous integration, not by users: a newer compiler with new
+/// warnings must not keep anybody from building.
+let warnings: [SwiftSetting] =
+  Context.environment["MILLRACE_WARNINGS"] == "error" ? [.treatAllWarnings(as: .error)] : []
+
 /// Every target under `Sources` is held to these rules; `tools/tidy` checks the import table.
 let strict: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
@@ -8,7 +13,7 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
   .strictMemorySafety(),
-]
+] + warnings
 
 /// The façade alone returns views whose lifetime depends on their batch.
 let facade = strict + [.enableExperimentalFeature("Lifetimes")]
@@ -138,6 +143,11 @@ let package = Package(
     .testTarget(name: "CommandTests", dependencies: ["MillraceCommand"]),
   ]
 )
+
+// Tests keep to the language's defaults, but a warning in one is no less an error.
+for target in package.targets where target.type == .test {
+  target.swiftSettings = warnings
+}
 
 // Fuzzing instruments everything, so its targets are there only when tools/fuzz/run asks for them.
 if Context.environment["MILLRACE_FUZZ"] != nil {
