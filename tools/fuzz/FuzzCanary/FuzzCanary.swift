@@ -1,8 +1,10 @@
 import FuzzHarness
 import LogFormat
 
-/// A decoder with a mistake that only a working fuzzer finds: it takes guidance by coverage, through
-/// the library's own reader, to come to it. `tools/fuzz/run` fails if it is not found.
+/// A decoder with a mistake that only a working fuzzer finds: it takes guidance by coverage,
+/// through the library's own reader, to come to it.
+///
+/// `tools/fuzz/run` fails if it is not found.
 @main
 enum FuzzCanary {
   static func main() throws {

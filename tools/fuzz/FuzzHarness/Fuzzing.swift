@@ -7,8 +7,10 @@ package enum Fuzzing {
   // SAFETY: set before the fuzzer starts, on the one thread that there is.
   nonisolated(unsafe) private static var examine: ([UInt8]) -> Void = { _ in }
 
-  /// Whether reaching the landmark is to be a crash. `tools/fuzz/run` asks for it before it fuzzes:
-  /// a target that finds nothing in this mode would find nothing at all.
+  /// Whether reaching the landmark is to be a crash.
+  ///
+  /// `tools/fuzz/run` asks for it before it fuzzes: a target that finds nothing in this mode would
+  /// find nothing at all.
   private static let trapsAtLandmark =
     ProcessInfo.processInfo.environment["MILLRACE_FUZZ_CANARY"] != nil
 
@@ -17,6 +19,7 @@ package enum Fuzzing {
   /// - Parameters:
   ///   - seeds: sound inputs, from which the fuzzer starts.
   ///   - examine: decodes the bytes; whatever they are, it returns.
+  /// - Throws: when a seed cannot be written.
   package static func run(seeds: [[UInt8]], _ examine: @escaping ([UInt8]) -> Void) throws {
     let arguments = CommandLine.arguments
     if arguments.count == 3, arguments[1] == "--seeds" {
@@ -44,8 +47,10 @@ package enum Fuzzing {
     if trapsAtLandmark { crash("landmark reached") }
   }
 
-  /// Ends the process as a finding. An optimised build does not print the message of a failed
-  /// precondition, so `tools/fuzz/run` looks for this one.
+  /// Ends the process as a finding.
+  ///
+  /// An optimised build does not print the message of a failed precondition, so `tools/fuzz/run`
+  /// looks for this one.
   package static func crash(_ message: String) -> Never {
     FileHandle.standardError.write(Data("fuzzing: \(message)\n".utf8))
     abort()
