@@ -1,7 +1,8 @@
 package import EventModel
 
-/// Gathers events into the columns of one batch (format-spec §6). One owner at a time; reused from
-/// batch to batch so that a steady producer allocates nothing.
+/// Gathers events into the columns of one batch (format-spec §6).
+///
+/// One owner at a time; reused from batch to batch so that a steady producer allocates nothing.
 package final class BatchEncoder {
   private var payload: ByteBuffer
   private var sizes = ByteBuffer(capacity: 4 << 10)
@@ -50,7 +51,9 @@ package final class BatchEncoder {
     eventSize = 0
   }
 
-  /// Appends one event. The caller has checked its size and that time does not step back.
+  /// Appends one event.
+  ///
+  /// The caller has checked its size and that time does not step back.
   package func append(
     from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
     at time: Int64

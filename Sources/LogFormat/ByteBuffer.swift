@@ -1,8 +1,8 @@
 /// Raw memory that grows, with one owner: what batches are gathered, framed and decoded in.
 ///
 /// Integers are stored little endian (format-spec §1). Every access is checked against the
-/// buffer's bounds, so the unsafe memory stays inside this file. Sendable because one owner at a time
-/// holds the memory.
+/// buffer's bounds, so the unsafe memory stays inside this file. Sendable because one owner at a
+/// time holds the memory.
 @safe
 package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   private var base: UnsafeMutableRawPointer
@@ -18,6 +18,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     unsafe base = .allocate(byteCount: self.capacity, alignment: Self.alignment)
   }
 
+  // SAFETY: this value alone owns the memory, and nothing can use it after this.
   deinit { unsafe base.deallocate() }
 
   /// Forgets the contents and keeps the memory.
@@ -29,7 +30,9 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     count = size
   }
 
-  /// Makes room for `extra` more bytes. Growth doubles, so appending stays linear.
+  /// Makes room for `extra` more bytes.
+  ///
+  /// Growth doubles, so appending stays linear.
   @inline(__always)
   package mutating func reserve(_ extra: Int) {
     if count &+ extra > capacity { grow(to: count + extra) }
