@@ -1,4 +1,6 @@
+internal import CSystemShims
 package import EventModel
+internal import Glibc
 package import SystemPackage
 
 /// A read-only view of a file's bytes, kept alive by its readers.
@@ -6,13 +8,36 @@ package import SystemPackage
 /// Its pages are touched by guarded C functions alone: a page that has vanished (the file was
 /// truncated, the disk failed) is an error, not a signal. The guarded copy also computes the
 /// checksum, so what was verified is what the caller holds.
-package final class FileMapping: Sendable {
+@safe package final class FileMapping: Sendable {
   package let path: FilePath
   package let size: ByteCount
 
-  init(path: FilePath, size: ByteCount) {
+  /// The mapped region, unmapped with this object; nil for a view of bytes in memory.
+  // SAFETY: never written after init; the region lives exactly as long as this object.
+  private nonisolated(unsafe) let region: UnsafeRawPointer?
+  private let snapshot: PagedBytes
+
+  /// A view of bytes in memory.
+  package init(path: FilePath, size: ByteCount, snapshot: PagedBytes) {
     self.path = path
     self.size = size
+    unsafe self.region = nil
+    self.snapshot = snapshot
+  }
+
+  /// Takes over a region of `size` bytes mapped by the system.
+  @unsafe init(path: FilePath, size: ByteCount, unmapping region: UnsafeRawPointer) {
+    self.path = path
+    self.size = size
+    unsafe self.region = region
+    snapshot = PagedBytes()
+  }
+
+  deinit {
+    // SAFETY: the region and its length are what mmap returned; nobody else unmaps it.
+    if let region = unsafe region {
+      unsafe _ = munmap(UnsafeMutableRawPointer(mutating: region), size.bytes)
+    }
   }
 
   /// Copies `buffer.byteCount` bytes beginning at `position`, which must lie inside the map, and
@@ -20,6 +45,40 @@ package final class FileMapping: Sendable {
   package func copy(
     into buffer: inout MutableRawSpan, from position: FilePosition, seed: UInt32
   ) throws(IOFailure) -> UInt32 {
-    fatalError("written with the system file system")
+    precondition(
+      position.bytes <= size.bytes && buffer.byteCount <= size.bytes - position.bytes,
+      "\(buffer.byteCount) bytes at \(position) lie outside a map of \(size)")
+    var checksum = seed
+    let isComplete: Bool
+    if unsafe region == nil {
+      isComplete = copySnapshot(into: &buffer, from: position, checksum: &checksum)
+    } else {
+      isComplete = copyRegion(into: &buffer, from: position, checksum: &checksum)
+    }
+    guard isComplete else { throw IOFailure(.mappedRead, path, .ioError) }
+    return checksum
+  }
+
+  private func copySnapshot(
+    into buffer: inout MutableRawSpan, from position: FilePosition, checksum: inout UInt32
+  ) -> Bool {
+    guard snapshot.read(into: &buffer, at: position.bytes) == buffer.byteCount else { return false }
+    // SAFETY: the span keeps its bytes valid for the closure and tells their exact number.
+    checksum = unsafe buffer.withUnsafeBytes { bytes in
+      unsafe millrace_crc32c(checksum, bytes.baseAddress, bytes.count)
+    }
+    return true
+  }
+
+  private func copyRegion(
+    into buffer: inout MutableRawSpan, from position: FilePosition, checksum: inout UInt32
+  ) -> Bool {
+    // SAFETY: the caller checked the range against the region; the guarded copy turns a page that
+    // has vanished into a result; `self`, and so the region, outlives the call.
+    unsafe buffer.withUnsafeMutableBytes { target in
+      guard let region = unsafe region, let start = target.baseAddress else { return true }
+      return unsafe millrace_guarded_copy(
+        start, region + position.bytes, target.count, checksum, &checksum) == 0
+    }
   }
 }

@@ -1,4 +1,3 @@
-package import EventModel
 package import SystemPackage
 
 /// The seam between the engine and the disk, at the granularity of system calls (style 2.7).
@@ -19,7 +18,8 @@ package protocol FileSystem: AnyObject, Sendable {
   /// Makes one directory; its parent must exist and the path must not.
   func createDirectory(_ path: FilePath) throws(IOFailure)
 
-  /// Renames a file, replacing what `target` named before. Durable once both directories are synced.
+  /// Renames a file, replacing what `target` named before. Durable once both directories are
+  /// synced.
   func rename(_ path: FilePath, to target: FilePath) throws(IOFailure)
 
   /// Gives a file a second name. Durable once the directory is synced.

@@ -48,6 +48,10 @@ CASES = [
      "func e() {\n  // SAFETY: fine.\n  unsafe g()\n}\n\nfunc f() {\n  unsafe g()\n}\n"),
     ("safety", ENGINE,
      "a.unsafeLoad()  // says unsafe\n", "nonisolated(unsafe) var a = 1\n"),
+    ("safety", ENGINE,
+     "// SAFETY, for every call below: a.\nfunc f() {\n  unsafe g()\n}\n",
+     "func f() {\n  unsafe g()\n}\n// SAFETY, for every call below: a.\n"),
+    ("safety", ENGINE, "if unsafe a.b == nil {}\n", "if unsafe a.b == c {}\n"),
     ("safety", "Tests/A/A.swift", "unsafe g()\n", None),
     ("placeholder", ENGINE, "struct A {}\n", None),
     ("placeholder", "Sources/CommitLog/Placeholder.swift", None, "struct A {}\n"),
@@ -59,7 +63,8 @@ CASES = [
 # (specification, code, the complaints)
 SECTION_CASES = [
     ("## 1. One\n### 1.1 Two\n", "// format-spec §1.1.\n", []),
-    ("## 1. One\n### 1.1 Two\n", "// format-spec §1\n", ["no code cites §1.1"]),
+    ("## 1 One\n### 1.1 Two\n", "// format-spec §1\n", []),
+    ("## 1 One\n### 1.1 Two\n### 1.2 Three\n", "// §1.2\n", ["no code cites §1.1"]),
     ("## 1. One\n", "// format-spec §1, §2.3\n", ["format-spec.md has no §2.3"]),
 ]
 

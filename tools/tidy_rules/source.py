@@ -98,7 +98,7 @@ class Source:
         if self.lines and self.lines[-1] == "":
             self.lines.pop()
         self.is_swift = path.endswith(".swift")
-        self.code = masked(text).split("\n") if self.is_swift else self.lines
+        self.code = masked(text).split("\n")[:len(self.lines)] if self.is_swift else self.lines
 
     @property
     def folder(self):

@@ -1,0 +1,13 @@
+#ifndef MILLRACE_GUARDED_COPY_H
+#define MILLRACE_GUARDED_COPY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// Copies `count` bytes out of a mapped file and stores their CRC32C continued from `seed`, taken
+/// from the copy. Returns 0, or -1 if a page of `from` has vanished (SIGBUS), and then the bytes at
+/// `to` mean nothing and `crc` is as it was.
+int millrace_guarded_copy(
+  void *to, const void *from, size_t count, uint32_t seed, uint32_t *crc);
+
+#endif

@@ -1,0 +1,26 @@
+#ifndef MILLRACE_LINUX_CALLS_H
+#define MILLRACE_LINUX_CALLS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+// Calls that the C library declares for GNU programs only, which Swift therefore does not see.
+// Each returns 0 or the error number.
+
+/// Reserves space for `count` bytes from `start` without changing the file's length.
+int millrace_reserve(int file, int64_t start, int64_t count);
+
+/// Gives back the space of a range, beyond the end of the file or not, without changing its length.
+int millrace_punch_hole(int file, int64_t start, int64_t count);
+
+/// Begins writing a range's dirty pages without waiting.
+int millrace_start_writeback(int file, int64_t start, int64_t count);
+
+/// Takes the exclusive lock of this open file description on the whole file: EAGAIN if another
+/// description holds it, in this process or in another.
+int millrace_lock_exclusively(int file);
+
+/// Whether another open file description holds a lock on the file: stores 1 or 0.
+int millrace_is_locked(int file, int *is_locked);
+
+#endif

@@ -1,0 +1,34 @@
+internal import SystemPackage
+
+extension IOFailure {
+  /// Whether there is no room: on the disk, or in the user's quota.
+  public var isStorageFull: Bool { reason == .noSpace || reason == .diskQuotaExceeded }
+
+  /// Whether the file system is mounted read-only.
+  public var isReadOnly: Bool { reason == .readOnlyFileSystem }
+
+  /// Whether the process may not do this.
+  public var isAccessDenied: Bool { reason == .permissionDenied || reason == .notPermitted }
+
+  /// Whether there is nothing at the path.
+  public var isMissing: Bool { reason == .noSuchFileOrDirectory || reason == .notDirectory }
+}
+
+extension IOFailure: CustomStringConvertible {
+  /// One line for people, such as `cannot write /x/y: No space left on device`.
+  public var description: String {
+    "cannot \(operation.phrase) \(path): \(reason)\(isInjected ? " (injected by a test)" : "")"
+  }
+}
+
+extension IOFailure.Operation {
+  fileprivate var phrase: String {
+    switch self {
+    case .createDirectory: "create directory"
+    case .reserve: "reserve space for"
+    case .synchronizeDirectory: "synchronize directory"
+    case .mappedRead: "read mapped"
+    default: rawValue
+    }
+  }
+}
