@@ -33,8 +33,8 @@ IMPORTS = {
     "Sources/LogInspection": MECHANISMS | {"SystemPackage"},
     "Sources/SimulationKit": ENGINE | {"SystemPackage"},
     "tools/millrace": WORDS | SYSTEM | {
-        "Millrace", "LogInspection", "LogFormat", "StorageIO", "CZstd", "CZlib", "SystemPackage",
-        "ArgumentParser", "Foundation",
+        "CommandSupport", "Millrace", "LogInspection", "LogFormat", "StorageIO", "CZstd", "CZlib",
+        "SystemPackage", "ArgumentParser", "Foundation",
     },
     "tools/torture": SYSTEM | {"SimulationKit", "ArgumentParser", "Foundation"},
     "tools/fuzz": WORDS | {
