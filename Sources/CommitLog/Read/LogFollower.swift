@@ -1,0 +1,182 @@
+internal import EventModel
+package import LogFormat
+package import StorageIO
+internal import Synchronization
+package import SystemPackage
+
+/// A store as another process, or none, writes it: read without the lock and without writing a
+/// byte (I14).
+///
+/// Beside a live writer it shows what the writer's watermarks prove. Without one it syncs through
+/// its own descriptors first and then shows every whole frame, as recovery would.
+package final class LogFollower: Sendable {
+  package let context: LogContext
+  package let mappings: MappingCache
+  package let partitionCount: Int
+  private let state: Mutex<State>
+
+  private struct State {
+    var manifest: ManifestState
+    var manifestSize: Int
+    var snapshots: [LogSnapshot]
+    var reports: [RecoveryReport]
+    /// The active files' sizes when they were scanned: a file that has not grown has nothing new.
+    var sizes: [Int]
+  }
+
+  private init(context: LogContext, state: State) {
+    self.context = context
+    mappings = MappingCache(context.fileSystem)
+    partitionCount = state.snapshots.count
+    self.state = Mutex(state)
+  }
+
+  package static func open(
+    at root: FilePath, environment: EngineEnvironment
+  ) throws(CommitLogFailure) -> LogFollower {
+    let image = try ManifestImage.read(root: root, fileSystem: environment.fileSystem)
+    guard let stored = image.state.configuration else {
+      throw .notAStore(root, "its manifest names no configuration")
+    }
+    let context = LogContext(
+      root: root, storeID: image.header.storeID, environment: environment,
+      settings: LogSettings(
+        codec: stored.codec, segmentSize: Int(clamping: stored.segmentSize),
+        batchSize: Int(clamping: stored.batchSize)))
+    let state = try scan(context)
+    return LogFollower(context: context, state: state)
+  }
+
+  /// Whether a process that writes is at work on the store.
+  package func writer() throws(CommitLogFailure) -> LockHolder? {
+    try Self.writer(context)
+  }
+
+  package var manifest: ManifestState { state.withLock { $0.manifest } }
+
+  package func snapshot(of partition: Int) -> LogSnapshot {
+    state.withLock { $0.snapshots[partition] }
+  }
+
+  package func report(of partition: Int) -> RecoveryReport {
+    state.withLock { $0.reports[partition] }
+  }
+
+  /// Looks for what was written since, and returns whether anything may be new.
+  package func refresh() throws(CommitLogFailure) -> Bool {
+    let known = state.withLock { $0 }
+    let sizes = try Self.sizes(known.snapshots.map(\.segments), context)
+    let manifestSize = try Self.manifestSize(context)
+    guard sizes != known.sizes || manifestSize != known.manifestSize else { return false }
+    let fresh = try Self.scan(context)
+    state.withLock { state in
+      // Two refreshes may overlap: what has been shown stays shown.
+      let shown = state.snapshots
+      state = fresh
+      for (index, old) in shown.enumerated()
+      where old.highWatermark > fresh.snapshots[index].highWatermark {
+        state.snapshots[index] = old
+      }
+    }
+    return true
+  }
+
+  private static func writer(_ context: LogContext) throws(CommitLogFailure) -> LockHolder? {
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try context.fileSystem.lockHolder(of: context.root.appending(FileNames.lock))
+    }
+  }
+
+  private static func manifestSize(_ context: LogContext) throws(CommitLogFailure) -> Int {
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
+      let path = context.root.appending(FileNames.manifest)
+      return try context.fileSystem.open(path, .readOnly).size().bytes
+    }
+  }
+
+  private static func sizes(
+    _ segments: [[SegmentHandle]], _ context: LogContext
+  ) throws(CommitLogFailure) -> [Int] {
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
+      var sizes: [Int] = []
+      for list in segments { sizes.append(try list.last?.activeFile?.size().bytes ?? 0) }
+      return sizes
+    }
+  }
+
+  /// Reads the manifest and scans every active segment. A roll in between is met by beginning
+  /// again.
+  private static func scan(_ context: LogContext) throws(CommitLogFailure) -> State {
+    var attempt = 0
+    while true {
+      let manifestSize = try manifestSize(context)
+      let image = try ManifestImage.read(root: context.root, fileSystem: context.fileSystem)
+      do throws(CommitLogFailure) {
+        return try scan(image.state, manifestSize: manifestSize, context)
+      } catch .missingFile(let path) {
+        attempt += 1
+        // The same file missing again and again is no roll.
+        guard attempt < 10 else { throw .missingFile(path) }
+      }
+    }
+  }
+
+  private static func scan(
+    _ manifest: ManifestState, manifestSize: Int, _ context: LogContext
+  ) throws(CommitLogFailure) -> State {
+    var state = State(
+      manifest: manifest, manifestSize: manifestSize, snapshots: [], reports: [], sizes: [])
+    let isLive = try writer(context) != nil
+    for partition in 0..<(manifest.identity?.partitionCount ?? 0) {
+      let log = ManifestEdit.LogID(stream: .events, partition: partition)
+      let segments = manifest.logs[log] ?? []
+      guard let last = segments.last, !last.isSealed else {
+        throw .format(
+          context.root.appending(FileNames.manifest), position: 0,
+          .corrupt("the manifest names no active segment for partition \(partition)"))
+      }
+      let file = try open(last.added, isLive: isLive, context)
+      let active = SegmentHandle(last.added, summary: nil, context: context, activeFile: file)
+      let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try file.size().bytes }
+      let closedEnd = manifest.closedEnd(of: log).flatMap {
+        $0.segmentID == last.added.segmentID ? $0.summary : nil
+      }
+      let scan = try SegmentScan.scan(
+        active, file: file, closedEnd: closedEnd,
+        evidence: PartitionRecovery.evidence(log, manifest: manifest, external: 0),
+        context: context)
+      let sealed = segments.dropLast().map {
+        SegmentHandle($0.added, summary: $0.summary, context: context)
+      }
+      let end = scan.verdict.end.nextNumber
+      state.snapshots.append(
+        LogSnapshot(
+          log: log, segments: sealed + [active],
+          highWatermark: isLive ? min(end, scan.verdict.watermark) : scan.verdict.nextNumber,
+          activeEnd: scan.verdict.end.position,
+          gaps: manifest.gaps.filter { $0.log == log }))
+      state.sizes.append(size)
+      var report = RecoveryReport(log: log)
+      if !isLive {
+        report.lostSuffix = scan.verdict.lostSuffix
+        report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
+        report.findings = scan.verdict.findings
+      }
+      state.reports.append(report)
+    }
+    return state
+  }
+
+  private static func open(
+    _ added: ManifestEdit.SegmentAdded, isLive: Bool, _ context: LogContext
+  ) throws(CommitLogFailure) -> any StorageFile {
+    do throws(IOFailure) {
+      let file = try context.fileSystem.open(context.segmentPath(added), .readOnly)
+      // Nobody else will: what is shown must survive a crash (I3).
+      if !isLive { try file.synchronize() }
+      return file
+    } catch {
+      throw error.isMissing ? .missingFile(context.segmentPath(added)) : CommitLogFailure(error)
+    }
+  }
+}
