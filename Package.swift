@@ -1,14 +1,20 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// Set by `tools/check` and the continuous integration, not by users: a newer compiler with new
+/// warnings must not keep anybody from building.
+let warnings: [SwiftSetting] =
+  Context.environment["MILLRACE_WARNINGS"] == "error" ? [.treatAllWarnings(as: .error)] : []
+
 /// Every target under `Sources` is held to these rules; `tools/tidy` checks the import table.
-let strict: [SwiftSetting] = [
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-  .strictMemorySafety(),
-]
+let strict: [SwiftSetting] =
+  [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .strictMemorySafety(),
+  ] + warnings
 
 /// The façade alone returns views whose lifetime depends on their batch.
 let facade = strict + [.enableExperimentalFeature("Lifetimes")]
@@ -144,3 +150,38 @@ let package = Package(
       dependencies: ["CommandSupport", "EventModel", "CZstd", "CZlib", argumentParser]),
   ]
 )
+
+// Tests keep to the language's defaults, but a warning in one is no less an error.
+for target in package.targets where target.type == .test {
+  target.swiftSettings = warnings
+}
+
+// Fuzzing instruments everything, so its targets are there only when tools/fuzz/run asks for them.
+if Context.environment["MILLRACE_FUZZ"] != nil {
+  // As under Sources, but for unsafe expressions: a harness may take arrays apart as it likes.
+  let fuzzing: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+  ]
+  package.targets += [
+    .systemLibrary(name: "CFuzzDriver", path: "tools/fuzz/CFuzzDriver"),
+    .target(
+      name: "FuzzHarness", dependencies: ["CFuzzDriver"], path: "tools/fuzz/FuzzHarness",
+      swiftSettings: fuzzing),
+    .executableTarget(
+      name: "FuzzCanary", dependencies: ["FuzzHarness", "LogFormat"],
+      path: "tools/fuzz/FuzzCanary", swiftSettings: fuzzing),
+    .executableTarget(
+      name: "FuzzFrames", dependencies: ["FuzzHarness", "LogFormat", "EventModel"],
+      path: "tools/fuzz/FuzzFrames", swiftSettings: fuzzing),
+    .executableTarget(
+      name: "FuzzBatch",
+      dependencies: ["FuzzHarness", "LogFormat", "BlockCompression", "EventModel"],
+      path: "tools/fuzz/FuzzBatch", swiftSettings: fuzzing),
+    .executableTarget(
+      name: "FuzzManifest", dependencies: ["FuzzHarness", "LogFormat", "EventModel"],
+      path: "tools/fuzz/FuzzManifest", swiftSettings: fuzzing),
+  ]
+}

@@ -17,7 +17,9 @@ package enum CompressionFailure: Error, Hashable, Sendable, CustomStringConverti
   }
 }
 
-/// Compresses blocks with one codec. Owned by one thread at a time; its work space is reused.
+/// Compresses blocks with one codec.
+///
+/// Owned by one thread at a time; its work space is reused.
 @safe
 package final class BlockCompressor {
   package let codec: CompressionCodec
@@ -72,7 +74,9 @@ package final class BlockCompressor {
   }
 }
 
-/// Decompresses blocks of any codec. Owned by one thread at a time.
+/// Decompresses blocks of any codec.
+///
+/// Owned by one thread at a time.
 @safe
 package final class BlockDecompressor {
   private var zstd: OpaquePointer?
@@ -84,12 +88,14 @@ package final class BlockDecompressor {
     unsafe ZSTD_freeDCtx(zstd)
   }
 
-  /// Fills `target` with the contents of a stored block. A block as large as its contents is
-  /// stored as it is.
+  /// Fills `target` with the contents of a stored block.
+  ///
+  /// A block as large as its contents is stored as it is.
   package func decompress(
     _ stored: RawSpan, codec: CompressionCodec, into target: inout MutableRawSpan
   ) throws(CompressionFailure) {
     let size = target.byteCount
+    // SAFETY: the context is made once, owned by this object and used by one thread at a time.
     if codec == .zstd, stored.byteCount != size, unsafe zstd == nil {
       unsafe zstd = ZSTD_createDCtx()
       guard unsafe zstd != nil else { throw .outOfMemory(codec) }
@@ -106,6 +112,7 @@ package final class BlockDecompressor {
         }
         switch codec {
         case .none: return -1
+        // SAFETY: as above; both sizes are those of the spans.
         case .lz4:
           return Int(
             unsafe LZ4_decompress_safe(

@@ -10,6 +10,17 @@
 // Small enough that the checksum finds in the cache what the copy has just put there.
 #define PIECE ((size_t)16384)
 
+// The thread sanitizer runs every handler with all signals blocked, whatever its flags say. There
+// alone the jump has to restore the mask, or the second vanished page kills the process.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SAVES_MASK 1
+#endif
+#endif
+#ifndef SAVES_MASK
+#define SAVES_MASK 0
+#endif
+
 struct guard {
   sigjmp_buf escape;
   uintptr_t start;
@@ -68,7 +79,7 @@ int millrace_guarded_copy(
   uintptr_t page = (uintptr_t)4095;
   guard.start = (uintptr_t)from & ~page;
   guard.count = count + ((uintptr_t)from & page);
-  if (sigsetjmp(guard.escape, 0) != 0) return -1;
+  if (sigsetjmp(guard.escape, SAVES_MASK) != 0) return -1;
   current_guard = &guard;
   // Keeps the compiler from moving the copy out of the guarded stretch.
   atomic_signal_fence(memory_order_seq_cst);

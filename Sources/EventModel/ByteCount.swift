@@ -24,8 +24,10 @@ public struct ByteCount: Hashable, Comparable, Sendable {
   /// A size in units of 1,073,741,824 bytes.
   public static func gibibytes(_ count: Int) -> Self { Self(count << 30) }
 
+  /// Whether the left one comes first.
   public static func < (left: Self, right: Self) -> Bool { left.bytes < right.bytes }
 
+  /// The sum of both.
   public static func + (left: Self, right: Self) -> Self { Self(left.bytes + right.bytes) }
 }
 

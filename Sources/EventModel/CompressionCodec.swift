@@ -1,4 +1,6 @@
-/// How a batch is compressed. The raw value is the number on disk (format-spec §4).
+/// How a batch is compressed.
+///
+/// The raw value is the number on disk (format-spec §4).
 public enum CompressionCodec: UInt8, CaseIterable, Hashable, Sendable {
   /// Stored as it is.
   case none = 0

@@ -1,5 +1,6 @@
-/// How far an event must have come before an append returns. Readers see it only once it is
-/// durable, whatever was asked for.
+/// How far an event must have come before an append returns.
+///
+/// Readers see it only once it is durable, whatever was asked for.
 public enum Durability: Hashable, Sendable, CaseIterable {
   /// On the disk: survives a power failure.
   case durable

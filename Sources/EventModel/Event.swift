@@ -1,4 +1,6 @@
-/// One piece of telemetry: device to cloud. The body is opaque.
+/// One piece of telemetry: device to cloud.
+///
+/// The body is opaque.
 public struct Event: Hashable, Sendable {
   /// The device that sent it.
   public var deviceID: DeviceID
@@ -8,8 +10,10 @@ public struct Event: Hashable, Sendable {
   public var properties: Properties
   /// What the hub and its clients give a fixed meaning.
   public var systemProperties: SystemProperties
-  /// When it was accepted. Nil lets the store take its clock; an import may bring its own, which is
-  /// kept monotonic in the partition and refused when more than a day ahead of the clock.
+  /// When it was accepted.
+  ///
+  /// Nil lets the store take its clock; an import may bring its own, which is kept monotonic in the
+  /// partition and refused when more than a day ahead of the clock.
   public var enqueuedTime: Timestamp?
 
   /// Makes an event.

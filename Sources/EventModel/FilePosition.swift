@@ -1,4 +1,6 @@
-/// A byte number in a file. Never called an offset: an ``Offset`` counts records.
+/// A byte number in a file.
+///
+/// Never called an offset: an ``Offset`` counts records.
 package struct FilePosition: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let bytes: Int
 

@@ -45,6 +45,7 @@ public struct Gap: Hashable, Sendable {
 }
 
 extension Gap: CustomStringConvertible {
+  /// The value as text, for messages.
   public var description: String {
     "\(partition): \(count) events from \(first) up to \(next) are missing (\(reason.rawValue))"
   }

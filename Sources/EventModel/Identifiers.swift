@@ -28,6 +28,7 @@ public struct DeviceID: Sendable {
   }
 
   /// A stable hash of the id's bytes: FNV-1a of 64 bits, then the 64-bit finaliser of MurmurHash3.
+  ///
   /// It decides the partition, so it can never change (format-spec §7).
   @inlinable public var hash: UInt64 { storage.hash }
 
@@ -58,6 +59,7 @@ extension DeviceID: Hashable, Comparable, CustomStringConvertible, ExpressibleBy
     }
   }
 
+  /// Whether both are the same.
   public static func == (left: Self, right: Self) -> Bool {
     left.storage === right.storage
       || (left.storage.hash == right.storage.hash && left.storage.bytes == right.storage.bytes)
@@ -68,8 +70,10 @@ extension DeviceID: Hashable, Comparable, CustomStringConvertible, ExpressibleBy
     left.storage.bytes.lexicographicallyPrecedes(right.storage.bytes)
   }
 
+  /// Hashes what equality compares.
   public func hash(into hasher: inout Hasher) { hasher.combine(storage.hash) }
 
+  /// The value as text, for messages.
   public var description: String { String(decoding: storage.bytes, as: UTF8.self) }
 }
 
@@ -129,6 +133,7 @@ public struct MessageID: Hashable, Sendable, CustomStringConvertible, Expressibl
     }
   }
 
+  /// The value as text, for messages.
   public var description: String { text }
 }
 
@@ -153,8 +158,10 @@ public struct GroupName: Hashable, Comparable, Sendable, CustomStringConvertible
     self.text = text
   }
 
+  /// Whether the left one comes first.
   public static func < (left: Self, right: Self) -> Bool { left.text < right.text }
 
+  /// The value as text, for messages.
   public var description: String { text }
 }
 
@@ -181,6 +188,7 @@ public struct InvalidIdentifier: Error, Hashable, Sendable, CustomStringConverti
     self.problem = problem
   }
 
+  /// The value as text, for messages.
   public var description: String { "invalid \(kind): \(problem)" }
 }
 
@@ -196,7 +204,8 @@ struct CharacterSet: Sendable {
   private init(punctuation: String) {
     var low: UInt64 = 0
     var high: UInt64 = 0
-    let alphanumerics = Array(UInt8(ascii: "0")...UInt8(ascii: "9"))
+    let alphanumerics =
+      Array(UInt8(ascii: "0")...UInt8(ascii: "9"))
       + Array(UInt8(ascii: "A")...UInt8(ascii: "Z")) + Array(UInt8(ascii: "a")...UInt8(ascii: "z"))
     for byte in alphanumerics + Array(punctuation.utf8) {
       if byte < 64 { low |= 1 << UInt64(byte) } else { high |= 1 << UInt64(byte - 64) }

@@ -1,13 +1,21 @@
-/// Every maximum of the store, each with its reason. What exceeds one gets a ``LimitExceeded``.
+/// Every maximum of the store, each with its reason.
+///
+/// What exceeds one gets a ``LimitExceeded``.
 public enum Limits {
   /// Bytes of one event: body, values of system properties, names and values of application
-  /// properties. The hub's limit for device-to-cloud messages.
+  /// properties.
+  ///
+  /// The hub's limit for device-to-cloud messages.
   public static let eventSizeMax = 256 << 10
 
-  /// Bytes of a device, module or message id. The hub's limit.
+  /// Bytes of a device, module or message id.
+  ///
+  /// The hub's limit.
   public static let identifierSizeMax = 128
 
-  /// Characters of a consumer group's name. The hub's limit.
+  /// Characters of a consumer group's name.
+  ///
+  /// The hub's limit.
   public static let groupNameSizeMax = 50
 
   /// Consumer groups of a store, so that the checkpoint table stays a few megabytes.
@@ -28,8 +36,9 @@ public enum Limits {
   /// Records of one batch, so that a device index fits two bytes.
   public static let batchRecordCountMax = 65_535
 
-  /// Bytes that a batch's columns or payload may take before compression. A decoder refuses more,
-  /// so that no damaged length makes it allocate without bound.
+  /// Bytes that a batch's columns or payload may take before compression.
+  ///
+  /// A decoder refuses more, so that no damaged length makes it allocate without bound.
   package static let blockSizeMax = 8 << 20
 
   /// Bytes of the uncompressed section of a frame; bounds what a header may ask a reader to load.
@@ -64,6 +73,7 @@ public struct LimitExceeded: Error, Hashable, Sendable, CustomStringConvertible 
     self.value = value
   }
 
+  /// The value as text, for messages.
   public var description: String {
     "\(limit) is \(value), the limit is \(maximum)"
   }

@@ -24,7 +24,9 @@ public struct Checkpoint: Hashable, Sendable {
   /// The first offset not yet processed.
   public let next: Offset
 
-  /// Makes a checkpoint. Consumers take theirs from the batch they finished and never count.
+  /// Makes a checkpoint.
+  ///
+  /// Consumers take theirs from the batch they finished and never count.
   public init(partition: PartitionID, next: Offset) {
     self.partition = partition
     self.next = next
@@ -32,5 +34,6 @@ public struct Checkpoint: Hashable, Sendable {
 }
 
 extension Checkpoint: CustomStringConvertible {
+  /// The value as text, for messages.
   public var description: String { "\(partition)@\(next)" }
 }

@@ -20,11 +20,14 @@ public struct Offset: Hashable, Comparable, Sendable {
     return Self(overflow ? .max : sum)
   }
 
+  /// Whether the left one comes first.
   public static func < (left: Self, right: Self) -> Bool { left.value < right.value }
 }
 
 extension Offset: CustomStringConvertible, ExpressibleByIntegerLiteral {
+  /// Makes the number from a literal.
   public init(integerLiteral value: UInt64) { self.init(value) }
 
+  /// The value as text, for messages.
   public var description: String { String(value) }
 }

@@ -10,6 +10,7 @@ public struct PartitionID: Hashable, Comparable, Sendable {
     self.number = number
   }
 
+  /// Whether the left one comes first.
   public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
 
   /// The partition that holds a device's events: a stable hash of its id modulo the count
@@ -20,7 +21,9 @@ public struct PartitionID: Hashable, Comparable, Sendable {
 }
 
 extension PartitionID: CustomStringConvertible, ExpressibleByIntegerLiteral {
+  /// Makes the number from a literal; traps when it is out of range.
   public init(integerLiteral value: Int) { self.init(value) }
 
+  /// The value as text, for messages.
   public var description: String { "p\(number)" }
 }

@@ -1,4 +1,6 @@
-/// The bytes of an event: an immutable slice of a shared buffer. Copying one copies no bytes.
+/// The bytes of an event: an immutable slice of a shared buffer.
+///
+/// Copying one copies no bytes.
 public struct Payload: Sendable {
   private let storage: ArraySlice<UInt8>
 
@@ -40,7 +42,9 @@ public struct Payload: Sendable {
 }
 
 extension Payload: Hashable, ExpressibleByStringLiteral, ExpressibleByArrayLiteral {
+  /// Makes a payload of the UTF-8 of a literal.
   public init(stringLiteral text: String) { self.init(text) }
 
+  /// Makes a payload of the bytes of a literal.
   public init(arrayLiteral bytes: UInt8...) { self.init(bytes) }
 }

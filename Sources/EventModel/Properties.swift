@@ -55,7 +55,9 @@ public struct Properties: Sendable {
   /// Bytes of all names and values, as the size of an event counts them.
   @inlinable public var size: Int { storage?.size ?? 0 }
 
-  /// The value of a property, nil if there is none of that name. Names are case-sensitive.
+  /// The value of a property, nil if there is none of that name.
+  ///
+  /// Names are case-sensitive.
   public subscript(name: String) -> String? {
     first { $0.name == name }?.value
   }
@@ -93,6 +95,7 @@ extension Properties: Sequence {
 
     init(flat: [UInt8]) { self.flat = flat }
 
+    /// The next property, nil behind the last.
     public mutating func next() -> (name: String, value: String)? {
       guard position < flat.count else { return nil }
       return (nextText(), nextText())
@@ -108,10 +111,12 @@ extension Properties: Sequence {
 }
 
 extension Properties: Hashable {
+  /// Whether both are the same.
   public static func == (left: Self, right: Self) -> Bool {
     left.storage === right.storage || left.flatBytes == right.flatBytes
   }
 
+  /// Hashes what equality compares.
   public func hash(into hasher: inout Hasher) { hasher.combine(flatBytes) }
 }
 
@@ -135,6 +140,7 @@ public enum InvalidProperties: Error, Hashable, Sendable, CustomStringConvertibl
   /// There are more than an event may have.
   case tooMany(limit: Int)
 
+  /// The value as text, for messages.
   public var description: String {
     switch self {
     case .emptyName: "a property has an empty name"

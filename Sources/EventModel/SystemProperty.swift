@@ -1,5 +1,6 @@
-/// The properties that the hub and its clients give a fixed meaning (reference sheet 1.3). The
-/// raw value is the number on disk (format-spec §6.4).
+/// The properties that the hub and its clients give a fixed meaning (reference sheet 1.3).
+///
+/// The raw value is the number on disk (format-spec §6.4).
 public enum SystemProperty: UInt8, CaseIterable, Hashable, Sendable {
   /// The module of the device that sent the event (`iothub-connection-module-id`).
   case moduleID = 0
@@ -27,7 +28,9 @@ public enum SystemProperty: UInt8, CaseIterable, Hashable, Sendable {
   case messageSource = 11
 }
 
-/// The system properties of one event. Absent ones take no space.
+/// The system properties of one event.
+///
+/// Absent ones take no space.
 public struct SystemProperties: Hashable, Sendable {
   private var values: [SystemProperty: String]
 

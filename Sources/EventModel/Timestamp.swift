@@ -8,6 +8,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     self.microseconds = microseconds
   }
 
+  /// Whether the left one comes first.
   public static func < (left: Self, right: Self) -> Bool {
     left.microseconds < right.microseconds
   }

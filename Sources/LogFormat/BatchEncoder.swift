@@ -1,8 +1,9 @@
 package import EventModel
 
-/// Gathers events into the columns of one batch (format-spec §6). One owner at a time; reused from
-/// batch to batch so that a steady producer allocates nothing. Sendable because the owners hand it
-/// over under a lock and no two ever hold it at once.
+/// Gathers events into the columns of one batch (format-spec §6).
+///
+/// One owner at a time; reused from batch to batch so that a steady producer allocates nothing.
+/// Sendable because the owners hand it over under a lock and no two ever hold it at once.
 package final class BatchEncoder: @unchecked Sendable {
   /// The bodies, one behind the other.
   package private(set) var payload: ByteBuffer
@@ -52,7 +53,9 @@ package final class BatchEncoder: @unchecked Sendable {
     eventSize = 0
   }
 
-  /// Appends one event. The caller has checked its size and that time does not step back.
+  /// Appends one event.
+  ///
+  /// The caller has checked its size and that time does not step back.
   package func append(
     from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
     at time: Int64

@@ -18,6 +18,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     unsafe base = .allocate(byteCount: self.capacity, alignment: Self.alignment)
   }
 
+  // SAFETY: this value alone owns the memory, and nothing can use it after this.
   deinit { unsafe base.deallocate() }
 
   /// Forgets the contents and keeps the memory.
@@ -29,7 +30,9 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     count = size
   }
 
-  /// Makes room for `extra` more bytes. Growth doubles, so appending stays linear.
+  /// Makes room for `extra` more bytes.
+  ///
+  /// Growth doubles, so appending stays linear.
   @inline(__always)
   package mutating func reserve(_ extra: Int) {
     if count &+ extra > capacity { grow(to: count + extra) }

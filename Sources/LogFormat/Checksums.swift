@@ -1,8 +1,9 @@
 internal import CSystemShims
 package import EventModel
 
-/// CRC32C, Castagnoli's polynomial (format-spec §3.2). Finds damage; its linearity lets a single
-/// flipped bit be found and healed.
+/// CRC32C, Castagnoli's polynomial (format-spec §3.2).
+///
+/// Finds damage; its linearity lets a single flipped bit be found and healed.
 package enum CRC32C {
   /// The checksum of `bytes` behind what `seed` is the checksum of; 0 begins anew.
   @inline(__always)

@@ -25,7 +25,12 @@ package final class DecodedBatch: Sendable {
 
   /// Checks and takes over the uncompressed blocks of a frame.
   ///
-  /// - Parameter blocks: the columns, then the payload, of the sizes in `section`.
+  /// - Parameters:
+  ///   - header: the frame's header.
+  ///   - section: the sizes decoded from `clear`.
+  ///   - clear: the clear section.
+  ///   - blocks: the columns, then the payload, of the sizes in `section`.
+  /// - Throws: `.corrupt` or `.unsupportedFeatures` when the blocks are not what the section says.
   package init(
     header: FrameHeader, section: BatchClearSection, clear: RawSpan, blocks: consuming ByteBuffer
   ) throws(FormatError) {

@@ -1,7 +1,9 @@
 package import EventModel
 
-/// The first 128 bytes of every file of a store (format-spec §2). Its place and checksum are the
-/// same in every version, so that a newer format is told apart from damage.
+/// The first 128 bytes of every file of a store (format-spec §2).
+///
+/// Its place and checksum are the same in every version, so that a newer format is told apart from
+/// damage.
 package struct FileHeader: Hashable, Sendable {
   package enum Kind: UInt8, Sendable, CaseIterable {
     case segment = 1

@@ -1,5 +1,6 @@
-/// Bytes that are not what the format says. The layer that knows the file and the position adds
-/// them.
+/// Bytes that are not what the format says.
+///
+/// The layer that knows the file and the position adds them.
 package enum FormatError: Error, Hashable, Sendable {
   /// The bytes were changed, cut or never written.
   case corrupt(String)

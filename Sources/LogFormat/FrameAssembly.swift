@@ -16,6 +16,10 @@ package enum FrameAssembly {
   /// - Parameters:
   ///   - header: everything but sizes and the checksums of the sections; its content checksum is
   ///     taken as it is.
+  ///   - buffer: where the sections stand, and the frame is finished.
+  ///   - start: what ``begin(in:)`` returned.
+  ///   - clearSize: how many of the bytes behind the header are the clear section.
+  ///   - identity: what seeds the checksums of the file.
   ///   - position: where in the file the frame will stand; its checksums hold nowhere else.
   /// - Returns: the header's checksum, for the next frame's chain.
   package static func end(

@@ -2,8 +2,10 @@ package import EventModel
 
 /// The 64 bytes before every frame's sections (format-spec §3.1).
 package struct FrameHeader: Hashable, Sendable {
-  /// What a frame holds. A reader that meets an unknown number of 128 or more passes over the
-  /// frame; any other unknown number is an unsupported feature.
+  /// What a frame holds.
+  ///
+  /// A reader that meets an unknown number of 128 or more passes over the frame; any other unknown
+  /// number is an unsupported feature.
   package enum FrameType {
     package static let batch: UInt8 = 1
     /// Carries a watermark and nothing else.

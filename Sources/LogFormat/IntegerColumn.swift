@@ -1,6 +1,7 @@
 /// A column of integers, each stored as its distance from the smallest, in the fewest bytes that
-/// hold the largest distance (format-spec §6.2). Fixed width, so record i is found without record
-/// i − 1.
+/// hold the largest distance (format-spec §6.2).
+///
+/// Fixed width, so record i is found without record i − 1.
 package enum IntegerColumn {
   /// Appends a column of values that were gathered as 32-bit integers.
   static func append(_ values: borrowing ByteBuffer, to buffer: inout ByteBuffer) {

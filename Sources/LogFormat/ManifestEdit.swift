@@ -1,6 +1,8 @@
 package import EventModel
 
-/// One change to what a store consists of (format-spec §8). The manifest is a log of these.
+/// One change to what a store consists of (format-spec §8).
+///
+/// The manifest is a log of these.
 package enum ManifestEdit: Hashable, Sendable {
   case identity(StoreIdentity)
   case configuration(StoredConfiguration)
@@ -26,7 +28,9 @@ package enum ManifestEdit: Hashable, Sendable {
     package init(partitionCount: UInt32) { self.partitionCount = partitionCount }
   }
 
-  /// What holds for the store unless an opener says otherwise. Zero means no bound.
+  /// What holds for the store unless an opener says otherwise.
+  ///
+  /// Zero means no bound.
   package struct StoredConfiguration: Hashable, Sendable {
     package var codec: CompressionCodec
     package var segmentSize: UInt64

@@ -1,5 +1,6 @@
-/// What a store consists of, as the edits of its manifest add up to. A pure value: the engine and
-/// fsck replay the same edits with the same code.
+/// What a store consists of, as the edits of its manifest add up to.
+///
+/// A pure value: the engine and fsck replay the same edits with the same code.
 package struct ManifestState: Hashable, Sendable {
   package struct Segment: Hashable, Sendable {
     package var added: ManifestEdit.SegmentAdded

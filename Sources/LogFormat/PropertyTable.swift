@@ -57,7 +57,9 @@ struct PropertyTable: ~Copyable {
     return number
   }
 
-  /// Appends the sets and their texts (format-spec §6.3). Nothing but a zero if there are none.
+  /// Appends the sets and their texts (format-spec §6.3).
+  ///
+  /// Nothing but a zero if there are none.
   func append(to buffer: inout ByteBuffer) {
     buffer.appendVariableLength(UInt64(sets.count))
     guard !sets.isEmpty else { return }

@@ -71,9 +71,14 @@ package enum RecoveryRule {
   /// Decides.
   ///
   /// - Parameters:
+  ///   - start: the last place known to be good.
+  ///   - scan: every sound frame behind it.
   ///   - evidence: the highest watermark that anything outside the file testifies to.
   ///   - checksEverything: whether bodies below the watermark are checked as well; opening does
   ///     not, its readers do.
+  ///   - isIntact: whether a frame's sections are what its header says.
+  /// - Returns: what is kept, what is cut, and what is wrong with the rest.
+  /// - Throws: what reading a frame's sections throws.
   package static func decide<Failure: Error>(
     from start: Start, scan: ScanResult, evidence: UInt64, checksEverything: Bool = false,
     isIntact: (ScannedFrame) throws(Failure) -> Bool
@@ -171,8 +176,9 @@ package enum RecoveryRule {
       next: frame.header.baseNumber)
   }
 
-  /// Whether a surviving watermark covers a frame. One without records is covered only by one
-  /// behind it.
+  /// Whether a surviving watermark covers a frame.
+  ///
+  /// One without records is covered only by one behind it.
   private static func isProven(_ frame: ScannedFrame, _ watermark: UInt64) -> Bool {
     frame.header.recordCount > 0
       ? frame.header.nextNumber <= watermark : frame.header.baseNumber < watermark
