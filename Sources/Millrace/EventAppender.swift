@@ -74,6 +74,12 @@ public struct EventAppender: ~Copyable {
     }
   }
 
+  /// Blocks until every event that this appender appended is with the operating system: it survives
+  /// a crash of the process, not of the machine.
+  public func flush() throws(EventStoreError) {
+    try lead { .written($0) }
+  }
+
   /// Returns when every event that this appender appended is durable.
   public func durable() async throws(EventStoreError) {
     let touched = ends.indices.filter { ends[$0] > 0 }
@@ -89,13 +95,17 @@ public struct EventAppender: ~Copyable {
   /// Blocks until every event that this appender appended is durable. The calling thread writes and
   /// syncs by itself where no other does: it leads its group. For threads of your own.
   public func synchronize() throws(EventStoreError) {
+    try lead { .durable($0) }
+  }
+
+  private func lead(to goal: (UInt64) -> WaitGoal) throws(EventStoreError) {
     let touched = ends.indices.filter { ends[$0] > 0 }
     // The others run on the store's threads while this one leads the last.
     for place in touched.dropLast() {
-      core.partitions[place].enroll(Waiter(goal: .durable(ends[place])) { _ in })
+      core.partitions[place].enroll(Waiter(goal: goal(ends[place])) { _ in })
     }
     for place in touched.reversed() {
-      try core.partitions[place].lead(to: .durable(ends[place]))
+      try core.partitions[place].lead(to: goal(ends[place]))
     }
   }
 }

@@ -1,0 +1,27 @@
+public import Millrace
+internal import StorageIO
+
+/// A disk in memory, for tests that want a store without files. A store that was closed on it can
+/// be opened on it again.
+public final class InMemoryStorage: Sendable {
+  private let fileSystem = MemoryFileSystem()
+
+  /// Makes an empty disk.
+  public init() {}
+
+  /// Opens the store on this disk, and makes it first if there is none.
+  ///
+  /// - Parameter clock: what the store takes for the time; the system's clock unless given.
+  public func open(
+    configuration: EventStore.Configuration = .init(),
+    access: EventStore.Access = .createIfAbsent, clock: ManualClock? = nil
+  ) async throws(EventStoreError) -> EventStore {
+    let system = EngineEnvironment.system()
+    var now = system.now
+    if let clock { now = { clock.now } }
+    return try await EventStore.open(
+      at: "/store", configuration: configuration, access: access,
+      environment: EngineEnvironment(
+        fileSystem: fileSystem, now: now, random: system.random))
+  }
+}
