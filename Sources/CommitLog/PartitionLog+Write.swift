@@ -25,8 +25,8 @@ extension PartitionLog {
     try writeEpoch(number: verdict.nextNumber, &writing)
     writing.repair = nil
     // What is lost is durable knowledge now: readers meet the gap and go on behind it.
-    durableNumber.store(verdict.nextNumber, ordering: .releasing)
     shared.withLock { shared in
+      durableNumber.store(verdict.nextNumber, ordering: .releasing)
       shared.report.tail = tail
       if let gap { shared.gaps.append(gap) }
       shared.writtenNumber = verdict.nextNumber

@@ -103,9 +103,9 @@ package final class PartitionLog: Sendable {
       shared.withLock { shared in
         shared.durableEnd = target.writtenEnd
         shared.durableEventSize = target.writtenEventSize
+        durableNumber.store(target.writtenNumber, ordering: .releasing)
         shared.publish(target.writtenNumber)
       }
-      durableNumber.store(target.writtenNumber, ordering: .releasing)
       IndexFile.write(
         target.active, below: target.writtenEnd, atLeast: IndexFile.writeCount, context: context)
       return target.writtenNumber

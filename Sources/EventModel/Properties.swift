@@ -34,16 +34,14 @@ public struct Properties: Sendable {
   }
 
   private static func append(_ text: String, to flat: inout [UInt8]) {
-    let count = UInt32(clamping: text.utf8.count)
-    withUnsafeBytesOfLittleEndian(count) { flat.append(contentsOf: $0) }
+    append(count: text.utf8.count, to: &flat)
     flat.append(contentsOf: text.utf8)
   }
 
-  private static func withUnsafeBytesOfLittleEndian(_ value: UInt32, _ body: ([UInt8]) -> Void) {
-    body([
-      UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8),
-      UInt8(truncatingIfNeeded: value >> 16), UInt8(truncatingIfNeeded: value >> 24),
-    ])
+  private static func append(count: Int, to flat: inout [UInt8]) {
+    for shift in stride(from: 0, to: 32, by: 8) {
+      flat.append(UInt8(truncatingIfNeeded: count >> shift))
+    }
   }
 
   /// Whether there are none.
@@ -67,6 +65,40 @@ public struct Properties: Sendable {
     storage.map(ObjectIdentifier.init)
   }
 
+  /// A hash of the names and values in their order, made once.
+  package var contentHash: UInt64 { storage?.hash ?? 0 }
+
+  /// Gives the bytes of each name and each value in turn.
+  package func withFlatTexts(_ body: (RawSpan) -> Void) {
+    guard let flat = storage?.flat else { return }
+    // SAFETY: bytes have no padding.
+    let span = unsafe flat.span.bytes
+    var position = 0
+    while position < flat.count {
+      let count = Self.size(in: flat, at: position)
+      body(span.extracting(position + 4..<position + 4 + count))
+      position += 4 + count
+    }
+  }
+
+  /// Makes a set from texts that were checked when they were stored.
+  package init(trusted texts: some Sequence<Range<Int>>, bytes: (Range<Int>) -> [UInt8]) {
+    var flat: [UInt8] = []
+    var size = 0
+    var count = 0
+    for range in texts {
+      Self.append(count: range.count, to: &flat)
+      flat += bytes(range)
+      size += range.count
+      count += 1
+    }
+    storage = count == 0 ? nil : PropertiesStorage(flat: flat, count: count / 2, size: size)
+  }
+
+  fileprivate static func size(in flat: [UInt8], at position: Int) -> Int {
+    (0..<4).reduce(0) { $0 | Int(flat[position + $1]) << (8 * $1) }
+  }
+
   /// The names and values: each a length of four bytes, little endian, then UTF-8.
   package var flatBytes: [UInt8] { storage?.flat ?? [] }
 }
@@ -76,8 +108,13 @@ final class PropertiesStorage: Sendable {
   let flat: [UInt8]
   let count: Int
   @usableFromInline let size: Int
+  let hash: UInt64
 
   init(flat: [UInt8], count: Int, size: Int) {
+    // FNV-1a, as for identifiers.
+    var state: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in flat { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+    hash = state
     self.flat = flat
     self.count = count
     self.size = size
@@ -102,7 +139,7 @@ extension Properties: Sequence {
     }
 
     private mutating func nextText() -> String {
-      let count = (0..<4).reduce(0) { $0 | Int(flat[position + $1]) << (8 * $1) }
+      let count = Properties.size(in: flat, at: position)
       let start = position + 4
       position = start + count
       return String(decoding: flat[start..<position], as: UTF8.self)
@@ -113,11 +150,12 @@ extension Properties: Sequence {
 extension Properties: Hashable {
   /// Whether both are the same.
   public static func == (left: Self, right: Self) -> Bool {
-    left.storage === right.storage || left.flatBytes == right.flatBytes
+    left.storage === right.storage
+      || (left.contentHash == right.contentHash && left.flatBytes == right.flatBytes)
   }
 
   /// Hashes what equality compares.
-  public func hash(into hasher: inout Hasher) { hasher.combine(flatBytes) }
+  public func hash(into hasher: inout Hasher) { hasher.combine(contentHash) }
 }
 
 extension Properties: ExpressibleByDictionaryLiteral {

@@ -5,8 +5,65 @@ package import EventModel
 /// One owner at a time; reused from batch to batch so that a steady producer allocates nothing.
 /// Sendable because the owners hand it over under a lock and no two ever hold it at once.
 package final class BatchEncoder: @unchecked Sendable {
+  /// What the events' properties are looked up in; shared by batches that are built one after the
+  /// other.
+  package var propertyCache: PropertyCache
+  private var contents: BatchContents
+
+  package init(targetSize: Int, propertyCache: PropertyCache = PropertyCache()) {
+    self.propertyCache = propertyCache
+    contents = BatchContents(targetSize: targetSize)
+  }
+
+  /// What the events and their device ids measure, as ``BatchClearSection/eventSize`` keeps it.
+  package var eventSize: UInt64 { contents.eventSize }
+  /// The number of records.
+  package var count: Int { contents.count }
+  /// Enqueue time of the first and the last record, in microseconds.
+  package var firstTime: Int64 { contents.firstTime }
+  package var lastTime: Int64 { contents.lastTime }
+
+  /// Bytes that the batch will take before compression, roughly; never less than its payload.
+  package var size: Int { contents.size }
+
+  package func removeAll() { contents.removeAll() }
+
+  /// Appends one event. The caller has checked its size and that time does not step back.
+  ///
+  /// - Returns: the batch's size and its number of records then.
+  @discardableResult
+  package func append(
+    from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
+    at time: Int64
+  ) -> (size: Int, count: Int) {
+    contents.append(
+      from: device, body: body, properties: properties, cache: propertyCache, at: time)
+  }
+
+  /// Adds the system properties of the event appended last.
+  package func setSystemProperties(_ properties: SystemProperties) {
+    contents.setSystemProperties(properties)
+  }
+
+  /// Writes the clear section and the columns; the payload is ready as it is.
+  ///
+  /// The sizes of the stored blocks are filled in by ``BatchClearSection/setStoredSize``.
+  package func seal(clear: inout ByteBuffer, columns: inout ByteBuffer) {
+    contents.seal(clear: &clear, columns: &columns)
+  }
+
+  /// Gives the bodies, one behind the other.
+  package func withPayload<Result, Failure: Error>(
+    _ body: (RawSpan) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try contents.payload.withBytes(body)
+  }
+}
+
+/// The columns themselves: one value, so that an append is one access to it.
+struct BatchContents: ~Copyable {
   /// The bodies, one behind the other.
-  package private(set) var payload: ByteBuffer
+  fileprivate(set) var payload: ByteBuffer
   private var sizes = ByteBuffer(capacity: 4 << 10)
   private var deviceNumbers = ByteBuffer(capacity: 4 << 10)
   private var setNumbers = ByteBuffer(capacity: 4 << 10)
@@ -19,26 +76,23 @@ package final class BatchEncoder: @unchecked Sendable {
   private var textSize = 0
 
   /// What the events and their device ids measure, as ``BatchClearSection/eventSize`` keeps it.
-  package private(set) var eventSize: UInt64 = 0
+  private(set) var eventSize: UInt64 = 0
   /// The number of records.
-  package private(set) var count = 0
+  private(set) var count = 0
   /// Enqueue time of the first and the last record, in microseconds.
-  package private(set) var firstTime: Int64 = 0
-  package private(set) var lastTime: Int64 = 0
+  private(set) var firstTime: Int64 = 0
+  private(set) var lastTime: Int64 = 0
 
-  package init(targetSize: Int) {
+  init(targetSize: Int) {
     payload = ByteBuffer(capacity: targetSize + targetSize / 4)
   }
 
   /// Bytes that the batch will take before compression, roughly; never less than its payload.
-  package var size: Int {
+  var size: Int {
     payload.count + count * 8 + devices.size + propertySets.size + textSize
   }
 
-  /// Bytes of the bodies.
-  package var payloadSize: Int { payload.count }
-
-  package func removeAll() {
+  mutating func removeAll() {
     payload.removeAll()
     sizes.removeAll()
     deviceNumbers.removeAll()
@@ -53,13 +107,11 @@ package final class BatchEncoder: @unchecked Sendable {
     eventSize = 0
   }
 
-  /// Appends one event.
-  ///
-  /// The caller has checked its size and that time does not step back.
-  package func append(
+  @inline(__always)
+  mutating func append(
     from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
-    at time: Int64
-  ) {
+    cache: PropertyCache, at time: Int64
+  ) -> (size: Int, count: Int) {
     if count == 0 {
       firstTime = time
       lastTime = time
@@ -69,15 +121,16 @@ package final class BatchEncoder: @unchecked Sendable {
     timeDeltas.append(UInt32(truncatingIfNeeded: delta))
     lastTime = time
     deviceNumbers.append(devices.number(of: device))
-    setNumbers.append(propertySets.number(of: properties))
+    setNumbers.append(propertySets.number(of: properties, cache: cache))
     sizes.append(UInt32(body.byteCount))
     payload.append(body)
     eventSize &+= UInt64(body.byteCount &+ properties.size &+ device.size)
     count &+= 1
+    return (size, count)
   }
 
   /// Adds the system properties of the event appended last.
-  package func setSystemProperties(_ properties: SystemProperties) {
+  mutating func setSystemProperties(_ properties: SystemProperties) {
     for property in SystemProperty.allCases {
       guard let text = properties[property] else { continue }
       let column = Int(property.rawValue)
@@ -91,7 +144,7 @@ package final class BatchEncoder: @unchecked Sendable {
   /// Writes the clear section and the columns; the payload is ready as it is.
   ///
   /// The sizes of the stored blocks are filled in by ``BatchClearSection/setStoredSize``.
-  package func seal(clear: inout ByteBuffer, columns: inout ByteBuffer) {
+  mutating func seal(clear: inout ByteBuffer, columns: inout ByteBuffer) {
     precondition(count > 0, "a batch without records is never sealed")
     let start = clear.count
     BatchClearSection.appendBlank(
@@ -131,12 +184,5 @@ package final class BatchEncoder: @unchecked Sendable {
     for column in texts {
       column?.append(to: &columns, count: count)
     }
-  }
-
-  /// Gives the bodies, one behind the other.
-  package func withPayload<Result, Failure: Error>(
-    _ body: (RawSpan) throws(Failure) -> Result
-  ) throws(Failure) -> Result {
-    try payload.withBytes(body)
   }
 }

@@ -38,6 +38,9 @@ package struct ContentChecksum {
   }
 
   package var value: UInt32 { UInt32(truncatingIfNeeded: state) }
+
+  /// All 64 bits, for tables in memory.
+  var whole: UInt64 { state }
 }
 
 /// A store's identity: 16 random bytes, made once.

@@ -20,7 +20,7 @@ package final class DecodedBatch: Sendable {
   private let times: [Int64]
   private let deviceColumn: ColumnView
   private let setColumn: ColumnView?
-  private let propertySets: [Properties]
+  private let propertySets: PropertySetsView?
   private let texts: [TextView?]
 
   /// Checks and takes over the uncompressed blocks of a frame.
@@ -50,7 +50,7 @@ package final class DecodedBatch: Sendable {
     try Self.check(columns.devices, in: blocks, count: count, below: UInt64(ends.count))
     if let sets = columns.sets {
       try Self.check(
-        sets, in: blocks, count: count, below: UInt64(columns.propertySets.count) + 1)
+        sets, in: blocks, count: count, below: UInt64(columns.propertySets?.count ?? 0) + 1)
     }
     for texts in columns.texts { try texts?.check(in: blocks, count: count) }
     self.count = count
@@ -152,9 +152,9 @@ package final class DecodedBatch: Sendable {
   }
 
   package func properties(at index: Int) -> Properties {
-    guard let setColumn else { return .empty }
+    guard let setColumn, let propertySets else { return .empty }
     let number = Int(setColumn.value(at: index, in: blocks, base: 0))
-    return number == 0 ? .empty : propertySets[number - 1]
+    return number == 0 ? .empty : propertySets.set(number - 1, in: blocks)
   }
 
   package func text(_ property: SystemProperty, at index: Int) -> String? {
@@ -176,7 +176,7 @@ private struct Columns {
   let times: ColumnView
   let sizes: ColumnView
   let sets: ColumnView?
-  let propertySets: [Properties]
+  let propertySets: PropertySetsView?
   let texts: [TextView?]
 
   init(decoding bytes: RawSpan, count: Int) throws(FormatError) {
@@ -184,8 +184,8 @@ private struct Columns {
     devices = try ColumnView(from: &reader, count: count)
     times = try ColumnView(from: &reader, count: count)
     sizes = try ColumnView(from: &reader, count: count)
-    propertySets = try Self.propertySets(&reader, recordCount: count)
-    sets = propertySets.isEmpty ? nil : try ColumnView(from: &reader, count: count)
+    propertySets = try PropertySetsView(from: &reader, recordCount: count)
+    sets = propertySets == nil ? nil : try ColumnView(from: &reader, count: count)
     let present = try reader.integer(UInt16.self)
     guard present >> SystemProperty.allCases.count == 0 else {
       throw .unsupportedFeatures(UInt32(present))
@@ -199,42 +199,6 @@ private struct Columns {
     guard reader.remaining == 0 else {
       throw .corrupt("\(reader.remaining) bytes follow the columns")
     }
-  }
-
-  @_lifetime(reader: copy reader)
-  private static func propertySets(
-    _ reader: inout ByteReader, recordCount: Int
-  ) throws(FormatError) -> [Properties] {
-    let setCount = try reader.count(atMost: recordCount)
-    guard setCount > 0 else { return [] }
-    let textCount = try reader.count(atMost: reader.remaining)
-    var texts: [String] = []
-    for _ in 0..<textCount {
-      texts.append(try reader.text(sizeMax: Limits.eventSizeMax))
-    }
-    var sets: [Properties] = []
-    var size = 0
-    for _ in 0..<setCount {
-      let pairCount = try reader.count(atMost: Limits.propertyCountMax)
-      var pairs: [(name: String, value: String)] = []
-      for _ in 0..<pairCount {
-        let name = try reader.count(atMost: textCount - 1)
-        let value = try reader.count(atMost: textCount - 1)
-        pairs.append((texts[name], texts[value]))
-      }
-      // Sets share texts, so a few damaged bytes could stand for gigabytes; no writer lets the
-      // sets of a batch grow beyond a block. Measured before anything is copied.
-      size = pairs.reduce(size) { $0 + $1.name.utf8.count + $1.value.utf8.count }
-      guard size <= Limits.blockSizeMax else {
-        throw .corrupt("the property sets of a batch exceed \(Limits.blockSizeMax) bytes")
-      }
-      do {
-        sets.append(try Properties(pairs))
-      } catch {
-        throw .corrupt("\(error)")
-      }
-    }
-    return sets
   }
 }
 

@@ -1,90 +1,256 @@
 internal import EventModel
 
-/// The distinct property sets of a batch under construction, numbered from 1; 0 is the empty set.
-///
-/// A set is recognised by identity first: producers that reuse one pay a comparison of pointers.
-/// Sets are kept alive until the batch is sealed, so that an identity cannot change its meaning.
+/// The property sets of one batch under construction (format-spec §6.3), encoded as they come:
+/// texts once each, and for every set the numbers of its names and values.
 struct PropertyTable: ~Copyable {
+  /// Tells this batch from all others that the cache knows.
+  fileprivate(set) var stamp: UInt64 = 0
   private var lastIdentity: ObjectIdentifier?
   private var lastNumber: UInt32 = 0
-  private var byIdentity: [ObjectIdentifier: UInt32] = [:]
-  private var byContent: [Properties: UInt32] = [:]
-  private var keptAlive: [Properties] = []
-  private var sets: [Properties] = []
+  fileprivate var textCount = 0
+  fileprivate var texts = ByteBuffer(capacity: 2 << 10)
+  fileprivate var setCount: UInt32 = 0
+  fileprivate var sets = ByteBuffer(capacity: 4 << 10)
 
-  /// Bytes of the sets that were added, as an estimate of their encoded size.
-  private(set) var size = 0
+  /// Bytes of the sets with every text as often as it occurs.
+  fileprivate var expandedSize = 0
+
+  /// Bytes of the sets and their texts; more than any batch may have when a reader would refuse
+  /// what they expand to.
+  var size: Int {
+    expandedSize > Limits.blockSizeMax / 2 ? expandedSize : texts.count &+ sets.count
+  }
+
+  var isEmpty: Bool { setCount == 0 }
 
   mutating func removeAll() {
-    guard !sets.isEmpty else { return }
+    stamp = 0
     lastIdentity = nil
-    byIdentity.removeAll(keepingCapacity: true)
-    byContent.removeAll(keepingCapacity: true)
-    keptAlive.removeAll(keepingCapacity: true)
-    sets.removeAll(keepingCapacity: true)
-    size = 0
+    textCount = 0
+    texts.removeAll()
+    setCount = 0
+    sets.removeAll()
+    expandedSize = 0
   }
 
+  /// The number of a set in this batch, from 1; 0 is the empty set.
   @inline(__always)
-  mutating func number(of properties: borrowing Properties) -> UInt32 {
+  mutating func number(of properties: borrowing Properties, cache: PropertyCache) -> UInt32 {
     guard let identity = properties.identity else { return 0 }
     if identity == lastIdentity { return lastNumber }
-    return lookUp(properties, identity)
-  }
-
-  @inline(never)
-  private mutating func lookUp(
-    _ properties: borrowing Properties, _ identity: ObjectIdentifier
-  ) -> UInt32 {
-    let number = byIdentity[identity] ?? add(copy properties, identity)
     lastIdentity = identity
-    lastNumber = number
-    return number
+    lastNumber = cache.number(of: properties, identity: identity, in: &self)
+    return lastNumber
   }
 
-  private mutating func add(_ properties: Properties, _ identity: ObjectIdentifier) -> UInt32 {
-    keptAlive.append(properties)
-    let number: UInt32
-    if let known = byContent[properties] {
-      number = known
-    } else {
-      sets.append(properties)
-      size += properties.size
-      number = UInt32(sets.count)
-      byContent[properties] = number
-    }
-    byIdentity[identity] = number
-    return number
-  }
-
-  /// Appends the sets and their texts (format-spec §6.3).
-  ///
-  /// Nothing but a zero if there are none.
+  /// Appends the sets and their texts. Nothing but a zero if there are none.
   func append(to buffer: inout ByteBuffer) {
-    buffer.appendVariableLength(UInt64(sets.count))
-    guard !sets.isEmpty else { return }
-    var numbers: [String: Int] = [:]
-    var texts: [String] = []
-    var pairs: [[(Int, Int)]] = []
-    func number(_ text: String) -> Int {
-      if let known = numbers[text] { return known }
-      numbers[text] = texts.count
-      texts.append(text)
-      return texts.count - 1
+    buffer.appendVariableLength(UInt64(setCount))
+    guard setCount > 0 else { return }
+    buffer.appendVariableLength(UInt64(textCount))
+    texts.withBytes { buffer.append($0) }
+    sets.withBytes { buffer.append($0) }
+  }
+}
+
+/// Property sets that recent batches have used, taken apart once: a producer that gives the same
+/// sets again and again pays a look-up for each event, whether it keeps one set or one a device.
+///
+/// One owner at a time; the batches that use it are built one after the other.
+package final class PropertyCache: @unchecked Sendable {
+  private var contents = Contents()
+
+  package init() {}
+
+  @inline(__always)
+  fileprivate func number(
+    of properties: borrowing Properties, identity: ObjectIdentifier, in batch: inout PropertyTable
+  ) -> UInt32 {
+    contents.number(of: properties, identity: identity, in: &batch)
+  }
+
+  private struct Contents: ~Copyable {
+    /// Bounds the memory of producers that never use a set twice.
+    static let setsMax = 4_096
+    static let identitiesMax = 16_384
+
+    var lastStamp: UInt64 = 0
+    var identities = SlotTable()
+    var identityKeys: [ObjectIdentifier] = []
+    var identitySets: [UInt32] = []
+    /// Keeps every identity's set alive, so that an identity cannot change its meaning.
+    var keptAlive: [Properties] = []
+
+    var sets = SlotTable()
+    var setRepresentatives: [Properties] = []
+    /// The batch that used a set last, and its number there.
+    var setStamps: [UInt64] = []
+    var setNumbers: [UInt32] = []
+    /// Where each set's texts end in `setTexts`.
+    var setEnds: [UInt32] = []
+    var setTexts: [UInt32] = []
+
+    var texts = SlotTable()
+    var textBytes = ByteBuffer(capacity: 4 << 10)
+    var textHashes: [UInt64] = []
+    var textEnds: [UInt32] = []
+    var textStamps: [UInt64] = []
+    var textNumbers: [UInt32] = []
+
+    @inline(__always)
+    mutating func number(
+      of properties: borrowing Properties, identity: ObjectIdentifier,
+      in batch: inout PropertyTable
+    ) -> UInt32 {
+      if batch.stamp == 0 { begin(&batch) }
+      let hash = SlotTable.mix(UInt64(UInt(bitPattern: identity)))
+      let found = identities.find(hash) { identityKeys[Int($0)] == identity }
+      let set = found.map { identitySets[Int($0)] } ?? add(properties, identity, hash)
+      if setStamps[Int(set)] == batch.stamp { return setNumbers[Int(set)] }
+      return encode(set, in: &batch)
     }
-    for set in sets {
-      pairs.append(set.map { (number($0.name), number($0.value)) })
-    }
-    buffer.appendVariableLength(UInt64(texts.count))
-    for text in texts { buffer.appendText(text) }
-    for set in pairs {
-      buffer.appendVariableLength(UInt64(set.count))
-      for (name, value) in set {
-        buffer.appendVariableLength(UInt64(name))
-        buffer.appendVariableLength(UInt64(value))
+
+    private mutating func begin(_ batch: inout PropertyTable) {
+      if setStamps.count > Self.setsMax || identityKeys.count > Self.identitiesMax {
+        let stamp = lastStamp
+        self = Contents()
+        lastStamp = stamp
       }
+      lastStamp += 1
+      batch.stamp = lastStamp
+    }
+
+    @inline(never)
+    private mutating func add(
+      _ properties: borrowing Properties, _ identity: ObjectIdentifier, _ hash: UInt64
+    ) -> UInt32 {
+      let properties = copy properties
+      let set =
+        sets.find(properties.contentHash) { setRepresentatives[Int($0)] == properties }
+        ?? addSet(properties)
+      identities.insert(hash, number: UInt32(identityKeys.count))
+      identityKeys.append(identity)
+      identitySets.append(set)
+      keptAlive.append(properties)
+      return set
+    }
+
+    private mutating func addSet(_ properties: Properties) -> UInt32 {
+      let set = UInt32(setStamps.count)
+      sets.insert(properties.contentHash, number: set)
+      setRepresentatives.append(properties)
+      setStamps.append(0)
+      setNumbers.append(0)
+      properties.withFlatTexts { text in setTexts.append(self.text(text)) }
+      setEnds.append(UInt32(setTexts.count))
+      return set
+    }
+
+    private mutating func text(_ bytes: RawSpan) -> UInt32 {
+      let hash = SlotTable.hash(bytes)
+      let found = texts.find(hash) { number in
+        guard textHashes[Int(number)] == hash else { return false }
+        return textBytes.withBytes(textRange(number)) { $0.hasSameBytes(as: bytes) }
+      }
+      if let found { return found }
+      let number = UInt32(textHashes.count)
+      texts.insert(hash, number: number)
+      textHashes.append(hash)
+      textBytes.append(bytes)
+      textEnds.append(UInt32(textBytes.count))
+      textStamps.append(0)
+      textNumbers.append(0)
+      return number
+    }
+
+    private func textRange(_ number: UInt32) -> Range<Int> {
+      (number == 0 ? 0 : Int(textEnds[Int(number) - 1]))..<Int(textEnds[Int(number)])
+    }
+
+    /// Gives a set its number in a batch and its texts theirs.
+    private mutating func encode(_ set: UInt32, in batch: inout PropertyTable) -> UInt32 {
+      let range =
+        (set == 0 ? 0 : Int(setEnds[Int(set) - 1]))..<Int(setEnds[Int(set)])
+      batch.sets.appendVariableLength(UInt64(range.count / 2))
+      for index in range {
+        let text = setTexts[index]
+        if textStamps[Int(text)] != batch.stamp {
+          textStamps[Int(text)] = batch.stamp
+          textNumbers[Int(text)] = UInt32(batch.textCount)
+          batch.textCount += 1
+          let bytes = textRange(text)
+          batch.texts.appendVariableLength(UInt64(bytes.count))
+          textBytes.withBytes(bytes) { batch.texts.append($0) }
+        }
+        batch.sets.appendVariableLength(UInt64(textNumbers[Int(text)]))
+      }
+      batch.setCount += 1
+      batch.expandedSize += setRepresentatives[Int(set)].size
+      setStamps[Int(set)] = batch.stamp
+      setNumbers[Int(set)] = batch.setCount
+      return batch.setCount
+    }
+  }
+}
+
+/// Open addressing from hashes to numbers; what a number stands for is its owner's business.
+struct SlotTable {
+  private var slots: [UInt32] = Array(repeating: 0, count: 64)
+  private var hashes: [UInt64] = []
+
+  @inline(__always)
+  func find(_ hash: UInt64, _ matches: (UInt32) -> Bool) -> UInt32? {
+    let mask = slots.count &- 1
+    var slot = Int(truncatingIfNeeded: hash) & mask
+    while slots[slot] != 0 {
+      let number = slots[slot] &- 1
+      if hashes[Int(number)] == hash, matches(number) { return number }
+      slot = (slot &+ 1) & mask
+    }
+    return nil
+  }
+
+  /// Adds the next number: numbers come in their order, from 0.
+  mutating func insert(_ hash: UInt64, number: UInt32) {
+    precondition(Int(number) == hashes.count, "number \(number) follows \(hashes.count)")
+    hashes.append(hash)
+    if hashes.count * 2 > slots.count {
+      slots = Array(repeating: 0, count: slots.count * 2)
+      for number in hashes.indices { place(UInt32(number)) }
+    } else {
+      place(number)
     }
   }
 
-  var isEmpty: Bool { sets.isEmpty }
+  private mutating func place(_ number: UInt32) {
+    let mask = slots.count - 1
+    var slot = Int(truncatingIfNeeded: hashes[Int(number)]) & mask
+    while slots[slot] != 0 { slot = (slot + 1) & mask }
+    slots[slot] = number + 1
+  }
+
+  /// The finaliser of MurmurHash3: spreads the bits of a pointer.
+  @inline(__always)
+  static func mix(_ value: UInt64) -> UInt64 {
+    var mixed = value
+    mixed ^= mixed >> 33
+    mixed = mixed &* 0xff51_afd7_ed55_8ccd
+    mixed ^= mixed >> 33
+    return mixed
+  }
+
+  static func hash(_ bytes: RawSpan) -> UInt64 {
+    var content = ContentChecksum()
+    content.add(bytes)
+    return content.whole
+  }
+}
+
+extension RawSpan {
+  func hasSameBytes(as other: RawSpan) -> Bool {
+    // SAFETY: both spans keep their bytes valid for the closures.
+    unsafe withUnsafeBytes { own in
+      unsafe other.withUnsafeBytes { unsafe own.elementsEqual($0) }
+    }
+  }
 }

@@ -34,8 +34,10 @@ struct BatchFramer: ~Copyable {
     Self.store(columns, with: compressor, in: &frame)
     BatchClearSection.setStoredSize(
       columns: frame.count - columnsStart, in: &frame, at: clearStart)
-    batch.withPayload { content.add($0) }
-    Self.store(batch.payload, with: compressor, in: &frame)
+    batch.withPayload { payload in
+      content.add(payload)
+      Self.store(payload, with: compressor, in: &frame)
+    }
     contentChecksum = content.value
     let size = frame.count - start
     return (size + FrameHeader.alignment - 1) & ~(FrameHeader.alignment - 1)
@@ -44,12 +46,16 @@ struct BatchFramer: ~Copyable {
   private static func store(
     _ block: borrowing ByteBuffer, with compressor: BlockCompressor, in frame: inout ByteBuffer
   ) {
-    block.withBytes { bytes in
-      let size = frame.appendUpTo(compressor.bound(bytes.byteCount)) { room in
-        compressor.compress(bytes, into: &room)
-      }
-      if size == nil { frame.append(bytes) }
+    block.withBytes { store($0, with: compressor, in: &frame) }
+  }
+
+  private static func store(
+    _ block: RawSpan, with compressor: BlockCompressor, in frame: inout ByteBuffer
+  ) {
+    let size = frame.appendUpTo(compressor.bound(block.byteCount)) { room in
+      compressor.compress(block, into: &room)
     }
+    if size == nil { frame.append(block) }
   }
 
   /// Fills in the header and returns it with its checksum.

@@ -13,6 +13,8 @@ final class PartitionWriter: Work {
   let log: PartitionLog
   let tail: TailSignal
   private let limits: BatchLimits
+  /// Used by the current batch alone, under the lock.
+  private let properties = PropertyCache()
   private let encoders: EncoderPool
   private let workers: WorkerPool
   private let wakePacemaker: @Sendable () -> Void
@@ -82,12 +84,13 @@ final class PartitionWriter: Work {
       }
       let encoder = state.current ?? begin(&state)
       state.lastTime = max(state.lastTime, time)
-      encoder.append(from: device, body: body, properties: properties, at: state.lastTime)
+      let batch = encoder.append(
+        from: device, body: body, properties: properties, at: state.lastTime)
       if let systemProperties { encoder.setSystemProperties(systemProperties) }
       let number = state.nextNumber
       var step: Step = state.commit.durable == number ? .wakePacemaker : .none
       state.nextNumber = number &+ 1
-      if encoder.size >= limits.size || encoder.count == Limits.batchRecordCountMax {
+      if batch.size >= limits.size || batch.count == Limits.batchRecordCountMax {
         seal(&state)
         if claimQueue(&state) { step = step == .none ? .schedule : .both }
       }
@@ -113,6 +116,7 @@ final class PartitionWriter: Work {
   @inline(never)
   private func begin(_ state: inout State) -> BatchEncoder {
     let encoder = encoders.take()
+    encoder.propertyCache = properties
     state.current = encoder
     return encoder
   }

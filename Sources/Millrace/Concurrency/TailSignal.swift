@@ -14,7 +14,11 @@ final class TailSignal: Sendable {
   init(highWatermark: UInt64) { state = Mutex(State(highWatermark: highWatermark)) }
 
   func publish(_ highWatermark: UInt64) {
-    wakeAll { $0.highWatermark = max($0.highWatermark, highWatermark) }
+    wake { state in
+      guard highWatermark > state.highWatermark else { return false }
+      state.highWatermark = highWatermark
+      return true
+    }
   }
 
   /// Whether anybody waits.
@@ -22,12 +26,16 @@ final class TailSignal: Sendable {
 
   /// Nothing more will come.
   func close() {
-    wakeAll { $0.isClosed = true }
+    wake { state in
+      state.isClosed = true
+      return true
+    }
   }
 
-  private func wakeAll(_ change: (inout State) -> Void) {
-    let woken = state.withLock { state in
-      change(&state)
+  /// Resumes everybody if the change is one that they wait for.
+  private func wake(_ change: (inout State) -> Bool) {
+    let woken = state.withLock { state -> [Suspension<Void>] in
+      guard change(&state) else { return [] }
       defer { state.waiting.removeAll() }
       return Array(state.waiting.values)
     }
