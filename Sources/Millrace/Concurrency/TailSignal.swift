@@ -49,6 +49,15 @@ final class TailSignal: Sendable {
   func wait(
     beyond number: UInt64, onWait: @Sendable () -> Void = {}
   ) async -> Bool {
+    while true {
+      let (isThere, isOver) = state.withLock { ($0.highWatermark > number, $0.isClosed) }
+      if isThere { return true }
+      if isOver || Task.isCancelled { return false }
+      await waitForNews(beyond: number, onWait)
+    }
+  }
+
+  private func waitForNews(beyond number: UInt64, _ onWait: @Sendable () -> Void) async {
     let id = state.withLock { state in
       state.nextID += 1
       return state.nextID
@@ -65,6 +74,5 @@ final class TailSignal: Sendable {
     } onCancel: {
       state.withLock { $0.waiting.removeValue(forKey: id) }?.resume(())
     }
-    return state.withLock { $0.highWatermark > number }
   }
 }
