@@ -1,9 +1,11 @@
 package import EventModel
 
 /// Gathers events into the columns of one batch (format-spec §6). One owner at a time; reused from
-/// batch to batch so that a steady producer allocates nothing.
-package final class BatchEncoder {
-  private var payload: ByteBuffer
+/// batch to batch so that a steady producer allocates nothing. Sendable because the owners hand it
+/// over under a lock and no two ever hold it at once.
+package final class BatchEncoder: @unchecked Sendable {
+  /// The bodies, one behind the other.
+  package private(set) var payload: ByteBuffer
   private var sizes = ByteBuffer(capacity: 4 << 10)
   private var deviceNumbers = ByteBuffer(capacity: 4 << 10)
   private var setNumbers = ByteBuffer(capacity: 4 << 10)

@@ -50,7 +50,7 @@ package struct ByteReader: ~Escapable {
   @_lifetime(self: copy self)
   package mutating func count(atMost maximum: Int) throws(FormatError) -> Int {
     let value = try variableLengthInteger()
-    guard value <= UInt64(maximum) else {
+    guard maximum >= 0, value <= UInt64(maximum) else {
       throw .corrupt("a count of \(value) at \(position) exceeds \(maximum)")
     }
     return Int(value)

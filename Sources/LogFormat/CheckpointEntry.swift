@@ -84,6 +84,9 @@ package enum CheckpointEntry: Hashable, Sendable {
   private static func decode(
     _ kind: UInt8, _ fields: inout ByteReader
   ) throws(FormatError) -> CheckpointEntry {
+    guard (Kind.groupCreated...Kind.checkpoint).contains(kind) else {
+      throw .unsupportedFeatures(UInt32(kind))
+    }
     let text = try fields.text(sizeMax: Limits.groupNameSizeMax)
     let group: GroupName
     do {

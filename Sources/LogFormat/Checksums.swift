@@ -15,7 +15,8 @@ package enum CRC32C {
 }
 
 /// The content checksum: XXH3 of 64 bits over the uncompressed parts, each seeded with the one
-/// before it; the low half is kept (format-spec §3.3).
+/// before it; the low half is kept (format-spec §3.3). The parts of a batch are the clear section
+/// up to byte 4 and from byte 8 on, the columns and the payload; other frames have one, the body.
 package struct ContentChecksum {
   private var state: UInt64 = 0
 
@@ -26,6 +27,13 @@ package struct ContentChecksum {
     state = unsafe bytes.withUnsafeBytes { buffer in
       unsafe millrace_xxh3_64_seeded(buffer.baseAddress, buffer.count, state)
     }
+  }
+
+  /// Adds a batch's clear section without the stored size of the columns, which is no content: it
+  /// depends on the codec.
+  package mutating func addClearSection(_ clear: RawSpan) {
+    add(clear.extracting(0..<4))
+    add(clear.extracting(8..<clear.byteCount))
   }
 
   package var value: UInt32 { UInt32(truncatingIfNeeded: state) }

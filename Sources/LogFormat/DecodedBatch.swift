@@ -199,6 +199,7 @@ private struct Columns {
       texts.append(try reader.text(sizeMax: Limits.eventSizeMax))
     }
     var sets: [Properties] = []
+    var size = 0
     for _ in 0..<setCount {
       let pairCount = try reader.count(atMost: Limits.propertyCountMax)
       var pairs: [(name: String, value: String)] = []
@@ -206,6 +207,12 @@ private struct Columns {
         let name = try reader.count(atMost: textCount - 1)
         let value = try reader.count(atMost: textCount - 1)
         pairs.append((texts[name], texts[value]))
+      }
+      // Sets share texts, so a few damaged bytes could stand for gigabytes; no writer lets the
+      // sets of a batch grow beyond a block. Measured before anything is copied.
+      size = pairs.reduce(size) { $0 + $1.name.utf8.count + $1.value.utf8.count }
+      guard size <= Limits.blockSizeMax else {
+        throw .corrupt("the property sets of a batch exceed \(Limits.blockSizeMax) bytes")
       }
       do {
         sets.append(try Properties(pairs))

@@ -108,8 +108,10 @@ package struct FileHeader: Hashable, Sendable {
     guard version <= Self.version else {
       throw .unsupportedVersion(found: version, newest: Self.version)
     }
-    guard version > 0, let kind = Kind(rawValue: try reader.integer(UInt8.self)) else {
-      throw .corrupt("file header names an unknown kind of file")
+    guard version > 0 else { throw .corrupt("file header names version 0") }
+    let kindNumber = try reader.integer(UInt8.self)
+    guard let kind = Kind(rawValue: kindNumber) else {
+      throw .unsupportedFeatures(UInt32(kindNumber))
     }
     try reader.skip(1)
     self.kind = kind
@@ -120,8 +122,9 @@ package struct FileHeader: Hashable, Sendable {
     storeID = StoreID(high: try reader.integer(), low: try reader.integer())
     fileID = try reader.integer()
     salt = try reader.integer()
-    guard let stream = Stream(rawValue: try reader.integer()) else {
-      throw .corrupt("file header names an unknown stream")
+    let streamNumber = try reader.integer(UInt32.self)
+    guard let stream = Stream(rawValue: streamNumber) else {
+      throw .unsupportedFeatures(streamNumber)
     }
     self.stream = stream
     partition = try reader.integer()

@@ -34,7 +34,8 @@ package enum FileNames {
     }
     let parts = stem.split(separator: "-", omittingEmptySubsequences: false)
     guard parts.count == 2, parts[0].utf8.count == 20, parts[1].utf8.count == 8,
-      let base = UInt64(parts[0]), let id = UInt64(parts[1], radix: 16)
+      let base = UInt64(parts[0]), let id = UInt64(parts[1], radix: 16),
+      segmentStem(baseNumber: base, segmentID: id) == stem
     else { return nil }
     return (base, id)
   }

@@ -47,7 +47,6 @@ package enum FrameAssembly {
     var header = header
     let start = begin(in: &buffer)
     var content = ContentChecksum()
-    buffer.withBytes(start..<start) { content.add($0) }
     body.withBytes {
       content.add($0)
       buffer.append($0)

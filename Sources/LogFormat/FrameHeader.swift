@@ -139,7 +139,7 @@ package struct FrameHeader: Hashable, Sendable {
   }
 
   /// The checksum of a header's bytes with the checksum field taken as zero.
-  static func checksum(_ bytes: RawSpan, seed: UInt32) -> UInt32 {
+  package static func checksum(_ bytes: RawSpan, seed: UInt32) -> UInt32 {
     let magic = CRC32C.checksum(bytes.extracting(0..<4), seed: seed)
     // SAFETY: bytes have no padding.
     let blank = unsafe CRC32C.checksum(blankChecksum.span.bytes, seed: magic)

@@ -39,6 +39,7 @@ package struct ManifestState: Hashable, Sendable {
     case .segmentRetired(let segmentID):
       let place = try find(segmentID)
       if let segment = logs[place.log]?.remove(at: place.index) { retired.append(segment.added) }
+      if logs[place.log]?.isEmpty == true { logs[place.log] = nil }
     case .cut(let cut): cuts.append(cut)
     case .gap(let gap): gaps.append(gap)
     case .segmentIDFloor(let segmentID): segmentIDMax = max(segmentIDMax, segmentID)

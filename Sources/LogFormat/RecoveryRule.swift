@@ -58,7 +58,9 @@ package enum RecoveryRule {
     /// Records in the tail that may have been acknowledged although no watermark says so.
     package var possiblyAcknowledged: Range<UInt64>?
 
-    /// The number that the next record takes: never one that may have been acknowledged (I15).
+    /// The number that the next record takes: never one that a surviving watermark proves to have
+    /// been acknowledged (I15). Records of an undecidable tail were most likely never acknowledged,
+    /// so theirs are given again.
     package var nextNumber: UInt64 { max(end.nextNumber, watermark) }
 
     package var lostSuffix: Range<UInt64>? {
@@ -180,21 +182,22 @@ package enum RecoveryRule {
   ) {
     let end = verdict.end.position
     if scan.endOfData > end { verdict.cut = end..<scan.endOfData }
-    if verdict.lostSuffix != nil {
-      verdict.tail = .lostSuffix
-      return
-    }
-    guard !verdict.cut.isEmpty else {
-      verdict.tail = .clean
-      return
-    }
     let unproven = rest.filter {
       !isOlder($0.header.epoch, than: verdict.end.epoch)
         && $0.header.baseNumber >= verdict.end.nextNumber
     }
-    if verdict.tail == .undecidableTail, let last = unproven.last {
-      verdict.possiblyAcknowledged = verdict.end.nextNumber..<last.header.nextNumber
-    } else {
+    // What the watermark covers is lost for certain; what lies above it in the undecidable frames
+    // may have been acknowledged.
+    if verdict.tail == .undecidableTail,
+      let next = unproven.map(\.header.nextNumber).max(), next > verdict.nextNumber
+    {
+      verdict.possiblyAcknowledged = verdict.nextNumber..<next
+    }
+    if verdict.lostSuffix != nil {
+      verdict.tail = .lostSuffix
+    } else if verdict.cut.isEmpty {
+      verdict.tail = .clean
+    } else if verdict.tail != .undecidableTail {
       verdict.tail = unproven.isEmpty ? .tornTail : .reorderedTail
     }
   }

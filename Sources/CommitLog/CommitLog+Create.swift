@@ -1,0 +1,105 @@
+internal import EventModel
+package import LogFormat
+package import StorageIO
+package import SystemPackage
+
+extension CommitLog {
+  /// Makes an empty store. It exists from the moment its manifest does: a crash before that leaves
+  /// a folder that the next attempt completes.
+  ///
+  /// - Throws: `.alreadyExists` when the folder holds anything that this function does not make.
+  package static func create(
+    at root: FilePath, partitionCount: Int, configuration: ManifestEdit.StoredConfiguration,
+    environment: EngineEnvironment
+  ) throws(CommitLogFailure) {
+    let fileSystem = environment.fileSystem
+    try CommitLogFailure.wrapping { () throws(IOFailure) in try makeDirectory(root, fileSystem) }
+    try checkVacant(root, fileSystem)
+    let lock = try takeLock(root, fileSystem)
+    defer { withExtendedLifetime(lock) {} }
+    // Another creator may have been faster.
+    try checkVacant(root, fileSystem)
+    let now = environment.now()
+    let context = LogContext(
+      root: root, storeID: StoreID(high: environment.random(), low: environment.random()),
+      environment: environment,
+      settings: LogSettings(
+        codec: configuration.codec, segmentSize: Int(clamping: configuration.segmentSize),
+        batchSize: Int(clamping: configuration.batchSize)))
+    var edits: [ManifestEdit] = [
+      .identity(ManifestEdit.StoreIdentity(partitionCount: UInt32(partitionCount))),
+      .configuration(configuration),
+    ]
+    do throws(IOFailure) {
+      let partitions = root.appending(FileNames.partitions)
+      try clear(partitions, fileSystem)
+      try fileSystem.createDirectory(partitions)
+      var ends: [ManifestEdit.LogEnd] = []
+      for number in 0..<partitionCount {
+        let log = ManifestEdit.LogID(stream: .events, partition: UInt32(number))
+        try fileSystem.createDirectory(context.directory(of: log))
+        let added = ManifestEdit.SegmentAdded(
+          log: log, segmentID: UInt64(number) + 1, salt: environment.random(), baseNumber: 0,
+          predecessorID: 0, predecessorChain: 0, created: now)
+        let segment = try ActiveSegment.create(added, epoch: 0, context: context)
+        edits.append(.segmentAdded(added))
+        ends.append(
+          ManifestEdit.LogEnd(log: log, segmentID: added.segmentID, summary: segment.summary))
+      }
+      try fileSystem.synchronizeDirectory(partitions)
+      try fileSystem.synchronizeDirectory(root)
+      edits.append(.closed(now, ends))
+    } catch {
+      throw CommitLogFailure(error)
+    }
+    _ = try ManifestLog.create(
+      at: root.appending(FileNames.manifest), storeID: context.storeID, edits: edits,
+      environment: environment)
+  }
+
+  /// Makes the folder and those above it that are missing, each durable in its parent.
+  private static func makeDirectory(
+    _ path: FilePath, _ fileSystem: any FileSystem
+  ) throws(IOFailure) {
+    guard try fileSystem.kind(of: path) == nil else { return }
+    let parent = path.removingLastComponent()
+    let directory = parent.isEmpty ? FilePath(".") : parent
+    if directory != path { try makeDirectory(directory, fileSystem) }
+    try fileSystem.createDirectory(path)
+    try fileSystem.synchronizeDirectory(directory)
+  }
+
+  /// Refuses a folder that holds anything else than an attempt to create a store that was cut short.
+  private static func checkVacant(
+    _ root: FilePath, _ fileSystem: any FileSystem
+  ) throws(CommitLogFailure) {
+    let kind = try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try fileSystem.kind(of: root)
+    }
+    try kind.requireDirectory(root)
+    let entries = try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try fileSystem.list(root)
+    }
+    let ours: Set<String> = [
+      FileNames.lock, FileNames.partitions, FileNames.manifest + FileNames.replacementSuffix,
+    ]
+    let names = Set(entries.map(\.name))
+    // The lock file tells our unfinished attempt from a folder of someone else's.
+    guard names.isEmpty || (names.isSubset(of: ours) && names.contains(FileNames.lock)) else {
+      throw .alreadyExists(root)
+    }
+  }
+
+  /// Removes the empty segments of an attempt that never got its manifest.
+  private static func clear(
+    _ directory: FilePath, _ fileSystem: any FileSystem
+  ) throws(IOFailure) {
+    guard try fileSystem.kind(of: directory) != nil else { return }
+    for entry in try fileSystem.list(directory) {
+      let path = directory.appending(entry.name)
+      for file in try fileSystem.list(path) { try fileSystem.remove(path.appending(file.name)) }
+      try fileSystem.removeDirectory(path)
+    }
+    try fileSystem.removeDirectory(directory)
+  }
+}

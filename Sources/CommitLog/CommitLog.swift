@@ -1,0 +1,113 @@
+package import EventModel
+package import LogFormat
+package import StorageIO
+package import SystemPackage
+
+/// A store's commit log, open for writing by this process alone (I14).
+///
+/// Synchronous and without threads: whoever opens it decides where its partitions are written,
+/// synced and read.
+package final class CommitLog: Sendable {
+  package let context: LogContext
+  package let manifest: ManifestLog
+  /// In the order of their numbers.
+  package let partitions: [PartitionLog]
+  package let mappings: MappingCache
+  private let lock: any FileLock
+
+  private init(
+    context: LogContext, manifest: ManifestLog, partitions: [PartitionLog], lock: any FileLock
+  ) {
+    self.context = context
+    self.manifest = manifest
+    self.partitions = partitions
+    self.lock = lock
+    mappings = MappingCache(context.fileSystem)
+  }
+
+  /// What a caller may choose at every open instead of what the store was created with.
+  package struct Choices: Sendable {
+    package var codec: CompressionCodec?
+    package var segmentSize: Int?
+    package var batchSize: Int?
+
+    package init(
+      codec: CompressionCodec? = nil, segmentSize: Int? = nil, batchSize: Int? = nil
+    ) {
+      self.codec = codec
+      self.segmentSize = segmentSize
+      self.batchSize = batchSize
+    }
+  }
+
+  /// Opens a store: syncs what it finds, recovers every partition, and cuts what is torn.
+  ///
+  /// Takes time in proportion to the unsynced tails (I10).
+  ///
+  /// - Parameter evidence: what is known about durable numbers from outside the log, such as
+  ///   consumers' checkpoints: asked for once the lock is held.
+  package static func open(
+    at root: FilePath, environment: EngineEnvironment, choices: Choices = Choices(),
+    evidence: (StoreID) throws(CommitLogFailure) -> [UInt32: UInt64]
+  ) throws(CommitLogFailure) -> CommitLog {
+    let fileSystem = environment.fileSystem
+    // Before the lock: a folder that is no store gets no lock file.
+    _ = try ManifestImage.read(root: root, fileSystem: fileSystem)
+    let lock = try takeLock(root, fileSystem)
+    let image = try ManifestImage.read(root: root, fileSystem: fileSystem)
+    guard let stored = image.state.configuration, let identity = image.state.identity else {
+      throw .notAStore(root, "its manifest names no configuration")
+    }
+    let storeID = image.header.storeID
+    let context = LogContext(
+      root: root, storeID: storeID, environment: environment,
+      settings: LogSettings(
+        codec: choices.codec ?? stored.codec,
+        segmentSize: choices.segmentSize ?? Int(clamping: stored.segmentSize),
+        batchSize: choices.batchSize ?? Int(clamping: stored.batchSize)))
+    let known = try evidence(storeID)
+    let manifest = try ManifestLog.open(image, in: root, environment: environment)
+    var partitions: [PartitionLog] = []
+    for number in 0..<identity.partitionCount {
+      let log = ManifestEdit.LogID(stream: .events, partition: number)
+      try OrphanSegments.setAside(log, manifest: image.state, context: context)
+      let recovered = try PartitionRecovery.recover(
+        log, manifest: image.state, evidence: known[number] ?? 0, context: context)
+      let partition = try PartitionLog(recovered, context: context, manifest: manifest)
+      partitions.append(partition)
+      do throws(CommitLogFailure) {
+        try partition.prepareForWriting()
+      } catch .storageFull {
+        // Reading works; the first write tries again (I9).
+        continue
+      }
+    }
+    return CommitLog(context: context, manifest: manifest, partitions: partitions, lock: lock)
+  }
+
+  static func takeLock(
+    _ root: FilePath, _ fileSystem: any FileSystem
+  ) throws(CommitLogFailure) -> any FileLock {
+    let attempt = try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try fileSystem.lock(root.appending(FileNames.lock))
+    }
+    switch attempt {
+    case .acquired(let lock): return lock
+    case .held(let holder): throw .locked(root, holder)
+    }
+  }
+
+  /// Closes the store after its partitions have been flushed. The next open finds nothing to do.
+  ///
+  /// A partition that is poisoned, or a full disk, makes the close unclean and harms nothing: the
+  /// next open recovers.
+  package func close() throws(CommitLogFailure) {
+    var ends: [ManifestEdit.LogEnd] = []
+    for partition in partitions { ends.append(try partition.close()) }
+    do throws(CommitLogFailure) {
+      try manifest.append([.closed(context.environment.now(), ends)])
+    } catch .storageFull {
+      return
+    }
+  }
+}

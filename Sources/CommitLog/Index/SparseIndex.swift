@@ -1,0 +1,84 @@
+internal import EventModel
+internal import LogFormat
+internal import Synchronization
+
+/// Where batches of one segment stand: at most one entry for each 64 KiB of the file.
+///
+/// A shortcut and never evidence (I6). The writer of an active segment adds to it while readers
+/// search it; a sealed segment's is loaded from its file, or rebuilt, on first use.
+package final class SparseIndex: Sendable {
+  /// File bytes that one entry stands for, at least: one pass over them costs less than a seek.
+  static let spacing: UInt64 = 64 << 10
+
+  private struct Contents {
+    var entries: [IndexEntry] = []
+    var isLoaded = false
+    /// Entries that the index file holds.
+    var storedCount = 0
+  }
+
+  private let contents: Mutex<Contents>
+
+  init() { contents = Mutex(Contents()) }
+
+  init(entries: [IndexEntry], storedCount: Int) {
+    contents = Mutex(Contents(entries: entries, isLoaded: true, storedCount: storedCount))
+  }
+
+  /// Adds a batch if the last entry is far enough away.
+  func note(_ entry: IndexEntry) {
+    contents.withLock { contents in
+      if let last = contents.entries.last, entry.position < last.position + Self.spacing { return }
+      contents.entries.append(entry)
+    }
+  }
+
+  /// Takes over what was read from the index's file, once.
+  func load(_ read: () -> [IndexEntry]) {
+    if contents.withLock({ $0.isLoaded || !$0.entries.isEmpty }) { return }
+    let entries = read()
+    contents.withLock { contents in
+      guard !contents.isLoaded, contents.entries.isEmpty else { return }
+      contents.entries = entries
+      contents.storedCount = entries.count
+      contents.isLoaded = true
+    }
+  }
+
+  /// The last entry at or before a number.
+  func entry(atOrBefore number: UInt64) -> IndexEntry? {
+    last { $0.baseNumber <= number }
+  }
+
+  /// The last entry whose batch begins before a time.
+  func entry(before time: Timestamp) -> IndexEntry? {
+    last { $0.baseTime < time }
+  }
+
+  private func last(where matches: (IndexEntry) -> Bool) -> IndexEntry? {
+    contents.withLock { contents in
+      var low = 0
+      var high = contents.entries.count
+      while low < high {
+        let middle = (low + high) / 2
+        if matches(contents.entries[middle]) { low = middle + 1 } else { high = middle }
+      }
+      return low > 0 ? contents.entries[low - 1] : nil
+    }
+  }
+
+  /// Entries of durable batches that the file does not hold yet, once there are enough to be worth
+  /// a write, and how many the file holds.
+  func unstored(below position: Int, atLeast count: Int) -> (stored: Int, entries: [IndexEntry])? {
+    contents.withLock { contents in
+      let rest = contents.entries[contents.storedCount...].prefix {
+        $0.position < UInt64(position)
+      }
+      return rest.isEmpty || rest.count < count ? nil : (contents.storedCount, Array(rest))
+    }
+  }
+
+  func confirmStored(_ count: Int) {
+    contents.withLock { $0.storedCount = count }
+  }
+}

@@ -1,0 +1,140 @@
+internal import EventModel
+package import LogFormat
+package import StorageIO
+package import SystemPackage
+
+/// What a manifest file holds, read without changing it.
+package struct ManifestImage: Sendable {
+  package let header: FileHeader
+  package let state: ManifestState
+  package let verdict: RecoveryRule.Verdict
+
+  /// Reads the manifest of a store.
+  ///
+  /// - Throws: ``CommitLogFailure/notAStore(_:_:)`` where there is none, and `.format` when bytes
+  ///   below its watermark are damaged: what the store consists of would be a guess.
+  package static func read(
+    root: FilePath, fileSystem: any FileSystem
+  ) throws(CommitLogFailure) -> ManifestImage {
+    let path = root.appending(FileNames.manifest)
+    let file = try open(path, root: root, fileSystem: fileSystem)
+    let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try file.size().bytes }
+    let source = StoredFrames(file, size: size)
+    let header = try readHeader(source, path)
+    var scanner = FrameScanner(source, identity: header.identity)
+    let verdict = try decide(&scanner, header, path)
+    return ManifestImage(
+      header: header, state: try replay(verdict.kept, source, path), verdict: verdict)
+  }
+
+  private static func open(
+    _ path: FilePath, root: FilePath, fileSystem: any FileSystem
+  ) throws(CommitLogFailure) -> any StorageFile {
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try fileSystem.kind(of: root)
+    }.requireDirectory(root)
+    let kind = try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try fileSystem.kind(of: path)
+    }
+    guard kind == .file else {
+      throw .notAStore(root, "it has no file \(FileNames.manifest)")
+    }
+    return try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try fileSystem.open(path, .readOnly)
+    }
+  }
+
+  private static func readHeader(
+    _ source: StoredFrames, _ path: FilePath
+  ) throws(CommitLogFailure) -> FileHeader {
+    var buffer = ByteBuffer(capacity: FileHeader.size)
+    do throws(IOFailure) {
+      _ = try source.append(0..<FileHeader.size, to: &buffer)
+    } catch {
+      throw .io(error)
+    }
+    let header: FileHeader
+    do throws(FormatError) {
+      header = try buffer.withBytes { (bytes) throws(FormatError) in
+        try FileHeader(decoding: bytes)
+      }
+    } catch {
+      throw .format(path, position: 0, error)
+    }
+    guard header.kind == .manifest else {
+      throw .format(path, position: 0, .corrupt("the file is not a manifest"))
+    }
+    return header
+  }
+
+  private static func decide(
+    _ scanner: inout FrameScanner<StoredFrames>, _ header: FileHeader, _ path: FilePath
+  ) throws(CommitLogFailure) -> RecoveryRule.Verdict {
+    let verdict: RecoveryRule.Verdict
+    let scan: ScanResult
+    do throws(IOFailure) {
+      scan = try scanner.scan(from: FileHeader.size)
+      verdict = try RecoveryRule.decide(
+        from: .behind(header), scan: scan, evidence: 0, checksEverything: true
+      ) { (frame) throws(IOFailure) in try scanner.isIntact(frame) }
+    } catch {
+      throw .io(error)
+    }
+    if let unsupported = scan.unsupported {
+      throw .format(path, position: scan.endOfData, unsupported)
+    }
+    let damage = verdict.findings.first { $0.kind != .brokenChain }?.position
+    if let position = damage ?? verdict.lostSuffix.map({ _ in verdict.end.position }) {
+      throw .format(
+        path, position: position,
+        .corrupt("edits that were once synced are damaged; run `millrace fsck` on a copy"))
+    }
+    return verdict
+  }
+
+  private static func replay(
+    _ frames: [ScannedFrame], _ source: StoredFrames, _ path: FilePath
+  ) throws(CommitLogFailure) -> ManifestState {
+    var state = ManifestState()
+    var body = ByteBuffer(capacity: 64 << 10)
+    for frame in frames where frame.header.type == FrameHeader.FrameType.manifestEdits {
+      body.removeAll()
+      do throws(IOFailure) {
+        _ = try source.append(frame.bodyRange, to: &body)
+      } catch {
+        throw .io(error)
+      }
+      do throws(FormatError) {
+        let edits = try body.withBytes { (bytes) throws(FormatError) in
+          try ManifestEdit.decodeAll(bytes, count: Int(frame.header.recordCount))
+        }
+        for edit in edits { try state.apply(edit) }
+      } catch {
+        throw .format(path, position: frame.position, error)
+      }
+    }
+    guard state.identity != nil, state.configuration != nil else {
+      throw .format(path, position: FileHeader.size, .corrupt("the manifest names no identity"))
+    }
+    return state
+  }
+}
+
+extension FileKind? {
+  /// A store is a directory and nothing else.
+  func requireDirectory(_ path: FilePath) throws(CommitLogFailure) {
+    switch self {
+    case .directory: return
+    case nil: throw .notAStore(path, "there is nothing at this path")
+    default: throw .notAStore(path, "it is a file, not a folder")
+    }
+  }
+}
+
+extension RecoveryRule.Start {
+  /// The state behind a file's header.
+  package static func behind(_ header: FileHeader) -> Self {
+    Self(
+      position: FileHeader.size, chain: header.chain, nextNumber: header.baseNumber, epoch: 0)
+  }
+}

@@ -1,0 +1,232 @@
+internal import EventModel
+package import LogFormat
+package import StorageIO
+internal import Synchronization
+package import SystemPackage
+
+/// The manifest of an open store: what the store consists of, and the file that says so.
+///
+/// Safe from several threads. An edit is applied when it is durable and not before; edits are rare,
+/// so the lock is held while one is written: their order in the file is the order of the facts.
+package final class ManifestLog: Sendable {
+  /// A manifest larger than this is rewritten as the least edits that add up to its state.
+  package static let rewriteSize = 1 << 20
+
+  private let path: FilePath
+  private let storeID: StoreID
+  private let environment: EngineEnvironment
+  private let contents: Mutex<Contents>
+  private let adding = Mutex<Void>(())
+
+  private struct Contents: ~Copyable {
+    var file: any StorageFile
+    var log: FrameLog
+    var state: ManifestState
+    var poison: IOFailure?
+    var body = ByteBuffer(capacity: 4 << 10)
+    /// Rewriting waits until the file has grown to this.
+    var rewriteSize: Int
+    /// Given out once, even when the segment could not be made.
+    var segmentIDNext: UInt64
+    /// How the file was found, until this writer's first edit.
+    var taken: RecoveryRule.Verdict?
+  }
+
+  private init(
+    path: FilePath, storeID: StoreID, environment: EngineEnvironment, file: any StorageFile,
+    log: consuming FrameLog, state: ManifestState, taken: RecoveryRule.Verdict? = nil
+  ) {
+    self.path = path
+    self.storeID = storeID
+    self.environment = environment
+    let rewriteSize = max(Self.rewriteSize, 2 * log.end.position)
+    contents = Mutex(
+      Contents(
+        file: file, log: log, state: state, rewriteSize: rewriteSize,
+        segmentIDNext: state.segmentIDMax + 1, taken: taken))
+  }
+
+  /// Makes durable that a writer is at work, before its first frame: no clean close holds then.
+  package func noteWriter() throws(CommitLogFailure) {
+    if contents.withLock({ $0.taken != nil }) { try append([]) }
+  }
+
+  /// Makes a segment with an id of its own and appends the edits that name it. One at a time, so
+  /// that ids stand in the manifest in their order.
+  package func addSegment(
+    _ make: (_ segmentID: UInt64) throws(CommitLogFailure) -> [ManifestEdit]
+  ) throws(CommitLogFailure) {
+    try adding.withLock { (_) throws(CommitLogFailure) in
+      let segmentID = contents.withLock { contents in
+        defer { contents.segmentIDNext += 1 }
+        return contents.segmentIDNext
+      }
+      try append(try make(segmentID))
+    }
+  }
+
+  package var state: ManifestState { contents.withLock { $0.state } }
+
+  /// Makes edits durable, all or none, then applies them.
+  package func append(_ edits: [ManifestEdit]) throws(CommitLogFailure) {
+    try contents.withLock { (contents) throws(CommitLogFailure) in
+      if let poison = contents.poison { throw .poisoned(poison) }
+      // A writer's first edit says that what the last close said no longer holds.
+      let edits = contents.taken == nil ? edits : [.opened(environment.now())] + edits
+      var state = contents.state
+      do throws(FormatError) {
+        for edit in edits { try state.apply(edit) }
+      } catch {
+        throw .format(path, position: contents.log.end.position, error)
+      }
+      try begin(&contents)
+      contents.body.removeAll()
+      for edit in edits { edit.encode(into: &contents.body) }
+      contents.log.prepare(
+        FrameHeader.FrameType.manifestEdits, recordCount: edits.count, body: contents.body,
+        at: environment.now())
+      try write(&contents)
+      contents.state = state
+      if contents.log.end.position > contents.rewriteSize { try rewrite(&contents) }
+    }
+  }
+
+  private func write(_ contents: inout Contents) throws(CommitLogFailure) {
+    let position = FilePosition(contents.log.end.position)
+    let file = contents.file
+    do throws(IOFailure) {
+      try contents.log.pending.withBytes { (bytes) throws(IOFailure) in
+        try file.write(bytes, at: position)
+      }
+    } catch {
+      // What did reach the file stands behind the end: the next edit overwrites it.
+      throw CommitLogFailure(error)
+    }
+    do throws(IOFailure) {
+      try file.synchronize()
+    } catch {
+      contents.poison = error
+      throw .poisoned(error)
+    }
+    contents.log.confirm()
+  }
+
+  /// Replaces the file by one that holds the state and nothing else.
+  private func rewrite(_ contents: inout Contents) throws(CommitLogFailure) {
+    let replacement = Self.encode(
+      contents.state.snapshot, storeID: storeID, environment: environment)
+    do throws(IOFailure) {
+      try replacement.bytes.withBytes { (bytes) throws(IOFailure) in
+        try AtomicReplace.replace(path, with: bytes, in: environment.fileSystem)
+      }
+      contents.file = try environment.fileSystem.open(path, .readWrite)
+    } catch {
+      // The old file or the new one stands under the name, and this process cannot tell which.
+      contents.poison = error
+      throw .poisoned(error)
+    }
+    contents.log = FrameLog(identity: replacement.identity, end: replacement.end)
+    contents.rewriteSize = max(Self.rewriteSize, 2 * replacement.end.position)
+  }
+
+  private struct Encoded: ~Copyable {
+    let identity: FrameIdentity
+    let end: RecoveryRule.Start
+    let bytes: ByteBuffer
+  }
+
+  private static func encode(
+    _ edits: [ManifestEdit], storeID: StoreID, environment: EngineEnvironment
+  ) -> Encoded {
+    let now = environment.now()
+    let header = FileHeader(
+      kind: .manifest, storeID: storeID, fileID: 0, salt: environment.random(), created: now)
+    var bytes = ByteBuffer(capacity: 64 << 10)
+    header.encode(into: &bytes)
+    var log = FrameLog(header: header)
+    var body = ByteBuffer(capacity: 64 << 10)
+    // Frames of a bounded size, so that damage costs little and no reader needs much memory.
+    var index = 0
+    while index < edits.count {
+      body.removeAll()
+      let start = index
+      while index < edits.count, body.count < 32 << 10 {
+        edits[index].encode(into: &body)
+        index += 1
+      }
+      log.prepare(
+        FrameHeader.FrameType.manifestEdits, recordCount: index - start, body: body, at: now)
+      log.pending.withBytes { bytes.append($0) }
+      log.confirm()
+    }
+    return Encoded(identity: log.identity, end: log.end, bytes: bytes)
+  }
+
+  /// Writes the manifest of a new store: from the moment its rename is durable the store exists.
+  package static func create(
+    at path: FilePath, storeID: StoreID, edits: [ManifestEdit], environment: EngineEnvironment
+  ) throws(CommitLogFailure) -> ManifestLog {
+    var state = ManifestState()
+    let encoded = encode(edits, storeID: storeID, environment: environment)
+    do throws(FormatError) {
+      for edit in edits { try state.apply(edit) }
+    } catch {
+      throw .format(path, position: 0, error)
+    }
+    do throws(IOFailure) {
+      try encoded.bytes.withBytes { (bytes) throws(IOFailure) in
+        try AtomicReplace.replace(path, with: bytes, in: environment.fileSystem)
+      }
+      let file = try environment.fileSystem.open(path, .readWrite)
+      return ManifestLog(
+        path: path, storeID: storeID, environment: environment, file: file,
+        log: FrameLog(identity: encoded.identity, end: encoded.end), state: state)
+    } catch {
+      throw CommitLogFailure(error)
+    }
+  }
+
+  /// Takes over a manifest that was read. Nothing is written before the first edit, so that a
+  /// store on a full disk opens (I9).
+  package static func open(
+    _ image: ManifestImage, in root: FilePath, environment: EngineEnvironment
+  ) throws(CommitLogFailure) -> ManifestLog {
+    let path = root.appending(FileNames.manifest)
+    return try CommitLogFailure.wrapping { () throws(IOFailure) in
+      let file = try environment.fileSystem.open(path, .readWrite)
+      // What was read may be in the page cache alone: nothing may rest on it before this returns.
+      try file.synchronize()
+      try environment.fileSystem.synchronizeDirectory(root)
+      return ManifestLog(
+        path: path, storeID: image.header.storeID, environment: environment, file: file,
+        log: FrameLog(identity: image.header.identity, end: image.verdict.end),
+        state: image.state, taken: image.verdict)
+    }
+  }
+
+  /// Cuts what is torn behind the edits that stand, and begins an epoch behind them.
+  private func begin(_ contents: inout Contents) throws(CommitLogFailure) {
+    guard let verdict = contents.taken else { return }
+    let root = path.removingLastComponent()
+    let quarantine = Quarantine(root: root, fileSystem: environment.fileSystem)
+    do throws(IOFailure) {
+      if !verdict.cut.isEmpty {
+        let tail = try quarantine.keep(
+          verdict.cut, of: contents.file, name: FileNames.manifest, verdict: verdict.tail)
+        try quarantine.remove(tail, from: contents.file)
+      }
+      contents.log.prepareEpoch(
+        key: (environment.random(), environment.random()), at: environment.now())
+      let position = FilePosition(contents.log.end.position)
+      let file = contents.file
+      try contents.log.pending.withBytes { (bytes) throws(IOFailure) in
+        try file.write(bytes, at: position)
+      }
+    } catch {
+      throw CommitLogFailure(error)
+    }
+    // Synced together with the edit behind it; until then nothing depends on it.
+    contents.log.confirm()
+    contents.taken = nil
+  }
+}

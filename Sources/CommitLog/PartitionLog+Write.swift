@@ -1,0 +1,193 @@
+internal import EventModel
+package import LogFormat
+internal import StorageIO
+internal import Synchronization
+
+extension PartitionLog {
+  // MARK: Before the first write
+
+  /// Cuts the torn tail, records what is lost and begins an epoch.
+  ///
+  /// - Throws: `.storageFull` when there is no room for that: reading works, and the first write
+  ///   tries again (I9).
+  package func prepareForWriting() throws(CommitLogFailure) {
+    try writing.withLock { (writing) throws(CommitLogFailure) in try prepare(&writing) }
+  }
+
+  func prepare(_ writing: inout PartitionWriting) throws(CommitLogFailure) {
+    guard let repair = writing.repair else { return }
+    let (tail, gap) = try repair.run(writing.segment.file, manifest: manifest, context: context)
+    try manifest.noteWriter()
+    let verdict = repair.scan.verdict
+    if !repair.scan.hasHeader {
+      try roll(&writing, baseNumber: verdict.nextNumber)
+    }
+    try writeEpoch(number: verdict.nextNumber, &writing)
+    writing.repair = nil
+    // What is lost is durable knowledge now: readers meet the gap and go on behind it.
+    durableNumber.store(verdict.nextNumber, ordering: .releasing)
+    shared.withLock { shared in
+      shared.report.tail = tail
+      if let gap { shared.gaps.append(gap) }
+      shared.writtenNumber = verdict.nextNumber
+      shared.publish(verdict.nextNumber)
+    }
+  }
+
+  /// Begins an epoch (format-spec §3.5). Durable with the first group behind it.
+  func writeEpoch(
+    number: UInt64, _ writing: inout PartitionWriting
+  ) throws(CommitLogFailure) {
+    let random = context.environment.random
+    var key = ByteBuffer(capacity: 16)
+    key.append(random())
+    key.append(random())
+    try writeSmall(
+      FrameHeader.FrameType.epoch, epoch: writing.segment.end.epoch &+ 1, body: key,
+      number: number, watermark: number, &writing)
+  }
+
+  // MARK: Write stage
+
+  /// Hands a batch to the operating system and returns the number behind its last record.
+  ///
+  /// - Throws: `.storageFull` when there is no room: nothing changed, the batch may be tried again.
+  ///   `.poisoned` after any other failure: what was written last is unknown (I8).
+  package func write(_ batch: BatchEncoder) throws(CommitLogFailure) -> UInt64 {
+    try writing.withLock { (writing) throws(CommitLogFailure) in
+      try checkSound()
+      try prepare(&writing)
+      let size = writing.framer.layOut(batch)
+      if writing.segment.summary.recordCount > 0,
+        writing.segment.end.position + size > context.settings.segmentSize
+      {
+        try roll(&writing, baseNumber: writing.segment.end.nextNumber)
+      }
+      let watermark = highWatermark
+      let (header, checksum) = writing.framer.finish(
+        batch, behind: writing.segment.end, watermark: watermark,
+        identity: writing.segment.identity)
+      do throws(IOFailure) {
+        try writing.segment.write(
+          writing.framer.frame, size: size, sizeMax: context.settings.segmentSize)
+      } catch {
+        throw failedWrite(error)
+      }
+      writing.segment.advance(
+        behind: header, size: size, checksum: checksum, eventSize: batch.eventSize,
+        lastTime: Timestamp(microseconds: batch.lastTime))
+      writing.lastWatermark = watermark
+      noteWritten(writing.segment.end)
+      return writing.segment.end.nextNumber
+    }
+  }
+
+  /// Writes a frame that carries the watermark and nothing else, if the last frame's is older:
+  /// after it, damage to what was synced last can be proven.
+  package func writeMark() throws(CommitLogFailure) {
+    try writing.withLock { (writing) throws(CommitLogFailure) in
+      try checkSound()
+      let watermark = highWatermark
+      let end = writing.segment.end
+      guard watermark > writing.lastWatermark, watermark == end.nextNumber else { return }
+      try writeSmall(
+        FrameHeader.FrameType.mark, epoch: end.epoch, body: ByteBuffer(capacity: 0),
+        number: end.nextNumber, watermark: watermark, &writing)
+    }
+  }
+
+  func writeSmall(
+    _ type: UInt8, epoch: UInt16, body: borrowing ByteBuffer, number: UInt64, watermark: UInt64,
+    _ writing: inout PartitionWriting
+  ) throws(CommitLogFailure) {
+    let end = writing.segment.end
+    let header = FrameHeader(
+      type: type, epoch: epoch, recordCount: 0, baseNumber: number,
+      baseTime: context.environment.now(), watermark: watermark, chain: end.chain)
+    writing.scratch.removeAll()
+    let checksum = FrameAssembly.append(
+      header, body: body, to: &writing.scratch, identity: writing.segment.identity,
+      position: FilePosition(end.position))
+    do throws(IOFailure) {
+      try writing.segment.write(
+        writing.scratch, size: writing.scratch.count, sizeMax: context.settings.segmentSize)
+    } catch {
+      throw failedWrite(error)
+    }
+    writing.segment.advance(
+      behind: header, size: writing.scratch.count, checksum: checksum, eventSize: 0,
+      lastTime: writing.segment.summary.lastTime)
+    writing.lastWatermark = watermark
+    // No reason to sync: a mark says what is durable already, an epoch guards what comes behind.
+    let position = writing.segment.end.position
+    shared.withLock { shared in
+      if shared.durableEnd == shared.writtenEnd { shared.durableEnd = position }
+      shared.writtenEnd = position
+      shared.publish(highWatermark)
+    }
+  }
+
+  func noteWritten(_ end: RecoveryRule.Start) {
+    shared.withLock { shared in
+      shared.writtenNumber = end.nextNumber
+      shared.writtenEnd = end.position
+    }
+  }
+
+  func checkSound() throws(CommitLogFailure) {
+    if let poison { throw .poisoned(poison) }
+  }
+
+  func failedWrite(_ failure: IOFailure) -> CommitLogFailure {
+    failure.isStorageFull ? .storageFull(failure) : failedSync(failure)
+  }
+
+  func failedSync(_ failure: IOFailure) -> CommitLogFailure {
+    shared.withLock { $0.poison = $0.poison ?? failure }
+    return .poisoned(failure)
+  }
+
+  // MARK: Roll
+
+  /// Seals the active segment and begins the next. A barrier: the old segment's last sync has
+  /// returned and the edit that names the new one is durable before the first frame goes into it.
+  func roll(_ writing: inout PartitionWriting, baseNumber: UInt64) throws(CommitLogFailure) {
+    _ = try synchronize()
+    let old = writing.segment.summary
+    let oldAdded = writing.segment.added
+    var fresh: ActiveSegment?
+    try manifest.addSegment { (segmentID) throws(CommitLogFailure) in
+      let added = ManifestEdit.SegmentAdded(
+        log: id, segmentID: segmentID, salt: context.environment.random(),
+        baseNumber: baseNumber, predecessorID: oldAdded.segmentID,
+        predecessorChain: old.chain, created: context.environment.now())
+      do throws(IOFailure) {
+        // Gives back what was reserved beyond the end; the segment is never written again.
+        try writing.segment.giveBackReserve()
+        fresh = try ActiveSegment.create(added, epoch: old.epoch, context: context)
+      } catch {
+        throw CommitLogFailure(error)
+      }
+      return [
+        .segmentSealed(.init(segmentID: oldAdded.segmentID, summary: old)), .segmentAdded(added),
+      ]
+    }
+    guard let next = fresh.take() else { preconditionFailure("no segment was made") }
+    let sealed = SegmentHandle(
+      oldAdded, summary: old, context: context, index: writing.segment.index)
+    IndexFile.write(
+      sealed, below: writing.segment.end.position, atLeast: 1, context: context)
+    writing.segment = next
+    let active = SegmentHandle(
+      writing.segment.added, summary: nil, context: context, activeFile: writing.segment.file,
+      index: writing.segment.index)
+    let end = writing.segment.end.position
+    shared.withLock { shared in
+      shared.sealed.append(sealed)
+      shared.active = active
+      shared.writtenEnd = end
+      shared.durableEnd = end
+      shared.publish(highWatermark)
+    }
+  }
+}

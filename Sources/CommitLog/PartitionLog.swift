@@ -1,0 +1,130 @@
+internal import BlockCompression
+package import EventModel
+package import LogFormat
+package import StorageIO
+internal import Synchronization
+
+/// One partition's log.
+///
+/// Two stages, each run by one thread at a time and possibly by two at once: `write` lays frames
+/// out and hands them to the operating system, `synchronize` makes what was written durable and
+/// publishes it. Any number of threads read snapshots meanwhile. Nothing here starts a thread.
+package final class PartitionLog: Sendable {
+  package let id: ManifestEdit.LogID
+  let context: LogContext
+  let manifest: ManifestLog
+  /// Held by the one thread that writes, across its system calls: nobody waits for it but a close.
+  let writing: Mutex<PartitionWriting>
+  /// One sync at a time: of two at once, one might be told of a failure and the other of success.
+  private let syncing = Mutex<Void>(())
+  let shared: Mutex<PublishedState>
+  let durableNumber: Atomic<UInt64>
+
+  init(
+    _ recovered: consuming RecoveredPartition, context: LogContext, manifest: ManifestLog
+  ) throws(CommitLogFailure) {
+    id = recovered.segment.added.log
+    self.context = context
+    self.manifest = manifest
+    let durableNumber = recovered.durableNumber
+    let end = recovered.segment.end
+    let active = SegmentHandle(
+      recovered.segment.added, summary: nil, context: context,
+      activeFile: recovered.segment.file, index: recovered.segment.index)
+    let sealed = recovered.sealed
+    let gaps = recovered.gaps
+    shared = Mutex(
+      PublishedState(
+        sealed: sealed, active: active, gaps: gaps, writtenNumber: durableNumber,
+        writtenEnd: end.position, durableEnd: end.position, report: recovered.report,
+        snapshot: LogSnapshot(
+          log: id, segments: sealed + [active], highWatermark: durableNumber,
+          activeEnd: end.position, gaps: gaps)))
+    self.durableNumber = Atomic(durableNumber)
+    let repair = TailRepair(scan: recovered.scan)
+    do throws(CompressionFailure) {
+      writing = Mutex(
+        PartitionWriting(
+          segment: recovered.segment, framer: try BatchFramer(context.settings.codec),
+          lastWatermark: 0, repair: repair))
+    } catch {
+      throw .compression(error)
+    }
+  }
+
+  /// The first number that readers may not see: everything below it survives a crash.
+  package var highWatermark: UInt64 { durableNumber.load(ordering: .acquiring) }
+
+  package var snapshot: LogSnapshot { shared.withLock { $0.snapshot } }
+
+  /// The failed sync or write that stopped this partition, nil while it is sound.
+  package var poison: IOFailure? { shared.withLock { $0.poison } }
+
+  /// Bytes that were written and not yet synced.
+  package var unsyncedSize: Int { shared.withLock { $0.writtenEnd - $0.durableEnd } }
+
+  /// What opening found, and what has been done about it.
+  package var report: RecoveryReport { shared.withLock { $0.report } }
+
+  /// Enqueue time of the last record, as far as the log tells: later ones are never earlier.
+  package var lastTime: Timestamp? {
+    let active = writing.withLock { $0.segment.summary }
+    if active.recordCount > 0 { return active.lastTime }
+    return snapshot.segments.last { ($0.summary?.recordCount ?? 0) > 0 }?.summary?.lastTime
+  }
+
+  /// The number that the next record takes.
+  package var nextNumber: UInt64 {
+    writing.withLock { writing in
+      writing.repair?.scan.verdict.nextNumber ?? writing.segment.end.nextNumber
+    }
+  }
+
+  // MARK: Sync stage
+
+  /// Makes everything durable that was written before the call, publishes it, and returns the
+  /// first number that is not durable.
+  ///
+  /// - Throws: `.poisoned` when the sync fails: never tried again (I8).
+  package func synchronize() throws(CommitLogFailure) -> UInt64 {
+    try syncing.withLock { (_) throws(CommitLogFailure) in
+      let target = shared.withLock { $0 }
+      if let poison = target.poison { throw .poisoned(poison) }
+      guard target.writtenNumber > highWatermark || target.writtenEnd > target.durableEnd,
+        let file = target.active.activeFile
+      else { return highWatermark }
+      do throws(IOFailure) {
+        try file.synchronize()
+      } catch {
+        throw failedSync(error)
+      }
+      shared.withLock { shared in
+        shared.durableEnd = target.writtenEnd
+        shared.publish(target.writtenNumber)
+      }
+      durableNumber.store(target.writtenNumber, ordering: .releasing)
+      IndexFile.write(
+        target.active, below: target.writtenEnd, atLeast: IndexFile.writeCount, context: context)
+      return target.writtenNumber
+    }
+  }
+
+  /// Ends the log for a clean close: everything is durable, and reserved space is given back.
+  package func close() throws(CommitLogFailure) -> ManifestEdit.LogEnd {
+    _ = try synchronize()
+    try writeMark()
+    return try writing.withLock { (writing) throws(CommitLogFailure) in
+      do throws(IOFailure) {
+        try writing.segment.giveBackReserve()
+        try writing.segment.file.synchronize()
+      } catch {
+        throw failedSync(error)
+      }
+      let active = shared.withLock { $0.active }
+      IndexFile.write(
+        active, below: writing.segment.end.position, atLeast: 1, context: context)
+      return ManifestEdit.LogEnd(
+        log: id, segmentID: writing.segment.added.segmentID, summary: writing.segment.summary)
+    }
+  }
+}

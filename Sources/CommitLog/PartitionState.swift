@@ -1,0 +1,33 @@
+internal import LogFormat
+internal import StorageIO
+
+/// What the write stage of a partition owns.
+struct PartitionWriting: ~Copyable {
+  var segment: ActiveSegment
+  var framer: BatchFramer
+  var scratch = ByteBuffer(capacity: 1 << 10)
+  /// The watermark that the last frame carries.
+  var lastWatermark: UInt64
+  /// What must be done before the first write; nil once it is.
+  var repair: TailRepair?
+}
+
+/// What a partition's stages and readers share; never held across a system call.
+struct PublishedState {
+  var sealed: [SegmentHandle]
+  var active: SegmentHandle
+  var gaps: [ManifestEdit.RecordedGap]
+  /// What has been handed to the operating system.
+  var writtenNumber: UInt64
+  var writtenEnd: Int
+  var durableEnd: Int
+  var poison: IOFailure?
+  var report: RecoveryReport
+  var snapshot: LogSnapshot
+
+  mutating func publish(_ highWatermark: UInt64) {
+    snapshot = LogSnapshot(
+      log: snapshot.log, segments: sealed + [active], highWatermark: highWatermark,
+      activeEnd: durableEnd, gaps: gaps)
+  }
+}

@@ -1,0 +1,244 @@
+internal import BlockCompression
+package import EventModel
+package import LogFormat
+package import StorageIO
+
+/// What a reader meets: a batch, or the place where events are gone.
+package enum CursorItem: Sendable {
+  /// A batch and the index of its first record that was asked for.
+  case batch(DecodedBatch, from: Int)
+  case gap(Gap)
+}
+
+/// Walks one partition's batches from a number on. One owner; may block for the disk.
+///
+/// Every batch is checked before it is decoded. Where bytes are damaged it looks for the next sound
+/// frame and says which events are missing in between; it never stops at damage and never passes
+/// over it in silence (I4).
+package final class BatchCursor {
+  /// Where the snapshots come from: the writer's own state, or a follower's.
+  package typealias SnapshotSource = @Sendable () throws(CommitLogFailure) -> LogSnapshot
+
+  private let source: SnapshotSource
+  private let mappings: MappingCache
+  private let fileSystem: any FileSystem
+  private let decompressor = BlockDecompressor()
+  private var window: SegmentWindow?
+  private var position = 0
+  private var lastTime: Timestamp?
+  /// The next number to be read.
+  package private(set) var next: UInt64
+
+  package init(
+    from number: UInt64, mappings: MappingCache, fileSystem: any FileSystem,
+    source: @escaping SnapshotSource
+  ) {
+    next = number
+    self.mappings = mappings
+    self.fileSystem = fileSystem
+    self.source = source
+  }
+
+  /// The next batch or gap below the high watermark; nil when there is none yet.
+  package func read() throws(CommitLogFailure) -> CursorItem? {
+    let snapshot = try source()
+    while next < snapshot.highWatermark {
+      if next < snapshot.startNumber {
+        return .gap(gap(upTo: snapshot.startNumber, in: snapshot, otherwise: .retired))
+      }
+      let index = Self.segmentIndex(of: next, in: snapshot)
+      try open(index, in: snapshot)
+      if let item = try readFrame(of: index, in: snapshot) { return item }
+    }
+    return nil
+  }
+
+  static func segmentIndex(of number: UInt64, in snapshot: LogSnapshot) -> Int {
+    var low = 0
+    var high = snapshot.segments.count
+    while low < high {
+      let middle = (low + high) / 2
+      if snapshot.segments[middle].baseNumber <= number { low = middle + 1 } else { high = middle }
+    }
+    return max(0, low - 1)
+  }
+
+  /// Opens the segment and goes to the last place at or before the next number that is known.
+  private func open(_ index: Int, in snapshot: LogSnapshot) throws(CommitLogFailure) {
+    let segment = snapshot.segments[index]
+    if let window, window.segment === segment { return }
+    let isContinued = window?.segment.added.segmentID == segment.added.segmentID
+    let end = snapshot.end(of: index).position
+    do throws(IOFailure) {
+      window = try SegmentWindow(segment, end: end, mappings: mappings)
+    } catch {
+      throw CommitLogFailure(error)
+    }
+    // A segment that was sealed while it was read goes on at the same place.
+    guard !isContinued else { return }
+    if segment.summary != nil {
+      segment.index.load { IndexFile.read(segment, fileSystem: fileSystem).entries }
+    }
+    position = FileHeader.size
+    if next > segment.baseNumber, let entry = segment.index.entry(atOrBefore: next),
+      entry.position < UInt64(end), try holds(entry, end: end)
+    {
+      position = Int(entry.position)
+    }
+  }
+
+  /// Whether the frame that an index entry points to is there: entries are never believed over
+  /// the log (I6).
+  private func holds(_ entry: IndexEntry, end: Int) throws(CommitLogFailure) -> Bool {
+    let position = Int(entry.position)
+    guard position % FrameHeader.alignment == 0,
+      let frame = try header(at: position, end: end)
+    else { return false }
+    return frame.checksum == entry.frameChecksum && frame.header.baseNumber == entry.baseNumber
+  }
+
+  /// The sound header at a position, nil where there is none.
+  private func header(at position: Int, end: Int) throws(CommitLogFailure) -> ScannedFrame? {
+    let range = position..<position + FrameHeader.size
+    guard let segment = window?.segment, try load(range, end: end) else { return nil }
+    let seed = segment.identity.seed(at: FilePosition(position))
+    do throws(FormatError) {
+      let decoded = try window?.withBytes(range) { (bytes) throws(FormatError) in
+        try FrameHeader.decode(bytes, at: 0, seed: seed)
+      }
+      guard let found = decoded ?? nil else { return nil }
+      return ScannedFrame(position: position, header: found.header, checksum: found.checksum)
+    } catch {
+      throw .format(segment.path, position: position, error)
+    }
+  }
+
+  private func load(_ range: Range<Int>, end: Int) throws(CommitLogFailure) -> Bool {
+    do throws(IOFailure) {
+      return try window?.load(range, end: end) ?? false
+    } catch {
+      throw CommitLogFailure(error)
+    }
+  }
+
+  /// Reads one frame of a segment; nil when it holds nothing that was asked for.
+  private func readFrame(
+    of index: Int, in snapshot: LogSnapshot
+  ) throws(CommitLogFailure) -> CursorItem? {
+    let end = snapshot.end(of: index).position
+    guard position + FrameHeader.size <= end, window?.isMissing == false else {
+      return endSegment(index, in: snapshot)
+    }
+    guard let frame = try header(at: position, end: end), frame.end <= end else {
+      return try resynchronize(index, in: snapshot)
+    }
+    let header = frame.header
+    if header.baseNumber > next {
+      return .gap(
+        gap(upTo: header.baseNumber, in: snapshot, otherwise: .damaged, to: header.baseTime))
+    }
+    position = frame.end
+    guard header.type == FrameHeader.FrameType.batch, header.nextNumber > next else { return nil }
+    return try readBatch(frame, end: end, in: snapshot)
+  }
+
+  private func readBatch(
+    _ frame: ScannedFrame, end: Int, in snapshot: LogSnapshot
+  ) throws(CommitLogFailure) -> CursorItem {
+    let header = frame.header
+    guard let segment = window?.segment,
+      try load(frame.clearRange.lowerBound..<frame.bodyRange.upperBound, end: end)
+    else { return .gap(gap(upTo: header.nextNumber, in: snapshot, otherwise: .damaged)) }
+    let seed = segment.identity.seed(at: FilePosition(frame.position))
+    let decompressor = decompressor
+    var devices: [DeviceID]?
+    let batch = window?.withBytes(
+      frame.clearRange.lowerBound..<frame.bodyRange.upperBound
+    ) { bytes -> DecodedBatch? in
+      let clear = bytes.extracting(0..<frame.clearRange.count)
+      let body = bytes.extracting(frame.clearRange.count..<bytes.byteCount)
+      guard CRC32C.checksum(clear, seed: seed) == header.clearChecksum else { return nil }
+      do throws(FormatError) {
+        if CRC32C.checksum(body, seed: seed) == header.bodyChecksum {
+          return try FrameContents.batch(
+            header, clear: clear, body: body, decompressor: decompressor)
+        }
+        let section = try BatchClearSection(decoding: clear, header: header)
+        devices = try BatchClearSection.devices(clear, count: section.deviceCount)
+      } catch {
+        // Sound checksums over contents that do not decode: written wrong, and lost all the same.
+        return nil
+      }
+      return nil
+    }
+    guard let batch = batch ?? nil else {
+      return .gap(
+        gap(
+          upTo: header.nextNumber, in: snapshot, otherwise: .damaged, devices: devices,
+          to: header.baseTime))
+    }
+    let first = Int(next - header.baseNumber)
+    next = header.nextNumber
+    lastTime = batch.time(at: batch.count - 1)
+    return .batch(batch, from: first)
+  }
+
+  /// Looks for the next sound frame behind damage.
+  private func resynchronize(
+    _ index: Int, in snapshot: LogSnapshot
+  ) throws(CommitLogFailure) -> CursorItem? {
+    let end = snapshot.end(of: index).position
+    while position + FrameHeader.size <= end {
+      position += FrameHeader.alignment
+      guard let frame = try header(at: position, end: end), frame.end <= end,
+        frame.header.baseNumber >= next
+      else { continue }
+      // Numbers that go on without a break: what was damaged held no events.
+      guard frame.header.baseNumber > next else { return nil }
+      return .gap(
+        gap(
+          upTo: frame.header.baseNumber, in: snapshot, otherwise: .damaged,
+          to: frame.header.baseTime))
+    }
+    return endSegment(index, in: snapshot)
+  }
+
+  /// Goes on in the next segment; what this one should still have held is missing.
+  private func endSegment(_ index: Int, in snapshot: LogSnapshot) -> CursorItem? {
+    let isLast = index == snapshot.segments.count - 1
+    let limit = isLast ? snapshot.highWatermark : snapshot.segments[index + 1].baseNumber
+    let reason: Gap.Reason = window?.isMissing == true ? .missingSegment : .damaged
+    guard next < limit else { return nil }
+    return .gap(gap(upTo: limit, in: snapshot, otherwise: reason))
+  }
+
+  /// The loss from the next number up to `end`, as it was recorded or as it looks, and moves on.
+  private func gap(
+    upTo end: UInt64, in snapshot: LogSnapshot, otherwise reason: Gap.Reason,
+    devices: [DeviceID]? = nil, to time: Timestamp? = nil
+  ) -> Gap {
+    let first = next
+    next = end
+    let recorded = snapshot.gaps.first { $0.first <= first && end <= $0.next }
+    var times: ClosedRange<Timestamp>?
+    if let recorded, recorded.from <= recorded.to {
+      times = recorded.from...recorded.to
+    } else if let lastTime, let time, lastTime <= time {
+      times = lastTime...time
+    }
+    return Gap(
+      partition: PartitionID(Int(snapshot.log.partition)), first: Offset(first),
+      next: Offset(end), reason: recorded?.reason.publicReason ?? reason, devices: devices,
+      times: times)
+  }
+}
+
+extension ManifestEdit.GapReason {
+  package var publicReason: Gap.Reason {
+    switch self {
+    case .damaged: .damaged
+    case .lostSuffix: .lostSuffix
+    case .missingSegment: .missingSegment
+    }
+  }
+}

@@ -1,0 +1,81 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+
+/// A piece of a segment in private memory, where checksums are computed and batches decoded: what
+/// was verified is what is used, whatever happens to the file meanwhile.
+struct SegmentWindow: ~Copyable {
+  private enum Source {
+    case mapping(FileMapping)
+    case file(any StorageFile)
+    /// The segment's file is gone.
+    case missing
+  }
+
+  let segment: SegmentHandle
+  private let source: Source
+  private var bytes = ByteBuffer(capacity: 16 << 10)
+  private var start = 0
+  /// Bytes to read at once: small after a seek, larger while reading on.
+  private var size = Self.sizeMin
+  private static let sizeMin = 16 << 10
+  private static let sizeMax = 256 << 10
+
+  init(
+    _ segment: SegmentHandle, end: Int, mappings: MappingCache
+  ) throws(IOFailure) {
+    self.segment = segment
+    if let file = segment.activeFile {
+      source = .file(file)
+      return
+    }
+    do throws(IOFailure) {
+      source = .mapping(try mappings.mapping(of: segment, size: end))
+    } catch {
+      guard error.isMissing else { throw error }
+      source = .missing
+    }
+  }
+
+  /// Whether the segment's file is not there at all.
+  var isMissing: Bool {
+    if case .missing = source { true } else { false }
+  }
+
+  /// Makes a range available, as far as the segment's frames go; returns whether all of it is.
+  mutating func load(_ range: Range<Int>, end: Int) throws(IOFailure) -> Bool {
+    guard range.upperBound <= end else { return false }
+    if range.lowerBound >= start, range.upperBound <= start + bytes.count { return true }
+    // Reading on asks for more at once than a seek does.
+    let readsOn = range.lowerBound >= start && range.lowerBound <= start + bytes.count
+    size = readsOn ? min(size * 2, Self.sizeMax) : Self.sizeMin
+    let position = range.lowerBound
+    let count = available(min(max(range.count, size), end - position), at: position)
+    start = position
+    bytes.removeAll()
+    let source = source
+    _ = try bytes.appendUpTo(count) { (room) throws(IOFailure) in
+      switch source {
+      case .missing: return 0
+      case .file(let file): return try file.read(into: &room, at: FilePosition(position))
+      case .mapping(let mapping):
+        _ = try mapping.copy(into: &room, from: FilePosition(position), seed: 0)
+        return count
+      }
+    }
+    return range.upperBound <= start + bytes.count
+  }
+
+  /// A map ends where its file did when it was made.
+  private func available(_ count: Int, at position: Int) -> Int {
+    guard case .mapping(let mapping) = source else { return count }
+    return max(0, min(count, mapping.size.bytes - position))
+  }
+
+  /// Gives bytes that `load` made available.
+  func withBytes<Result, Failure: Error>(
+    _ range: Range<Int>, _ body: (RawSpan) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try bytes.withBytes(range.lowerBound - start..<range.upperBound - start, body)
+  }
+}

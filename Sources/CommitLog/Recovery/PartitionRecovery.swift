@@ -1,0 +1,116 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import SystemPackage
+
+/// A partition as opening found it, before anything is changed.
+struct RecoveredPartition: ~Copyable {
+  let segment: ActiveSegment
+  let sealed: [SegmentHandle]
+  var gaps: [ManifestEdit.RecordedGap]
+  let scan: SegmentScan
+  /// Everything below it has just been synced.
+  let durableNumber: UInt64
+  var report: RecoveryReport
+}
+
+/// Opens one partition for writing (design 2 and 3): syncs, scans, decides, heals. What must be
+/// cut is cut before the first write, by ``TailRepair``.
+enum PartitionRecovery {
+  /// A tail in which more single bits than this are wrong is no accident that healing helps with.
+  private static let healingMax = 8
+
+  static func recover(
+    _ log: ManifestEdit.LogID, manifest: ManifestState, evidence: UInt64, context: LogContext
+  ) throws(CommitLogFailure) -> RecoveredPartition {
+    let segments = manifest.logs[log] ?? []
+    guard let last = segments.last, !last.isSealed else {
+      throw .format(
+        context.root.appending(FileNames.manifest), position: 0,
+        .corrupt("the manifest names no active segment for partition \(log.partition)"))
+    }
+    let handle = SegmentHandle(last.added, summary: nil, context: context)
+    let file = try openActive(handle, context)
+    var report = RecoveryReport(log: log)
+    let evidence = Self.evidence(log, manifest: manifest, external: evidence)
+    let closedEnd = manifest.closedEnd(of: log).flatMap {
+      $0.segmentID == last.added.segmentID ? $0.summary : nil
+    }
+    var scan = try SegmentScan.scan(
+      handle, file: file, closedEnd: closedEnd, evidence: evidence, context: context)
+    while report.healed.count < healingMax,
+      let position = try heal(scan, handle, file: file, context: context)
+    {
+      report.healed.append(position)
+      scan = try SegmentScan.scan(
+        handle, file: file, closedEnd: nil, evidence: evidence, context: context)
+    }
+    report.findings = scan.verdict.findings
+    report.lostHeader = !scan.hasHeader
+    report.lostSuffix = scan.verdict.lostSuffix
+    report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
+    let index = SparseIndex(
+      entries: scan.index, storedCount: scan.indexIsCurrent ? scan.index.count : 0)
+    let segment = ActiveSegment(
+      last.added, file: file, identity: handle.identity, end: scan.verdict.end,
+      summary: scan.summary, index: index)
+    return RecoveredPartition(
+      segment: segment,
+      sealed: segments.dropLast().map {
+        SegmentHandle($0.added, summary: $0.summary, context: context)
+      },
+      gaps: manifest.gaps.filter { $0.log == log }, scan: scan,
+      durableNumber: scan.verdict.end.nextNumber, report: report)
+  }
+
+  /// Opens the file and syncs it with its directory, so that nothing is decided, shown or named by
+  /// a watermark that a crash could still take back.
+  private static func openActive(
+    _ segment: SegmentHandle, _ context: LogContext
+  ) throws(CommitLogFailure) -> any StorageFile {
+    do throws(IOFailure) {
+      let file = try context.fileSystem.open(segment.path, .readWrite)
+      try file.synchronize()
+      try context.fileSystem.synchronizeDirectory(segment.path.removingLastComponent())
+      return file
+    } catch {
+      throw error.isMissing ? .missingFile(segment.path) : CommitLogFailure(error)
+    }
+  }
+
+  /// The highest watermark that anything outside the active segment testifies to.
+  static func evidence(
+    _ log: ManifestEdit.LogID, manifest: ManifestState, external: UInt64
+  ) -> UInt64 {
+    var evidence = external
+    for gap in manifest.gaps where gap.log == log { evidence = max(evidence, gap.next) }
+    let ids = Set((manifest.logs[log] ?? []).map(\.added.segmentID))
+    for cut in manifest.cuts where ids.contains(cut.segmentID) {
+      evidence = max(evidence, cut.watermark)
+    }
+    return evidence
+  }
+
+  /// Sets one flipped bit right where that makes the next frame whole; returns where it was. The
+  /// frame is copied to the quarantine first (I7).
+  private static func heal(
+    _ scan: SegmentScan, _ segment: SegmentHandle, file: any StorageFile, context: LogContext
+  ) throws(CommitLogFailure) -> Int? {
+    guard scan.verdict.tail != .clean || scan.verdict.lostSuffix != nil else { return nil }
+    return try CommitLogFailure.wrapping { () throws(IOFailure) in
+      let source = StoredFrames(file, size: try file.size().bytes)
+      let healing = TailHealing(source, identity: segment.identity)
+      guard let repair = try healing.repair(at: scan.verdict.end) else { return nil }
+      let quarantine = Quarantine(root: context.root, fileSystem: context.fileSystem)
+      _ = try quarantine.keep(
+        repair.frame, of: file, name: context.stem(segment.added), verdict: .undecidableTail)
+      var byte = ByteBuffer(capacity: 1)
+      byte.append(repair.value)
+      try byte.withBytes { (bytes) throws(IOFailure) in
+        try file.write(bytes, at: FilePosition(repair.position))
+      }
+      try file.synchronize()
+      return repair.position
+    }
+  }
+}

@@ -1,0 +1,25 @@
+internal import EventModel
+package import LogFormat
+
+/// What opening found in one partition, for people.
+package struct RecoveryReport: Hashable, Sendable {
+  package let log: ManifestEdit.LogID
+  /// What was cut from the active segment, nil if nothing was.
+  package var tail: QuarantinedTail?
+  /// Records in the cut tail that may have been acknowledged although nothing proves it.
+  package var possiblyAcknowledged: Range<UInt64>?
+  /// Acknowledged records that are gone; now a recorded gap.
+  package var lostSuffix: Range<UInt64>?
+  /// Damage below the watermark that the scan came across; its bytes stay where they are.
+  package var findings: [RecoveryRule.Finding] = []
+  /// The bits that were found flipped and set right, as file positions.
+  package var healed: [Int] = []
+  /// The active segment's file header was unreadable; the segment was sealed.
+  package var lostHeader = false
+
+  package init(log: ManifestEdit.LogID) { self.log = log }
+
+  package var isClean: Bool {
+    tail == nil && lostSuffix == nil && findings.isEmpty && healed.isEmpty && !lostHeader
+  }
+}

@@ -1,0 +1,169 @@
+internal import EventModel
+package import LogFormat
+package import StorageIO
+
+/// What opening learns about an active segment before it changes anything: the same for a writer,
+/// who then cuts, and for a read-only opener, who does not.
+package struct SegmentScan: Sendable {
+  package let added: ManifestEdit.SegmentAdded
+  package let verdict: RecoveryRule.Verdict
+  /// What the segment holds up to the verdict's end.
+  package var summary: SegmentSummary
+  package let hasHeader: Bool
+  package let index: [IndexEntry]
+  /// Whether the index's file holds exactly these entries.
+  package let indexIsCurrent: Bool
+
+  /// Scans from the last place that is known to be good: where a clean close ended, else the last
+  /// entry of the index whose frame is there, else the beginning (I10).
+  package static func scan(
+    _ segment: SegmentHandle, file: any StorageFile, closedEnd: SegmentSummary?, evidence: UInt64,
+    context: LogContext
+  ) throws(CommitLogFailure) -> SegmentScan {
+    let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try file.size().bytes }
+    let source = StoredFrames(file, size: size)
+    let hasHeader = try checkHeader(source, segment, context)
+    let stored = IndexFile.read(segment, fileSystem: context.fileSystem)
+    let start = try start(
+      segment, source: source, closedEnd: closedEnd, index: stored.entries, context: context)
+    var scanner = FrameScanner(source, identity: segment.identity)
+    let scan: ScanResult
+    let verdict: RecoveryRule.Verdict
+    do throws(IOFailure) {
+      scan = try scanner.scan(from: start.end.position)
+      verdict = try RecoveryRule.decide(
+        from: start.end, scan: scan, evidence: max(evidence, closedEnd?.nextNumber ?? 0)
+      ) { (frame) throws(IOFailure) in try scanner.isIntact(frame) }
+    } catch {
+      throw CommitLogFailure(error)
+    }
+    if let unsupported = scan.unsupported {
+      throw .format(segment.path, position: scan.endOfData, unsupported)
+    }
+    let kept = stored.entries.filter { $0.position < UInt64(verdict.end.position) }
+    return SegmentScan(
+      added: segment.added, verdict: verdict,
+      summary: try summary(start.summary, behind: verdict, source: source), hasHeader: hasHeader,
+      index: kept, indexIsCurrent: stored.isExact && kept.count == stored.entries.count)
+  }
+
+  /// Whether the file begins with the header that the manifest says it has.
+  private static func checkHeader(
+    _ source: StoredFrames, _ segment: SegmentHandle, _ context: LogContext
+  ) throws(CommitLogFailure) -> Bool {
+    var bytes = ByteBuffer(capacity: FileHeader.size)
+    let isWhole = try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try source.append(0..<FileHeader.size, to: &bytes)
+    }
+    guard isWhole else { return false }
+    do throws(FormatError) {
+      let header = try bytes.withBytes { (bytes) throws(FormatError) in
+        try FileHeader(decoding: bytes)
+      }
+      return header == context.header(of: segment.added)
+    } catch .corrupt {
+      return false
+    } catch {
+      throw .format(segment.path, position: 0, error)
+    }
+  }
+
+  private typealias KnownEnd = (end: RecoveryRule.Start, summary: SegmentSummary)
+
+  private static func start(
+    _ segment: SegmentHandle, source: StoredFrames, closedEnd: SegmentSummary?,
+    index: [IndexEntry], context: LogContext
+  ) throws(CommitLogFailure) -> KnownEnd {
+    if let closedEnd, source.size >= closedEnd.endPosition {
+      let end = RecoveryRule.Start(
+        position: Int(closedEnd.endPosition), chain: closedEnd.chain,
+        nextNumber: closedEnd.nextNumber, epoch: closedEnd.epoch)
+      return (end, closedEnd)
+    }
+    for entry in index.reversed() {
+      guard let chain = try chain(of: entry, source, segment) else { continue }
+      let end = RecoveryRule.Start(
+        position: Int(entry.position), chain: chain, nextNumber: entry.baseNumber,
+        epoch: entry.epoch)
+      var summary = SegmentSummary(
+        endPosition: entry.position, nextNumber: entry.baseNumber, chain: chain,
+        epoch: entry.epoch)
+      summary.recordCount = entry.recordCount
+      summary.batchCount = entry.batchCount
+      summary.eventSize = entry.eventSize
+      summary.firstTime = index.first?.baseTime ?? entry.baseTime
+      summary.lastTime = entry.baseTime
+      return (end, summary)
+    }
+    let start = RecoveryRule.Start.behind(context.header(of: segment.added))
+    let summary = SegmentSummary(
+      endPosition: UInt64(start.position), nextNumber: start.nextNumber, chain: start.chain,
+      epoch: start.epoch)
+    return (start, summary)
+  }
+
+  /// What the frame that an entry points to chains from, nil if it is not there: an entry is never
+  /// believed over the log (I6).
+  private static func chain(
+    of entry: IndexEntry, _ source: StoredFrames, _ segment: SegmentHandle
+  ) throws(CommitLogFailure) -> UInt32? {
+    let position = Int(clamping: entry.position)
+    guard position + FrameHeader.size <= source.size, position % FrameHeader.alignment == 0 else {
+      return nil
+    }
+    var bytes = ByteBuffer(capacity: FrameHeader.size)
+    let isWhole = try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try source.append(position..<position + FrameHeader.size, to: &bytes)
+    }
+    guard isWhole else { return nil }
+    let seed = segment.identity.seed(at: FilePosition(position))
+    do throws(FormatError) {
+      let decoded = try bytes.withBytes { (bytes) throws(FormatError) in
+        try FrameHeader.decode(bytes, at: 0, seed: seed)
+      }
+      guard let decoded, decoded.checksum == entry.frameChecksum,
+        decoded.header.baseNumber == entry.baseNumber
+      else { return nil }
+      return decoded.header.chain
+    } catch {
+      return nil
+    }
+  }
+
+  /// Adds what the scanned frames hold to what was known before them.
+  private static func summary(
+    _ known: SegmentSummary, behind verdict: RecoveryRule.Verdict, source: StoredFrames
+  ) throws(CommitLogFailure) -> SegmentSummary {
+    var summary = known
+    var clear = ByteBuffer(capacity: 4 << 10)
+    for frame in verdict.kept where frame.header.type == FrameHeader.FrameType.batch {
+      clear.removeAll()
+      _ = try CommitLogFailure.wrapping { () throws(IOFailure) in
+        try source.append(frame.clearRange, to: &clear)
+      }
+      if summary.recordCount == 0 { summary.firstTime = frame.header.baseTime }
+      summary.recordCount += UInt64(frame.header.recordCount)
+      summary.batchCount += 1
+      summary.lastTime = frame.header.baseTime
+      // A clear section below the watermark may be damaged: its batch then counts without a size.
+      let section: BatchClearSection?
+      do throws(FormatError) {
+        section = try clear.withBytes { (bytes) throws(FormatError) in
+          try BatchClearSection(decoding: bytes, header: frame.header)
+        }
+      } catch {
+        section = nil
+      }
+      guard let section else { continue }
+      summary.eventSize &+= section.eventSize
+      summary.lastTime = Timestamp(
+        microseconds: frame.header.baseTime.microseconds &+ Int64(bitPattern: section.timeSpan))
+    }
+    let end = verdict.end
+    summary.endPosition = UInt64(end.position)
+    summary.nextNumber = end.nextNumber
+    summary.chain = end.chain
+    summary.epoch = end.epoch
+    return summary
+  }
+}

@@ -1,0 +1,110 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+
+/// The file that a partition appends to. One owner; sealing consumes it, so that nothing can be
+/// written to a sealed segment.
+struct ActiveSegment: ~Copyable {
+  let added: ManifestEdit.SegmentAdded
+  let file: any StorageFile
+  let identity: FrameIdentity
+  let index: SparseIndex
+  /// Where the next frame goes, and what it chains from.
+  private(set) var end: RecoveryRule.Start
+  /// What the segment holds up to `end`.
+  private(set) var summary: SegmentSummary
+  private var reserved = 0
+
+  /// Space reserved ahead of the end, so that small writes neither allocate nor meet a full disk.
+  static let reservationStep = 8 << 20
+
+  init(
+    _ added: ManifestEdit.SegmentAdded, file: any StorageFile, identity: FrameIdentity,
+    end: RecoveryRule.Start, summary: SegmentSummary, index: SparseIndex
+  ) {
+    self.added = added
+    self.file = file
+    self.identity = identity
+    self.end = end
+    self.summary = summary
+    self.index = index
+  }
+
+  /// Makes the file of a new segment: its header is on the disk and so is its name.
+  static func create(
+    _ added: ManifestEdit.SegmentAdded, epoch: UInt16, context: LogContext
+  ) throws(IOFailure) -> ActiveSegment {
+    let header = context.header(of: added)
+    var bytes = ByteBuffer(capacity: FileHeader.size)
+    header.encode(into: &bytes)
+    let fileSystem = context.fileSystem
+    let file = try fileSystem.open(context.segmentPath(added), .create)
+    try bytes.withBytes { (bytes) throws(IOFailure) in try file.write(bytes, at: .start) }
+    try file.synchronize()
+    try fileSystem.synchronizeDirectory(context.directory(of: added.log))
+    var end = RecoveryRule.Start.behind(header)
+    end.epoch = epoch
+    let summary = SegmentSummary(
+      endPosition: UInt64(end.position), nextNumber: end.nextNumber, chain: end.chain,
+      epoch: epoch)
+    return ActiveSegment(
+      added, file: file, identity: header.identity, end: end, summary: summary,
+      index: SparseIndex())
+  }
+
+  /// Writes a frame that was laid out for this segment's end. After an error the end is where it
+  /// was, and the next frame overwrites what did reach the file.
+  mutating func write(
+    _ frame: borrowing ByteBuffer, size: Int, sizeMax: Int
+  ) throws(IOFailure) {
+    let needed = end.position + size
+    if needed > reserved {
+      let wanted = max(needed, min(end.position + Self.reservationStep, sizeMax))
+      do throws(IOFailure) {
+        try file.reserve(ByteCount(wanted))
+        reserved = wanted
+      } catch {
+        // There may still be room for this one frame.
+        guard error.isStorageFull, wanted > needed else { throw error }
+        try file.reserve(ByteCount(needed))
+        reserved = needed
+      }
+    }
+    let position = FilePosition(end.position)
+    try frame.withBytes(0..<size) { (bytes) throws(IOFailure) in
+      try file.write(bytes, at: position)
+    }
+  }
+
+  /// Ends the file at the last frame.
+  mutating func giveBackReserve() throws(IOFailure) {
+    try file.truncate(to: ByteCount(end.position))
+    reserved = 0
+  }
+
+  /// Moves the end behind a frame that was written.
+  mutating func advance(
+    behind header: FrameHeader, size: Int, checksum: UInt32, eventSize: UInt64, lastTime: Timestamp
+  ) {
+    if header.recordCount > 0 {
+      index.note(
+        IndexEntry(
+          position: UInt64(end.position), baseNumber: header.baseNumber,
+          baseTime: header.baseTime, recordCount: summary.recordCount,
+          batchCount: summary.batchCount, eventSize: summary.eventSize, epoch: header.epoch,
+          frameChecksum: checksum))
+      if summary.recordCount == 0 { summary.firstTime = header.baseTime }
+      summary.lastTime = lastTime
+      summary.recordCount += UInt64(header.recordCount)
+      summary.batchCount += 1
+      summary.eventSize += eventSize
+    }
+    end = RecoveryRule.Start(
+      position: end.position + size, chain: checksum, nextNumber: header.nextNumber,
+      epoch: header.epoch)
+    summary.endPosition = UInt64(end.position)
+    summary.nextNumber = end.nextNumber
+    summary.chain = checksum
+    summary.epoch = end.epoch
+  }
+}
