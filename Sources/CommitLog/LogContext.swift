@@ -22,6 +22,10 @@ package struct LogContext: Sendable {
     return root.appending(folder).appending(FileNames.partition(log.partition))
   }
 
+  package var quarantine: Quarantine {
+    Quarantine(root.appending(FileNames.quarantine), fileSystem: fileSystem)
+  }
+
   package func segmentPath(_ added: ManifestEdit.SegmentAdded) -> FilePath {
     path(added, FileNames.segmentSuffix)
   }

@@ -207,13 +207,16 @@ package final class ManifestLog: Sendable {
   /// Cuts what is torn behind the edits that stand, and begins an epoch behind them.
   private func begin(_ contents: inout Contents) throws(CommitLogFailure) {
     guard let verdict = contents.taken else { return }
-    let root = path.removingLastComponent()
-    let quarantine = Quarantine(root: root, fileSystem: environment.fileSystem)
+    let quarantine = Quarantine(
+      path.removingLastComponent().appending(FileNames.quarantine),
+      fileSystem: environment.fileSystem)
     do throws(IOFailure) {
       if !verdict.cut.isEmpty {
-        let tail = try quarantine.keep(
-          verdict.cut, of: contents.file, name: FileNames.manifest, verdict: verdict.tail)
-        try quarantine.remove(tail, from: contents.file)
+        try quarantine.keep(
+          verdict.cut, of: contents.file,
+          name: "\(FileNames.manifest).\(verdict.tail.label).\(verdict.cut.lowerBound)")
+        try contents.file.truncate(to: ByteCount(verdict.cut.lowerBound))
+        try contents.file.synchronize()
       }
       contents.log.prepareEpoch(
         key: (environment.random(), environment.random()), at: environment.now())

@@ -3,8 +3,8 @@ internal import LogFormat
 internal import StorageIO
 
 /// A piece of a segment in private memory, where checksums are computed and batches decoded: what
-/// was verified is what is used, whatever happens to the file meanwhile.
-struct SegmentWindow: ~Copyable {
+/// was verified is what is used, whatever happens to the file meanwhile. One owner.
+final class SegmentWindow {
   private enum Source {
     case mapping(FileMapping)
     case file(any StorageFile)
@@ -17,7 +17,7 @@ struct SegmentWindow: ~Copyable {
   private var bytes = ByteBuffer(capacity: 16 << 10)
   private var start = 0
   /// Bytes to read at once: small after a seek, larger while reading on.
-  private var size = Self.sizeMin
+  private var size = SegmentWindow.sizeMin
   private static let sizeMin = 16 << 10
   private static let sizeMax = 256 << 10
 
@@ -43,7 +43,7 @@ struct SegmentWindow: ~Copyable {
   }
 
   /// Makes a range available, as far as the segment's frames go; returns whether all of it is.
-  mutating func load(_ range: Range<Int>, end: Int) throws(IOFailure) -> Bool {
+  func load(_ range: Range<Int>, end: Int) throws(IOFailure) -> Bool {
     guard range.upperBound <= end else { return false }
     if range.lowerBound >= start, range.upperBound <= start + bytes.count { return true }
     // Reading on asks for more at once than a seek does.

@@ -14,7 +14,6 @@ enum OrphanSegments {
   ) throws(CommitLogFailure) {
     let known = Set((manifest.logs[log] ?? []).map { context.stem($0.added) })
     let directory = context.directory(of: log)
-    let quarantine = Quarantine(root: context.root, fileSystem: context.fileSystem)
     do throws(IOFailure) {
       for entry in try context.fileSystem.list(directory) where entry.kind == .file {
         guard let parsed = FileNames.parseSegmentStem(entry.name) else { continue }
@@ -26,7 +25,7 @@ enum OrphanSegments {
           // Derived from a segment that is not part of the store (I6).
           try context.fileSystem.remove(path)
         } else {
-          try quarantine.take(
+          try context.quarantine.take(
             path, name: FileNames.partition(log.partition) + "-" + entry.name)
         }
       }

@@ -101,9 +101,9 @@ enum PartitionRecovery {
       let source = StoredFrames(file, size: try file.size().bytes)
       let healing = TailHealing(source, identity: segment.identity)
       guard let repair = try healing.repair(at: scan.verdict.end) else { return nil }
-      let quarantine = Quarantine(root: context.root, fileSystem: context.fileSystem)
-      _ = try quarantine.keep(
-        repair.frame, of: file, name: context.stem(segment.added), verdict: .undecidableTail)
+      try context.quarantine.keep(
+        repair.frame, of: file,
+        name: "\(context.stem(segment.added)).healed.\(repair.frame.lowerBound)")
       var byte = ByteBuffer(capacity: 1)
       byte.append(repair.value)
       try byte.withBytes { (bytes) throws(IOFailure) in

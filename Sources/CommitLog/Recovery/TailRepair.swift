@@ -15,14 +15,14 @@ struct TailRepair: Sendable {
     _ file: any StorageFile, manifest: ManifestLog, context: LogContext
   ) throws(CommitLogFailure) -> (tail: QuarantinedTail?, gap: ManifestEdit.RecordedGap?) {
     let verdict = scan.verdict
-    let quarantine = Quarantine(root: context.root, fileSystem: context.fileSystem)
     var edits: [ManifestEdit] = []
     var tail: QuarantinedTail?
     if !verdict.cut.isEmpty {
-      let kept = try CommitLogFailure.wrapping { () throws(IOFailure) in
-        try quarantine.keep(
-          verdict.cut, of: file, name: context.stem(scan.added), verdict: verdict.tail)
+      let base = "\(context.stem(scan.added)).\(verdict.tail.label).\(verdict.cut.lowerBound)"
+      let name = try CommitLogFailure.wrapping { () throws(IOFailure) in
+        try context.quarantine.keep(verdict.cut, of: file, name: base)
       }
+      let kept = QuarantinedTail(range: verdict.cut, verdict: verdict.tail, name: name)
       tail = kept
       edits.append(.cut(cut(kept, context)))
     }
@@ -36,7 +36,8 @@ struct TailRepair: Sendable {
     if !edits.isEmpty { try manifest.append(edits) }
     if let tail {
       try CommitLogFailure.wrapping { () throws(IOFailure) in
-        try quarantine.remove(tail, from: file)
+        try file.truncate(to: ByteCount(tail.range.lowerBound))
+        try file.synchronize()
       }
     }
     return (tail, gap)

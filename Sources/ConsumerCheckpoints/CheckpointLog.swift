@@ -1,0 +1,182 @@
+internal import EventModel
+package import LogFormat
+package import StorageIO
+internal import Synchronization
+package import SystemPackage
+
+/// The checkpoint file of an open store. Safe from several threads; each commit returns when it
+/// would survive a crash.
+///
+/// The caller sees to it that no checkpoint runs ahead of durable data (I3).
+package final class CheckpointLog: Sendable {
+  /// A file larger than this, and twice its contents, is rewritten.
+  package static let rewriteSize = 1 << 20
+
+  private let path: FilePath
+  private let storeID: StoreID
+  private let environment: EngineEnvironment
+  private let contents: Mutex<Contents>
+
+  private struct Contents: ~Copyable {
+    var table: CheckpointTable
+    /// Nil until the first commit of a store that has no usable file.
+    var file: (any StorageFile)?
+    var log: FrameLog
+    var poison: IOFailure?
+    var body = ByteBuffer(capacity: 4 << 10)
+    var rewriteSize: Int
+    /// Whether the tail has been cut and an epoch begun.
+    var isPrepared: Bool
+    var verdict: RecoveryRule.Verdict?
+  }
+
+  /// Takes over what was read. Nothing is written before the first commit.
+  package init(
+    _ image: CheckpointImage, root: FilePath, storeID: StoreID, environment: EngineEnvironment
+  ) throws(CheckpointFailure) {
+    path = root.appending(FileNames.checkpoints)
+    self.storeID = storeID
+    self.environment = environment
+    var file: (any StorageFile)?
+    if image.header != nil, image.findings.isEmpty {
+      do throws(IOFailure) {
+        let opened = try environment.fileSystem.open(path, .readWrite)
+        // What was read may be in the page cache alone (design 3).
+        try opened.synchronize()
+        try environment.fileSystem.synchronizeDirectory(root)
+        file = opened
+      } catch {
+        throw .io(error)
+      }
+    }
+    let end =
+      image.verdict?.end
+      ?? RecoveryRule.Start(position: FileHeader.size, chain: 0, nextNumber: 0, epoch: 0)
+    let identity =
+      image.header?.identity ?? FrameIdentity(storeID: storeID, fileID: 0, salt: 0)
+    contents = Mutex(
+      Contents(
+        table: image.table, file: file, log: FrameLog(identity: identity, end: end),
+        rewriteSize: max(Self.rewriteSize, 2 * end.position), isPrepared: false,
+        verdict: image.verdict))
+  }
+
+  package var table: CheckpointTable { contents.withLock { $0.table } }
+
+  /// Makes entries durable, all or none, then applies them. One sync for all of them.
+  package func commit(_ entries: [CheckpointEntry]) throws(CheckpointFailure) {
+    guard !entries.isEmpty else { return }
+    try contents.withLock { (contents) throws(CheckpointFailure) in
+      if let poison = contents.poison { throw .poisoned(poison) }
+      var table = contents.table
+      for entry in entries { table.apply(entry) }
+      guard let file = contents.file, contents.log.end.position <= contents.rewriteSize else {
+        try rewrite(&contents, as: table)
+        return
+      }
+      do throws(IOFailure) {
+        try prepare(&contents, file)
+        contents.body.removeAll()
+        for entry in entries { entry.encode(into: &contents.body) }
+        contents.log.prepare(
+          FrameHeader.FrameType.checkpointEntries, recordCount: entries.count,
+          body: contents.body, at: environment.now())
+        try writePending(contents.log, file)
+      } catch {
+        throw .io(error)
+      }
+      do throws(IOFailure) {
+        try file.synchronize()
+      } catch {
+        contents.poison = error
+        throw .poisoned(error)
+      }
+      contents.log.confirm()
+      contents.table = table
+    }
+  }
+
+  private func writePending(
+    _ log: borrowing FrameLog, _ file: any StorageFile
+  ) throws(IOFailure) {
+    let position = FilePosition(log.end.position)
+    try log.pending.withBytes { (bytes) throws(IOFailure) in
+      try file.write(bytes, at: position)
+    }
+  }
+
+  /// Before the first commit: cuts what is torn, which no commit was told of, and begins an epoch.
+  private func prepare(
+    _ contents: inout Contents, _ file: any StorageFile
+  ) throws(IOFailure) {
+    guard !contents.isPrepared else { return }
+    if let cut = contents.verdict?.cut, !cut.isEmpty {
+      try keep(cut, of: file)
+      try file.truncate(to: ByteCount(cut.lowerBound))
+      try file.synchronize()
+    }
+    contents.log.prepareEpoch(
+      key: (environment.random(), environment.random()), at: environment.now())
+    try writePending(contents.log, file)
+    contents.log.confirm()
+    contents.isPrepared = true
+  }
+
+  /// Replaces the file by one that holds the table and nothing else. One that was damaged is kept
+  /// in the quarantine (I7).
+  private func rewrite(
+    _ contents: inout Contents, as table: CheckpointTable
+  ) throws(CheckpointFailure) {
+    let now = environment.now()
+    let header = FileHeader(
+      kind: .checkpoints, storeID: storeID, fileID: 0, salt: environment.random(), created: now)
+    var bytes = ByteBuffer(capacity: 64 << 10)
+    header.encode(into: &bytes)
+    var log = FrameLog(header: header)
+    let entries = table.snapshot
+    var index = 0
+    while index < entries.count {
+      contents.body.removeAll()
+      let start = index
+      while index < entries.count, contents.body.count < 32 << 10 {
+        entries[index].encode(into: &contents.body)
+        index += 1
+      }
+      log.prepare(
+        FrameHeader.FrameType.checkpointEntries, recordCount: index - start,
+        body: contents.body, at: now)
+      log.pending.withBytes { bytes.append($0) }
+      log.confirm()
+    }
+    let fileSystem = environment.fileSystem
+    do throws(IOFailure) {
+      if contents.file == nil, try fileSystem.kind(of: path) == .file {
+        let damaged = try fileSystem.open(path, .readOnly)
+        try keep(0..<(try damaged.size().bytes), of: damaged)
+      }
+    } catch {
+      throw .io(error)
+    }
+    do throws(IOFailure) {
+      try bytes.withBytes { (bytes) throws(IOFailure) in
+        try AtomicReplace.replace(path, with: bytes, in: fileSystem)
+      }
+      contents.file = try fileSystem.open(path, .readWrite)
+    } catch {
+      if !error.isStorageFull { contents.poison = error }
+      throw error.isStorageFull ? .io(error) : .poisoned(error)
+    }
+    contents.rewriteSize = max(Self.rewriteSize, 2 * log.end.position)
+    contents.log = log
+    contents.table = table
+    contents.isPrepared = true
+  }
+
+  private func keep(_ range: Range<Int>, of file: any StorageFile) throws(IOFailure) {
+    let quarantine = Quarantine(
+      path.removingLastComponent().appending(FileNames.quarantine),
+      fileSystem: environment.fileSystem)
+    try quarantine.keep(
+      range, of: file, name: "\(FileNames.checkpoints).cut.\(range.lowerBound)")
+  }
+}

@@ -1,0 +1,70 @@
+internal import EventModel
+package import SystemPackage
+
+/// The folder where recovery keeps what it takes out of a store (I7): a copy is synced before the
+/// original goes.
+package struct Quarantine: Sendable {
+  private let directory: FilePath
+  private let fileSystem: any FileSystem
+
+  private static var copySize: Int { 256 << 10 }
+
+  package init(_ directory: FilePath, fileSystem: any FileSystem) {
+    self.directory = directory
+    self.fileSystem = fileSystem
+  }
+
+  /// Copies a range of a file and returns the copy's name. The copy would survive a crash then.
+  @discardableResult
+  package func keep(
+    _ range: Range<Int>, of file: any StorageFile, name: String
+  ) throws(IOFailure) -> String {
+    try prepare()
+    let name = try freeName(name)
+    let copy = try fileSystem.open(directory.appending(name), .create)
+    var buffer = [UInt8](repeating: 0, count: min(range.count, Self.copySize))
+    var position = range.lowerBound
+    while position < range.upperBound {
+      let wanted = min(range.upperBound - position, buffer.count)
+      if wanted < buffer.count { buffer.removeLast(buffer.count - wanted) }
+      var span = buffer.mutableSpan
+      // SAFETY: bytes have no padding; the span does not outlive the array's access.
+      var bytes = unsafe span.mutableBytes
+      let count = try file.read(into: &bytes, at: FilePosition(position))
+      guard count > 0 else { break }
+      // SAFETY: as above.
+      try unsafe copy.write(
+        buffer.span.extracting(0..<count).bytes,
+        at: FilePosition(position - range.lowerBound))
+      position += count
+    }
+    try copy.synchronize()
+    try fileSystem.synchronizeDirectory(directory)
+    return name
+  }
+
+  /// Moves a whole file that belongs to nothing.
+  package func take(_ path: FilePath, name: String) throws(IOFailure) {
+    try prepare()
+    try fileSystem.rename(path, to: directory.appending(try freeName(name)))
+    try fileSystem.synchronizeDirectory(directory)
+    try fileSystem.synchronizeDirectory(path.removingLastComponent())
+  }
+
+  private func prepare() throws(IOFailure) {
+    guard try fileSystem.kind(of: directory) == nil else { return }
+    try fileSystem.createDirectory(directory)
+    try fileSystem.synchronizeDirectory(directory.removingLastComponent())
+  }
+
+  /// A crash inside recovery may have left a copy: it stays, the next one gets a number.
+  private func freeName(_ base: String) throws(IOFailure) -> String {
+    var name = base
+    var number = 1
+    while try fileSystem.kind(of: directory.appending(name)) != nil {
+      name = "\(base).\(number)"
+      number += 1
+    }
+    return name
+  }
+}
