@@ -46,8 +46,9 @@ struct FrameJudge {
   let evidence: UInt64
   let contents: FrameContents
 
-  func run(_ visit: (Item) -> WalkStep) -> Outcome {
-    var outcome = survey()
+  /// - Parameter surveyed: what ``survey()`` returned, for a caller who needed it before.
+  func run(surveyed: Outcome? = nil, _ visit: (Item) -> WalkStep) -> Outcome {
+    var outcome = surveyed ?? survey()
     var carry: [ScannedFrame] = []
     var position = start.position
     repeat {
@@ -100,7 +101,7 @@ struct FrameJudge {
     return outcome
   }
 
-  private struct Piece {
+  struct Piece {
     let frames: [ScannedFrame]
     let endOfData: Int
     let unsupported: FormatError?
@@ -108,7 +109,7 @@ struct FrameJudge {
     let next: Int
   }
 
-  private func scanPiece(at position: Int) -> Piece {
+  func scanPiece(at position: Int) -> Piece {
     guard position < source.size else {
       return Piece(frames: [], endOfData: 0, unsupported: nil, next: position)
     }

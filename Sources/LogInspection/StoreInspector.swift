@@ -17,7 +17,15 @@ package final class StoreInspector {
   package let target: Target
   private let fileSystem: any FileSystem
 
-  package init(_ path: FilePath, fileSystem: any FileSystem) throws(InspectionFailure) {
+  package convenience init(
+    _ path: FilePath, fileSystem: any FileSystem
+  ) throws(InspectionFailure) {
+    try self.init(path, fileSystem: fileSystem, wantsStore: false)
+  }
+
+  init(
+    _ path: FilePath, fileSystem: any FileSystem, wantsStore: Bool
+  ) throws(InspectionFailure) {
     self.path = path
     self.fileSystem = fileSystem
     let found: Target?
@@ -27,6 +35,7 @@ package final class StoreInspector {
       throw error.isMissing ? .missing(path) : .unreadable(error)
     }
     guard let found else { throw try Self.refusal(of: path, fileSystem) }
+    if wantsStore, found != .store { throw .notAFolder(path) }
     target = found
   }
 
