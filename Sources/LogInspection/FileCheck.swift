@@ -77,47 +77,10 @@ struct FileCheck {
       if retired.contains(name) {
         fsck.add(
           Damage(.orphanFile, file: name, detail: "a retired segment that is not yet removed"))
-      } else if name.hasSuffix(FileNames.segmentSuffix), entry.kind == .file {
-        orphanSegment(name)
       } else {
         orphan(name)
       }
     }
-  }
-
-  /// A crash leaves segment files that are empty, or that the manifest has retired. One that holds
-  /// events and a number the manifest never gave may be all that is left of them.
-  private func orphanSegment(_ name: String) {
-    let recordCount: UInt64
-    do throws(IOFailure) {
-      recordCount = try countRecords(name)
-    } catch {
-      fsck.add(Damage(.orphanFile, file: name, detail: "\(error)"))
-      return
-    }
-    let detail =
-      recordCount > 0
-      ? "a segment with \(recordCount) events that the manifest does not name"
-      : "a segment without events that the manifest does not name"
-    fsck.add(
-      Damage(.orphanFile, file: name, detail: detail),
-      severity: recordCount > 0 ? .warning : .note)
-  }
-
-  private func countRecords(_ name: String) throws(IOFailure) -> UInt64 {
-    let source = try InspectedSource(
-      fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem)
-    guard let header = FileHeaderReading(source).header, header.fileID > state.segmentIDMax else {
-      return 0
-    }
-    var count: UInt64 = 0
-    let walk = SegmentWalk(
-      source: source, header: header, evidence: 0, contents: fsck.snapshot.contents)
-    _ = walk.run { item in
-      if case .frame(_, let batch?) = item { count &+= UInt64(batch.decoded.count) }
-      return .goOn
-    }
-    return count
   }
 
   private func checkQuarantine() {

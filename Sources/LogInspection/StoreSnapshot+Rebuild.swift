@@ -2,6 +2,32 @@ internal import EventModel
 internal import LogFormat
 
 extension StoreSnapshot {
+  /// Whether there are segments with events whose ids the manifest never gave: the edits that
+  /// named them were durable before the first event, so they are lost.
+  func hasUnnamedSegments() -> Bool {
+    let known = state.logs.values.joined().map(\.added.segmentID) + state.retired.map(\.segmentID)
+    // Names hold the low half of an id; all headers need not be read to find a stranger.
+    let numbers = Set(known.map { UInt32(truncatingIfNeeded: $0) })
+    var isFound = false
+    SegmentFiles.walk(root, fileSystem) { path, name in
+      guard !isFound, let stem = FileNames.parseSegmentStem(name),
+        !numbers.contains(UInt32(truncatingIfNeeded: stem.segmentID))
+      else { return }
+      isFound = SegmentFiles.source(at: path, fileSystem).map { isUnnamed($0) } ?? false
+    }
+    return isFound
+  }
+
+  private func isUnnamed(_ source: InspectedSource) -> Bool {
+    guard let header = FileHeaderReading(source).header, header.kind == .segment,
+      header.storeID == self.header?.storeID, header.fileID > state.segmentIDMax
+    else { return false }
+    let judge = FrameJudge(
+      source: source, identity: header.identity, start: .behind(header), evidence: 0,
+      contents: contents)
+    return judge.scanPiece(at: FileHeader.size).frames.contains { $0.header.recordCount > 0 }
+  }
+
   /// Adds the segments that a damaged manifest no longer names, from their own headers: what the
   /// manifest said about them is gone, what they hold is not.
   func rebuild() {

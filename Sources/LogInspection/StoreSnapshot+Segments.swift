@@ -84,28 +84,38 @@ extension StoreSnapshot {
 
 /// Segment files as the folders show them, for a store whose manifest is gone.
 enum SegmentFiles {
-  /// The headers of all segment files that can be read.
-  static func headers(in root: FilePath, fileSystem: any FileSystem) -> [FileHeader] {
-    var headers: [FileHeader] = []
+  /// Names every segment file there is.
+  static func walk(
+    _ root: FilePath, _ fileSystem: any FileSystem, _ visit: (FilePath, String) -> Void
+  ) {
     for folder in [FileNames.partitions, "feedback", "dead-letter"] {
       let directory = root.appending(folder)
       for partition in entries(of: directory, fileSystem) where partition.kind == .directory {
         let inner = directory.appending(partition.name)
         for entry in entries(of: inner, fileSystem)
         where entry.kind == .file && entry.name.hasSuffix(FileNames.segmentSuffix) {
-          let path = inner.appending(entry.name)
-          guard let header = header(at: path, fileSystem), header.kind == .segment else { continue }
-          headers.append(header)
+          visit(inner.appending(entry.name), entry.name)
         }
       }
+    }
+  }
+
+  /// The headers of all segment files that can be read.
+  static func headers(in root: FilePath, fileSystem: any FileSystem) -> [FileHeader] {
+    var headers: [FileHeader] = []
+    walk(root, fileSystem) { path, _ in
+      guard let source = source(at: path, fileSystem),
+        let header = FileHeaderReading(source).header, header.kind == .segment
+      else { return }
+      headers.append(header)
     }
     return headers
   }
 
-  private static func header(at path: FilePath, _ fileSystem: any FileSystem) -> FileHeader? {
+  /// An open file; nil if it cannot be opened, which is told where it matters.
+  static func source(at path: FilePath, _ fileSystem: any FileSystem) -> InspectedSource? {
     do throws(IOFailure) {
-      let source = try InspectedSource(path, name: path.string, fileSystem: fileSystem)
-      return FileHeaderReading(source).header
+      return try InspectedSource(path, name: path.string, fileSystem: fileSystem)
     } catch {
       return nil
     }

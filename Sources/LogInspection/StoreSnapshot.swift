@@ -36,7 +36,20 @@ final class StoreSnapshot {
   func read(_ visit: (InspectedItem) -> WalkStep = { _ in .goOn }) -> WalkStep {
     guard readCheckpoints(visit) == .goOn, readManifest(visit) == .goOn else { return .stop }
     let isIncomplete = damages.contains { $0.kind == .manifestDamaged }
-    if header == nil || state.logs.isEmpty || isIncomplete { rebuild() }
+    if header == nil || state.logs.isEmpty || isIncomplete {
+      rebuild()
+    } else if hasUnnamedSegments() {
+      // A live writer may have named them since; no event goes into a segment before that.
+      let now = StoreSnapshot(root: root, fileSystem: fileSystem)
+      _ = now.readManifest { _ in .goOn }
+      state = now.state
+      guard hasUnnamedSegments() else { return .goOn }
+      let damage = Damage(
+        .manifestDamaged, file: FileNames.manifest,
+        detail: "edits are lost: segments that hold events are not named")
+      guard tell(damage, visit) == .goOn else { return .stop }
+      rebuild()
+    }
     return .goOn
   }
 

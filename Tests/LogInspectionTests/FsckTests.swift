@@ -148,20 +148,32 @@ struct FsckTests {
     #expect(result.findings.allSatisfy { $0.severity == .note })
   }
 
-  @Test("Files that belong to nothing are notes; an unnamed segment with events is a warning")
+  @Test("Files that belong to nothing are notes")
   func orphans() throws {
     var store = try SampleStore()
     store.files[SampleStore.root.appending("MANIFEST.new")] = [1, 2]
     store.files[SampleStore.root.appending("notes.txt")] = [1]
+    let made = SegmentWriter(
+      SampleStore.added(9, partition: 1, base: 4), storeID: SampleStore.storeID)
+    store.files[SampleStore.path(made.added, FileNames.segmentSuffix)] = made.file
+    let result = try check(store)
+    #expect(result.clean)
+    #expect(result.findings.map(\.kind) == [.orphanFile, .orphanFile, .orphanFile])
+    #expect(result.findings.allSatisfy { $0.severity == .note })
+  }
+
+  @Test("A segment with events that the manifest does not name means that edits are lost")
+  func unnamedSegment() throws {
     var writer = SegmentWriter(
       SampleStore.added(9, partition: 1, base: 4), storeID: SampleStore.storeID)
     try writer.batch([SampleStore.devices[1][0]], at: 90_000)
     writer.mark(at: 91_000)
+    var store = try SampleStore()
     store.files[SampleStore.path(writer.added, FileNames.segmentSuffix)] = writer.file
     let result = try check(store)
-    #expect(result.clean)
-    #expect(result.findings.map(\.kind) == [.orphanFile, .orphanFile, .orphanFile])
-    #expect(result.findings.map(\.severity) == [.note, .note, .warning])
+    #expect(!result.clean)
+    #expect(result.findings.map(\.kind).first == .manifestDamaged)
+    #expect(result.checked.events == 16)
   }
 
   @Test("A device in a partition that is not its own is an error")
