@@ -137,7 +137,8 @@ let package = Package(
     .testTarget(
       name: "LogInspectionTests",
       dependencies: [
-        "LogInspection", "Millrace", "LogFormat", "StorageIO", "EventModel", systemPackage,
+        "LogInspection", "Millrace", "LogFormat", "StorageIO", "EventModel", "BlockCompression",
+        systemPackage,
       ]),
     .testTarget(
       name: "CrashTests",

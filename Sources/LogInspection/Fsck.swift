@@ -1,0 +1,152 @@
+internal import EventModel
+internal import LogFormat
+package import StorageIO
+package import SystemPackage
+
+/// Checks everything in a store and changes nothing. Takes no lock: beside a live writer it judges
+/// what was there when it came by. Blocks; one thread at a time.
+package final class Fsck {
+  let root: FilePath
+  let fileSystem: any FileSystem
+  let snapshot: StoreSnapshot
+  private(set) var result = FsckResult()
+  private let progress: (FsckCounts) -> Void
+
+  private init(
+    _ root: FilePath, _ fileSystem: any FileSystem, _ progress: @escaping (FsckCounts) -> Void
+  ) {
+    self.root = root
+    self.fileSystem = fileSystem
+    self.progress = progress
+    snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
+  }
+
+  /// Checks a store.
+  ///
+  /// - Parameter progress: told after each file what was looked at so far.
+  package static func check(
+    _ root: FilePath, fileSystem: any FileSystem,
+    progress: @escaping (FsckCounts) -> Void = { _ in }
+  ) throws(InspectionFailure) -> FsckResult {
+    let inspector = try StoreInspector(root, fileSystem: fileSystem, wantsStore: true)
+    precondition(inspector.target == .store, "a store was asked for, not \(inspector.target)")
+    let fsck = Fsck(root, fileSystem, progress)
+    fsck.run()
+    return fsck.result
+  }
+
+  private func run() {
+    _ = snapshot.read()
+    for damage in snapshot.damages { add(damage) }
+    count { counts in
+      counts.frames += snapshot.frameCount
+      counts.bytes += snapshot.byteCount
+      counts.manifestEdits += snapshot.manifestEditCount
+      counts.checkpointEntries += snapshot.checkpointEntryCount
+    }
+    checkManifest()
+    var ends: [UInt32: UInt64] = [:]
+    for (log, segments) in snapshot.logs {
+      let end = LogCheck(self, log, segments).run()
+      if log.stream == .events { ends[log.partition] = end }
+    }
+    checkCheckpoints(ends)
+    FileCheck(self).run()
+  }
+
+  /// Adds a finding; a loss that the manifest records is a note.
+  func add(_ damage: Damage, severity: Severity? = nil, log: ManifestEdit.LogID? = nil) {
+    guard let log, let loss = damage.acknowledgedLoss, snapshot.isRecorded(loss, log: log) else {
+      result.add(FsckFinding(damage, severity: severity))
+      return
+    }
+    var damage = damage
+    damage.detail += " (recorded in the manifest)"
+    result.add(FsckFinding(damage, severity: .note))
+  }
+
+  func count(_ change: (inout FsckCounts) -> Void) {
+    change(&result.checked)
+    progress(result.checked)
+  }
+
+  private func manifestDamage(_ detail: String, _ kind: DamageKind = .manifestDamaged) {
+    add(Damage(kind, file: FileNames.manifest, detail: detail))
+  }
+
+  private func checkManifest() {
+    let state = snapshot.state
+    if snapshot.isRebuilt {
+      manifestDamage("the segments were put together from their own headers")
+    } else {
+      if state.identity == nil { manifestDamage("no edit names the number of partitions") }
+      if state.configuration == nil { manifestDamage("no edit holds the configuration") }
+    }
+    for partition in 0..<snapshot.partitionCount {
+      let log = ManifestEdit.LogID(stream: .events, partition: partition)
+      let segments = state.logs[log] ?? []
+      if segments.last?.isSealed ?? true {
+        manifestDamage(
+          "partition \(partition) has no segment for new events", .manifestNoActiveSegment)
+      }
+    }
+    for log in state.logs.keys.sorted() where log.partition >= snapshot.partitionCount {
+      if log.stream == .events {
+        manifestDamage("partition \(log.partition) of \(snapshot.partitionCount) has segments")
+      }
+    }
+    for gap in state.gaps { report(gap) }
+  }
+
+  private func report(_ gap: ManifestEdit.RecordedGap) {
+    let reason =
+      switch gap.reason {
+      case .damaged: "damaged"
+      case .lostSuffix: "lost behind the end of the log"
+      case .missingSegment: "lost with their file"
+      }
+    add(
+      Damage(
+        .manifestGap, file: FileNames.manifest,
+        detail: "events \(gap.first) up to \(gap.next) are recorded as \(reason)",
+        acknowledgedLoss: AcknowledgedLoss(
+          partition: gap.log.partition, firstSequence: gap.first, nextSequence: gap.next,
+          devices: nil, from: gap.from, to: gap.to)))
+  }
+
+  private func checkCheckpoints(_ ends: [UInt32: UInt64]) {
+    if let storeID = snapshot.checkpointStoreID, let mine = snapshot.header?.storeID,
+      storeID != mine
+    {
+      add(
+        Damage(
+          .badFileHeader, file: FileNames.checkpoints,
+          detail: "the file belongs to store \(storeID), not to \(mine)"))
+    }
+    for (group, checkpoints) in snapshot.groups.sorted(by: { $0.key < $1.key }) {
+      for (partition, checkpoint) in checkpoints.sorted(by: { $0.key < $1.key }) {
+        check(checkpoint, of: group, in: partition, end: ends[partition])
+      }
+    }
+  }
+
+  private func check(
+    _ checkpoint: CheckpointEntry.GroupCheckpoint, of group: GroupName, in partition: UInt32,
+    end: UInt64?
+  ) {
+    guard partition < snapshot.partitionCount else {
+      add(
+        Damage(
+          .badCheckpoint, file: FileNames.checkpoints,
+          detail: "group \(group) has a checkpoint in partition \(partition) of "
+            + "\(snapshot.partitionCount)"))
+      return
+    }
+    guard let end, checkpoint.next > end else { return }
+    add(
+      Damage(
+        .checkpointAhead, file: FileNames.checkpoints,
+        detail: "group \(group) stands at \(checkpoint.next) in partition \(partition), "
+          + "which ends at \(end)"))
+  }
+}

@@ -1,0 +1,218 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import SystemPackage
+
+/// Checks the segments of one partition in their order.
+final class LogCheck {
+  private let fsck: Fsck
+  private let log: ManifestEdit.LogID
+  private let segments: [ManifestState.Segment]
+  /// The enqueue time of the last event so far.
+  private var lastTime: Timestamp?
+  /// Where the segments so far end, and the chain of the last frame if that is known for certain.
+  private var end: (nextNumber: UInt64, chain: UInt32?)?
+
+  init(_ fsck: Fsck, _ log: ManifestEdit.LogID, _ segments: [ManifestState.Segment]) {
+    self.fsck = fsck
+    self.log = log
+    self.segments = segments
+  }
+
+  /// Returns the number behind the last event that is there.
+  func run() -> UInt64 {
+    for index in segments.indices {
+      checkSeam(before: index)
+      check(index)
+    }
+    return end?.nextNumber ?? 0
+  }
+
+  private func add(_ damage: Damage, severity: Severity? = nil) {
+    fsck.add(damage, severity: severity, log: log)
+  }
+
+  /// Whether a segment goes on where the one before it ended.
+  private func checkSeam(before index: Int) {
+    guard let end, index > 0 else { return }
+    let added = segments[index].added
+    let previous = segments[index - 1].added
+    let name = StoreSnapshot.name(of: added)
+    if added.baseNumber > end.nextNumber {
+      add(
+        Damage(
+          .missingRecords, file: name,
+          detail: "the segment before ends at \(end.nextNumber), "
+            + "this one begins at \(added.baseNumber)",
+          acknowledgedLoss: loss(end.nextNumber..<added.baseNumber, from: lastTime)))
+    } else if added.baseNumber < end.nextNumber {
+      add(
+        Damage(
+          .manifestDamaged, file: name,
+          detail: "the segment begins at \(added.baseNumber), "
+            + "and the one before it reaches to \(end.nextNumber)"))
+    }
+    guard added.predecessorID == previous.segmentID, let chain = end.chain,
+      chain != added.predecessorChain
+    else { return }
+    add(
+      Damage(
+        .brokenChain, file: name,
+        detail: "the segment follows the chain \(Hexadecimal.text(added.predecessorChain)), "
+          + "the one before it ends with \(Hexadecimal.text(chain))"))
+  }
+
+  private func loss(_ range: Range<UInt64>, from: Timestamp?) -> AcknowledgedLoss {
+    AcknowledgedLoss(
+      partition: log.partition, firstSequence: range.lowerBound, nextSequence: range.upperBound,
+      devices: nil, from: from, to: nil)
+  }
+
+  private func check(_ index: Int) {
+    let segment = segments[index]
+    let name = StoreSnapshot.name(of: segment.added)
+    let evidence = fsck.snapshot.evidence(segments, at: index)
+    // Opened before the segment: entries that a live writer adds later are not compared.
+    let comparison = openIndex(of: segment)
+    let source: InspectedSource
+    do throws(IOFailure) {
+      source = try InspectedSource(
+        fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem)
+    } catch {
+      passMissing(segment, name, error, evidence)
+      return
+    }
+    fsck.count { counts in
+      counts.files += 1
+      counts.segments += 1
+      counts.bytes += source.size
+    }
+    guard let header = header(of: segment.added, source) else {
+      end = (max(evidence, segment.added.baseNumber), nil)
+      return
+    }
+    let check = SegmentCheck(
+      source: source, header: header, evidence: evidence, lastTime: lastTime,
+      partitionCount: log.stream == .events ? Int(fsck.snapshot.partitionCount) : nil,
+      contents: fsck.snapshot.contents, index: comparison)
+    let outcome = check.run { self.add($0) }
+    fsck.count { counts in
+      counts.frames += check.frameCount
+      counts.batches += Int(clamping: check.tally.batchCount)
+      counts.events += Int(clamping: check.tally.recordCount)
+      counts.indexEntries += check.indexEntryCount
+    }
+    lastTime = check.lastTime
+    compare(check, outcome, segment, name)
+    end = (outcome.end.nextNumber, check.isDamaged ? nil : outcome.end.chain)
+    if let lost = outcome.lostSuffix { end = (lost.upperBound, nil) }
+    if index == segments.indices.last { end?.nextNumber = outcome.end.nextNumber }
+  }
+
+  /// A file that is not there, or that the operating system does not open.
+  private func passMissing(
+    _ segment: ManifestState.Segment, _ name: String, _ error: IOFailure, _ evidence: UInt64
+  ) {
+    end = (max(evidence, segment.added.baseNumber), nil)
+    // A live writer's retention may have come between reading the manifest and this.
+    if error.isMissing {
+      let now = StoreSnapshot(root: fsck.root, fileSystem: fsck.fileSystem)
+      _ = now.read()
+      let ids = now.state.logs[log]?.map(\.added.segmentID) ?? []
+      if !now.isRebuilt, !ids.contains(segment.added.segmentID) { return }
+    }
+    let base = segment.added.baseNumber
+    var damage = Damage(
+      error.isMissing ? .missingFile : .unreadable, file: name, detail: "\(error)")
+    if evidence > base {
+      var loss = loss(base..<evidence, from: segment.summary?.firstTime ?? lastTime)
+      loss.to = segment.summary?.lastTime
+      damage.acknowledgedLoss = loss
+    }
+    add(damage)
+  }
+
+  /// The header to read a segment by; nil if the file is one that this program must not judge.
+  private func header(
+    of added: ManifestEdit.SegmentAdded, _ source: InspectedSource
+  ) -> FileHeader? {
+    let reading = FileHeaderReading(source)
+    let expected = fsck.snapshot.header(of: added)
+    if let damage = reading.damage { add(damage) }
+    switch reading {
+    case .unsupported: return nil
+    case .damaged: return expected
+    case .sound(let header), .healed(let header, _):
+      guard let expected, header != expected else { return expected ?? header }
+      add(
+        Damage(
+          .badFileHeader, file: source.name,
+          detail: "the header names segment \(header.fileID) of partition \(header.partition) "
+            + "of store \(header.storeID) from \(header.baseNumber) on, which is not what the "
+            + "manifest says"))
+      return expected
+    }
+  }
+
+  private func openIndex(of segment: ManifestState.Segment) -> (InspectedSource, FileHeader)? {
+    let name = StoreSnapshot.name(of: segment.added, suffix: FileNames.indexSuffix)
+    let source: InspectedSource
+    do throws(IOFailure) {
+      source = try InspectedSource(
+        fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem)
+    } catch {
+      // An active segment's index is written when there is enough of it.
+      if !error.isMissing || (segment.summary?.batchCount ?? 0) > 0 {
+        add(
+          Damage(
+            .missingFile, file: name, detail: "\(error); readers do without, only slower"),
+          severity: .note)
+      }
+      return nil
+    }
+    fsck.count { counts in
+      counts.files += 1
+      counts.bytes += source.size
+    }
+    let reading = FileHeaderReading(source)
+    if let damage = reading.damage {
+      add(
+        Damage(.badIndex, file: name, detail: damage.detail))
+    }
+    guard let header = reading.header else { return nil }
+    guard header.kind == .index, header.fileID == segment.added.segmentID,
+      header.storeID == fsck.snapshot.header?.storeID ?? header.storeID
+    else {
+      add(Damage(.staleIndex, file: name, detail: "the index belongs to another segment"))
+      return nil
+    }
+    return (source, header)
+  }
+
+  /// Whether a segment holds what the manifest said when it was sealed or closed.
+  private func compare(
+    _ check: SegmentCheck, _ outcome: FrameJudge.Outcome, _ segment: ManifestState.Segment,
+    _ name: String
+  ) {
+    let closed = fsck.snapshot.state.closedEnd(of: log).flatMap {
+      $0.segmentID == segment.added.segmentID ? $0.summary : nil
+    }
+    guard !check.isDamaged, outcome.lostSuffix == nil, let summary = segment.summary ?? closed
+    else { return }
+    // All of it was synced before the manifest said so: what looks like a tail is damage.
+    guard outcome.end.position >= Int(clamping: summary.endPosition) else {
+      add(
+        Damage(
+          .damagedFrame, file: name, position: outcome.end.position,
+          detail: "what stands here up to position \(summary.endPosition) was synced and is "
+            + "damaged; no event is lost"))
+      return
+    }
+    let differences = check.tally.differences(from: summary, end: outcome.end)
+    guard !differences.isEmpty else { return }
+    add(
+      Damage(
+        .badSummary, file: name, position: Int(clamping: summary.endPosition),
+        detail: "the manifest says otherwise: " + differences.joined(separator: ", ")))
+  }
+}

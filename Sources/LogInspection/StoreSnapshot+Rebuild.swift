@@ -1,0 +1,94 @@
+internal import EventModel
+internal import LogFormat
+
+extension StoreSnapshot {
+  /// Whether there are segments with events whose ids the manifest never gave: the edits that
+  /// named them were durable before the first event, so they are lost.
+  func hasUnnamedSegments() -> Bool {
+    let known = state.logs.values.joined().map(\.added.segmentID) + state.retired.map(\.segmentID)
+    // Names hold the low half of an id; all headers need not be read to find a stranger.
+    let numbers = Set(known.map { UInt32(truncatingIfNeeded: $0) })
+    var isFound = false
+    SegmentFiles.walk(root, fileSystem) { path, name in
+      guard !isFound, let stem = FileNames.parseSegmentStem(name),
+        !numbers.contains(UInt32(truncatingIfNeeded: stem.segmentID))
+      else { return }
+      isFound = SegmentFiles.source(at: path, fileSystem).map { isUnnamed($0) } ?? false
+    }
+    return isFound
+  }
+
+  private func isUnnamed(_ source: InspectedSource) -> Bool {
+    guard let header = FileHeaderReading(source).header, header.kind == .segment,
+      header.storeID == self.header?.storeID, header.fileID > state.segmentIDMax
+    else { return false }
+    let judge = FrameJudge(
+      source: source, identity: header.identity, start: .behind(header), evidence: 0,
+      contents: contents)
+    return judge.scanPiece(at: FileHeader.size).frames.contains { $0.header.recordCount > 0 }
+  }
+
+  /// Adds the segments that a damaged manifest no longer names, from their own headers: what the
+  /// manifest said about them is gone, what they hold is not.
+  func rebuild() {
+    let found = SegmentFiles.headers(in: root, fileSystem: fileSystem)
+    guard let storeID = header?.storeID ?? checkpointStoreID ?? found.first?.storeID else {
+      return
+    }
+    if header == nil {
+      header = FileHeader(
+        kind: .manifest, storeID: storeID, fileID: 0, salt: 0,
+        created: Timestamp(microseconds: 0))
+    }
+    var segments: [UInt64: ManifestEdit.SegmentAdded] = [:]
+    for header in found
+    where header.storeID == storeID && header.partition < Limits.partitionCountMax {
+      segments[header.fileID] = ManifestEdit.SegmentAdded(header)
+    }
+    for retired in state.retired { segments[retired.segmentID] = nil }
+    for segment in state.logs.values.joined() {
+      segments[segment.added.segmentID] = segment.added
+    }
+    do throws(FormatError) {
+      state = try Self.state(
+        of: segments.values.sorted { $0.segmentID < $1.segmentID }, like: state)
+      isRebuilt = true
+    } catch {
+      // Every edit comes from a state that was valid; what is left of the manifest still stands.
+      return
+    }
+  }
+
+  /// A state with these segments and everything else as in another one.
+  private static func state(
+    of segments: [ManifestEdit.SegmentAdded], like old: ManifestState
+  ) throws(FormatError) -> ManifestState {
+    var state = ManifestState()
+    if let identity = old.identity { try state.apply(.identity(identity)) }
+    if let configuration = old.configuration { try state.apply(.configuration(configuration)) }
+    for added in segments where added.segmentID > 0 { try state.apply(.segmentAdded(added)) }
+    for segment in old.logs.values.joined() {
+      guard let summary = segment.summary else { continue }
+      try state.apply(
+        .segmentSealed(
+          ManifestEdit.SegmentSealed(segmentID: segment.added.segmentID, summary: summary)))
+    }
+    for gap in old.gaps { try state.apply(.gap(gap)) }
+    for cut in old.cuts { try state.apply(.cut(cut)) }
+    if let ends = old.closedEnds {
+      try state.apply(.closed(Timestamp(microseconds: 0), ends))
+    }
+    return state
+  }
+}
+
+extension ManifestEdit.SegmentAdded {
+  /// What the manifest said about a segment, from the segment's own header.
+  init(_ header: FileHeader) {
+    self.init(
+      log: ManifestEdit.LogID(stream: header.stream, partition: header.partition),
+      segmentID: header.fileID, salt: header.salt, baseNumber: header.baseNumber,
+      predecessorID: header.predecessorID, predecessorChain: header.predecessorChain,
+      created: header.created)
+  }
+}
