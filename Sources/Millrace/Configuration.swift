@@ -6,7 +6,7 @@ extension EventStore {
   ///
   /// The first four are kept in the store when it is created; an existing store keeps its own.
   public struct Configuration: Sendable {
-    /// Partitions of a new store, 1 to ``Limits/partitionCountMax``; fixed for ever. 4 unless given.
+    /// Partitions of a new store, 1 to `Limits.partitionCountMax`; fixed for ever. 4 unless given.
     public var partitionCount: Int
     /// Size at which a segment is sealed and the next one begun. 128 MiB unless given.
     public var segmentSize: ByteCount

@@ -10,21 +10,22 @@ internal import LogFormat
 /// When memory is full, append blocks until there is room: use it from a thread of your own where
 /// that matters.
 public struct EventAppender: ~Copyable {
-  private let core: WriterCore
+  /// Nil in a store that is open for reading only.
+  private let writer: WriterCore?
   private let now: @Sendable () -> Timestamp
   /// The number behind the last event that this appender put into each partition.
   private var ends: [UInt64]
 
-  init(_ core: WriterCore, now: @escaping @Sendable () -> Timestamp) {
-    self.core = core
+  init(_ writer: WriterCore?, now: @escaping @Sendable () -> Timestamp) {
+    self.writer = writer
     self.now = now
-    ends = Array(repeating: 0, count: core.partitions.count)
+    ends = Array(repeating: 0, count: writer?.partitions.count ?? 0)
   }
 
   /// Appends an event of borrowed bytes and returns its position.
   ///
   /// - Throws: ``EventStoreError`` with `limitExceeded`, `enqueueTimeAhead`, `storageFull`,
-  ///   `poisoned` or `closed`; the event was not taken in.
+  ///   `poisoned`, `readOnly` or `closed`; the event was not taken in.
   @discardableResult
   public mutating func append(
     from device: borrowing DeviceID, body: RawSpan,
@@ -34,6 +35,17 @@ public struct EventAppender: ~Copyable {
     return try append(
       from: device, body: body, properties: properties, systemProperties: nil,
       enqueuedTime: enqueuedTime)
+  }
+
+  /// Appends an event whose body is an array; borrows it as the other form does.
+  @discardableResult
+  public mutating func append(
+    from device: borrowing DeviceID, body: borrowing [UInt8],
+    properties: borrowing Properties = .empty, enqueuedTime: Timestamp? = nil
+  ) throws(EventStoreError) -> LogPosition {
+    // SAFETY: bytes have no padding; the array is borrowed for the call.
+    try unsafe append(
+      from: device, body: body.span.bytes, properties: properties, enqueuedTime: enqueuedTime)
   }
 
   /// Appends an event and returns its position. As the borrowed form otherwise.
@@ -57,6 +69,7 @@ public struct EventAppender: ~Copyable {
     from device: borrowing DeviceID, body: RawSpan, properties: borrowing Properties,
     systemProperties: SystemProperties?, enqueuedTime: Timestamp?
   ) throws(EventStoreError) -> LogPosition {
+    guard let core = writer else { throw .isReadOnly }
     let now = now()
     if let enqueuedTime { try EventLimits.check(time: enqueuedTime, now: now) }
     let time = (enqueuedTime ?? now).microseconds
@@ -83,7 +96,7 @@ public struct EventAppender: ~Copyable {
   /// Returns when every event that this appender appended is durable.
   public func durable() async throws(EventStoreError) {
     let touched = ends.indices.filter { ends[$0] > 0 }
-    guard !touched.isEmpty else { return }
+    guard let core = writer, !touched.isEmpty else { return }
     let wait = JoinedWait(count: touched.count)
     for place in touched {
       core.partitions[place].enroll(
@@ -99,6 +112,7 @@ public struct EventAppender: ~Copyable {
   }
 
   private func lead(to goal: (UInt64) -> WaitGoal) throws(EventStoreError) {
+    guard let core = writer else { throw .isReadOnly }
     let touched = ends.indices.filter { ends[$0] > 0 }
     // The others run on the store's threads while this one leads the last.
     for place in touched.dropLast() {

@@ -78,10 +78,11 @@ extension EventStore {
   }
 
   /// A synchronous way in for producers that count nanoseconds. Make one for each producer.
-  ///
-  /// - Throws: ``EventStoreError`` with `readOnly` when the store is open for reading only.
-  public func makeAppender() throws(EventStoreError) -> EventAppender {
-    EventAppender(try writer(), now: now)
+  public func makeAppender() -> EventAppender {
+    switch core {
+    case .writer(let writer): EventAppender(writer, now: now)
+    case .follower: EventAppender(nil, now: now)
+    }
   }
 }
 

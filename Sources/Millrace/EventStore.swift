@@ -159,7 +159,7 @@ public final class EventStore: Sendable {
     switch core {
     case .writer(let core): return core
     case .follower:
-      throw EventStoreError(.readOnly, "the store is open for reading only; open it for writing")
+      throw .isReadOnly
     }
   }
 }

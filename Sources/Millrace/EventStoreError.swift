@@ -133,5 +133,8 @@ extension EventStoreError {
     EventStoreError(.limitExceeded, "\(error)")
   }
 
+  static let isReadOnly = EventStoreError(
+    .readOnly, "the store is open for reading only; open it for writing")
+
   static let isClosed = EventStoreError(.closed, "the store is closed")
 }

@@ -11,11 +11,11 @@ public struct RecoveryNotice: Hashable, Sendable {
     case tornTail
     /// The last group before a crash was damaged, and nothing tells whether it was acknowledged.
     case possiblyAcknowledged
-    /// Acknowledged events are gone; readers meet a ``Gap``.
+    /// Acknowledged events are gone; readers meet a `Gap`.
     case lostSuffix
     /// A flipped bit was set right.
     case healed
-    /// Damage below the durable end that the scan met; readers meet a ``Gap``.
+    /// Damage below the durable end that the scan met; readers meet a `Gap`.
     case damaged
   }
 

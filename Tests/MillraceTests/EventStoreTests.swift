@@ -116,7 +116,7 @@ struct EventStoreTests {
   func appender() async throws {
     let memory = MemoryStore()
     let store = try await memory.open()
-    var appender = try store.makeAppender()
+    var appender = store.makeAppender()
     let body = Array("{\"t\":21.5}".utf8)
     for number in 0..<20_000 {
       let device = try DeviceID("d\(number % 50)")

@@ -33,7 +33,7 @@ extension Ratios {
   }
 
   private func fill(_ store: EventStore, _ corpus: Corpus) throws {
-    var appender = try store.makeAppender()
+    var appender = store.makeAppender()
     let devices = corpus.fleet.devices
     let properties = corpus.fleet.properties
     let span = corpus.bytes.span
@@ -56,7 +56,7 @@ extension Ratios {
         properties: corpus.fleet.properties[corpus.devices[index]])
     }
     let start = ContinuousClock.now
-    var appender = try store.makeAppender()
+    var appender = store.makeAppender()
     for event in events { try appender.append(event) }
     try appender.flush()
     let result = rate(corpus.count, since: start)
@@ -68,7 +68,7 @@ extension Ratios {
   func appendDurable(_ corpus: Corpus) async throws -> Double {
     let store = try await freshStore()
     let start = ContinuousClock.now
-    var appender = try store.makeAppender()
+    var appender = store.makeAppender()
     let devices = corpus.fleet.devices
     let properties = corpus.fleet.properties
     let span = corpus.bytes.span
@@ -115,7 +115,7 @@ extension Ratios {
     let store = try await freshStore()
     try fill(store, corpus)
     let before = allocation_count()
-    var appender = try store.makeAppender()
+    var appender = store.makeAppender()
     let made = allocation_count()
     let devices = corpus.fleet.devices
     let properties = corpus.fleet.properties
