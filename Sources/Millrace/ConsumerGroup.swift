@@ -17,7 +17,10 @@ public struct ConsumerGroup: Sendable {
 
   /// The batches of a partition from where the group goes on.
   ///
-  /// - Parameter position: the group's checkpoint, or another place.
+  /// - Parameters:
+  ///   - partition: the partition.
+  ///   - position: the group's checkpoint, or another place.
+  ///   - end: where to stop; never unless given, so that the iterator waits at the tail.
   public func batches(
     in partition: PartitionID, from position: GroupReadPosition = .checkpoint(orElse: .earliest),
     until end: ReadEnd = .never

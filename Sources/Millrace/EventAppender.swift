@@ -5,7 +5,7 @@ internal import LogFormat
 /// Appends without suspending and without allocating: bytes are borrowed and copied once, into the
 /// batch they are stored in. One owner.
 ///
-/// An event is only in memory when ``append(from:body:properties:enqueuedTime:)`` returns; it is
+/// An event is only in memory when `append` returns; it is
 /// synced in the background within 100 ms, or when ``durable()`` or ``synchronize()`` asks for it.
 /// When memory is full, append blocks until there is room: use it from a thread of your own where
 /// that matters.
