@@ -32,6 +32,7 @@ let package = Package(
     .library(name: "MillraceTesting", targets: ["MillraceTesting"]),
     .executable(name: "millrace", targets: ["MillraceCommand"]),
     .executable(name: "torture", targets: ["TortureCommand"]),
+    .executable(name: "fleet", targets: ["FleetCommand"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -109,6 +110,12 @@ let package = Package(
         systemPackage, argumentParser,
       ],
       path: "tools/millrace/Command", swiftSettings: strict),
+    .executableTarget(
+      name: "FleetCommand",
+      dependencies: [
+        "Millrace", "MillraceTesting", "CommandSupport", argumentParser, systemPackage,
+      ],
+      path: "tools/fleet", swiftSettings: strict),
     .executableTarget(
       name: "TortureCommand",
       dependencies: ["SimulationKit", argumentParser],
