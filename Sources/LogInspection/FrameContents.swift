@@ -113,7 +113,8 @@ final class FrameContents {
     _ frame: ScannedFrame, _ source: InspectedSource, _ identity: FrameIdentity
   ) -> (section: BatchClearSection, devices: [DeviceID])? {
     bytes.removeAll()
-    guard frame.header.type == FrameHeader.FrameType.batch, source.append(frame.clearRange, to: &bytes),
+    guard frame.header.type == FrameHeader.FrameType.batch,
+      source.append(frame.clearRange, to: &bytes),
       checksum(0..<bytes.count, identity.seed(at: FilePosition(frame.position)))
         == frame.header.clearChecksum
     else { return nil }

@@ -95,7 +95,7 @@ struct SegmentWriter: ~Copyable {
       bodies.append(body)
       let properties = try index % 2 == 0 ? Properties([("unit", "C")]) : .empty
       let id = try DeviceID(device)
-      Payload(body).withBytes {
+      _ = Payload(body).withBytes {
         encoder.append(
           from: id, body: $0, properties: properties, at: time + Int64(index) * step)
       }
