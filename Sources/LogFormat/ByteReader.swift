@@ -30,8 +30,24 @@ package struct ByteReader: ~Escapable {
   }
 
   /// An LEB128 number of at most 64 bits (format-spec §1).
+  @inline(__always)
   @_lifetime(self: copy self)
   package mutating func variableLengthInteger() throws(FormatError) -> UInt64 {
+    // Most are of one byte.
+    if position < bytes.byteCount {
+      // SAFETY: the condition keeps the load inside the span.
+      let byte = unsafe bytes.unsafeLoad(fromUncheckedByteOffset: position, as: UInt8.self)
+      if byte < 0x80 {
+        position += 1
+        return UInt64(byte)
+      }
+    }
+    return try longInteger()
+  }
+
+  @inline(never)
+  @_lifetime(self: copy self)
+  private mutating func longInteger() throws(FormatError) -> UInt64 {
     var value: UInt64 = 0
     var shift: UInt64 = 0
     while true {

@@ -26,7 +26,9 @@ final class PropertySetsView: Sendable {
       texts.append(try reader.range(size))
     }
     var members: [UInt32] = []
+    members.reserveCapacity(setCount * 8)
     var ends: [UInt32] = []
+    ends.reserveCapacity(setCount)
     var size = 0
     for _ in 0..<setCount {
       let start = members.count

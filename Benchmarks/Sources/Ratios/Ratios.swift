@@ -11,8 +11,9 @@ struct Ratios {
   var runs = 5
   var directory = FileManager.default.temporaryDirectory
     .appendingPathComponent("millrace-ratios-\(ProcessInfo.processInfo.processIdentifier)").path
-  var json = false
   var partitionCount = 4
+  /// What to measure; everything when empty.
+  var only: [String] = []
 
   static func main() async throws {
     var ratios = Self()
@@ -23,9 +24,9 @@ struct Ratios {
       case "--runs": ratios.runs = Int(arguments.popFirst() ?? "") ?? ratios.runs
       case "--partitions":
         ratios.partitionCount = Int(arguments.popFirst() ?? "") ?? ratios.partitionCount
-      case "--json": ratios.json = true
+      case "--only": ratios.only += (arguments.popFirst() ?? "").split(separator: ",").map(String.init)
       default:
-        print("usage: ratios [--events N] [--runs N] [--partitions N] [--json]")
+        print("usage: ratios [--events N] [--runs N] [--partitions N] [--only NAME,…]")
         return
       }
     }
@@ -39,14 +40,28 @@ struct Ratios {
     let corpus = Corpus(count: eventCount)
     note("\(eventCount) events of \(corpus.meanSize) bytes, \(partitionCount) partitions, LZ4")
     var results: [Measure] = []
-    results.append(
-      try await measure("append.borrowed", needs: 0.7, corpus, appendBorrowed, bareAppend))
-    results.append(try await measure("append.owned", needs: 0.5, corpus, appendOwned, bareAppend))
-    results.append(
-      try await measure("append.durable.1000", needs: 0.6, corpus, appendDurable, bareDurable))
-    results.append(try await measure("replay", needs: 0.5, corpus, replay, bareReplay))
-    let allocations = try await steadyAllocations(corpus)
-    report(results, allocations: allocations)
+    for scenario in scenarios where only.isEmpty || only.contains(scenario.name) {
+      results.append(try await measure(scenario, corpus))
+    }
+    report(results, allocations: only.isEmpty ? try await steadyAllocations(corpus) : "")
+  }
+
+  /// What is measured, what it is held to, and the loop beside it.
+  private var scenarios: [Scenario] {
+    [
+      Scenario(name: "append.borrowed", needs: 0.7, engine: appendBorrowed, bare: bareAppend),
+      Scenario(name: "append.owned", needs: 0.5, engine: appendOwned, bare: bareAppend),
+      Scenario(
+        name: "append.durable.1000", needs: 0.6, engine: appendDurable, bare: bareDurable),
+      Scenario(name: "replay", needs: 0.5, engine: replay, bare: bareReplay),
+    ]
+  }
+
+  struct Scenario {
+    let name: String
+    let needs: Double
+    let engine: (Corpus) async throws -> Double
+    let bare: (Corpus) throws -> Double
   }
 
   struct Measure {
@@ -59,17 +74,15 @@ struct Ratios {
   }
 
   /// Events a second of both, alternating.
-  private func measure(
-    _ name: String, needs: Double, _ corpus: Corpus,
-    _ engine: (Corpus) async throws -> Double, _ bare: (Corpus) throws -> Double
-  ) async throws -> Measure {
+  private func measure(_ scenario: Scenario, _ corpus: Corpus) async throws -> Measure {
     var rates: [Double] = []
     var bareRates: [Double] = []
     for _ in 0..<runs {
-      bareRates.append(try bare(corpus))
-      rates.append(try await engine(corpus))
+      bareRates.append(try scenario.bare(corpus))
+      rates.append(try await scenario.engine(corpus))
     }
-    return Measure(name: name, needs: needs, engine: rates, bare: bareRates)
+    return Measure(
+      name: scenario.name, needs: scenario.needs, engine: rates, bare: bareRates)
   }
 
   private func report(_ results: [Measure], allocations: String) {

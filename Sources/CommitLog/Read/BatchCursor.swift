@@ -1,4 +1,3 @@
-internal import BlockCompression
 package import EventModel
 package import LogFormat
 package import StorageIO
@@ -6,7 +5,7 @@ package import StorageIO
 /// What a reader meets: a batch, or the place where events are gone.
 package enum CursorItem: Sendable {
   /// A batch and the index of its first record that was asked for.
-  case batch(DecodedBatch, from: Int)
+  case batch(StoredBatch, from: Int)
   case gap(Gap)
 }
 
@@ -22,7 +21,7 @@ package final class BatchCursor {
   private let source: SnapshotSource
   private let mappings: MappingCache
   private let fileSystem: any FileSystem
-  private let decompressor = BlockDecompressor()
+  private let decompressor = BatchDecompressor()
   private var window: SegmentWindow?
   private var position = 0
   private var lastTime: Timestamp?
@@ -53,18 +52,29 @@ package final class BatchCursor {
     return nil
   }
 
+  /// The next batch, decoded; without one where there is a gap.
+  func readDecoded() throws(CommitLogFailure) -> (batch: DecodedBatch?, first: Int)? {
+    guard let item = try read() else { return nil }
+    guard case .batch(let stored, let first) = item else { return (nil, 0) }
+    do throws(FormatError) {
+      return (try stored.decode(with: decompressor), first)
+    } catch {
+      return (nil, 0)
+    }
+  }
+
   /// Enqueue time of the next record that is there.
   package func timeOfNextRecord() throws(CommitLogFailure) -> Timestamp? {
-    while let item = try read() {
-      if case .batch(let batch, let first) = item { return batch.time(at: first) }
+    while let (batch, first) = try readDecoded() {
+      if let batch { return batch.time(at: first) }
     }
     return nil
   }
 
   /// Enqueue time of the last record of the next batch that is there.
   package func lastTimeOfNextBatch() throws(CommitLogFailure) -> Timestamp? {
-    while let item = try read() {
-      if case .batch(let batch, _) = item { return batch.time(at: batch.count - 1) }
+    while let (batch, _) = try readDecoded() {
+      if let batch { return batch.time(at: batch.count - 1) }
     }
     return nil
   }
@@ -166,28 +176,15 @@ package final class BatchCursor {
       try load(frame.clearRange.lowerBound..<frame.bodyRange.upperBound, end: end)
     else { return .gap(gap(upTo: header.nextNumber, in: snapshot, otherwise: .damaged)) }
     let seed = segment.identity.seed(at: FilePosition(frame.position))
-    let decompressor = decompressor
     var devices: [DeviceID]?
-    let batch = window?.withBytes(
+    let stored = window?.withBytes(
       frame.clearRange.lowerBound..<frame.bodyRange.upperBound
-    ) { bytes -> DecodedBatch? in
-      let clear = bytes.extracting(0..<frame.clearRange.count)
-      let body = bytes.extracting(frame.clearRange.count..<bytes.byteCount)
-      guard CRC32C.checksum(clear, seed: seed) == header.clearChecksum else { return nil }
-      do throws(FormatError) {
-        if CRC32C.checksum(body, seed: seed) == header.bodyChecksum {
-          return try FrameContents.batch(
-            header, clear: clear, body: body, decompressor: decompressor)
-        }
-        let section = try BatchClearSection(decoding: clear, header: header)
-        devices = try BatchClearSection.devices(clear, count: section.deviceCount)
-      } catch {
-        // Sound checksums over contents that do not decode: written wrong, and lost all the same.
-        return nil
-      }
+    ) { bytes -> StoredBatch? in
+      if let batch = StoredBatch(header, sections: bytes, seed: seed) { return batch }
+      devices = Self.devices(bytes.extracting(0..<frame.clearRange.count), header, seed: seed)
       return nil
     }
-    guard let batch = batch ?? nil else {
+    guard let batch = stored ?? nil else {
       return .gap(
         gap(
           upTo: header.nextNumber, in: snapshot, otherwise: .damaged, devices: devices,
@@ -195,8 +192,21 @@ package final class BatchCursor {
     }
     let first = Int(next - header.baseNumber)
     next = header.nextNumber
-    lastTime = batch.time(at: batch.count - 1)
+    lastTime = header.baseTime
     return .batch(batch, from: first)
+  }
+
+  /// The devices of a batch whose body is damaged, if its device set is not.
+  private static func devices(
+    _ clear: RawSpan, _ header: FrameHeader, seed: UInt32
+  ) -> [DeviceID]? {
+    guard CRC32C.checksum(clear, seed: seed) == header.clearChecksum else { return nil }
+    do throws(FormatError) {
+      let section = try BatchClearSection(decoding: clear, header: header)
+      return try BatchClearSection.devices(clear, count: section.deviceCount)
+    } catch {
+      return nil
+    }
   }
 
   /// Looks for the next sound frame behind damage.

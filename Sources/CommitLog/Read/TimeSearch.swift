@@ -22,8 +22,8 @@ package enum TimeSearch {
     let cursor = BatchCursor(
       from: start, mappings: mappings, fileSystem: fileSystem
     ) { snapshot }
-    while let item = try cursor.read() {
-      guard case .batch(let batch, let first) = item else { continue }
+    while let (decoded, first) = try cursor.readDecoded() {
+      guard let batch = decoded else { continue }
       guard batch.time(at: batch.count - 1) >= time else { continue }
       var low = first
       var high = batch.count - 1

@@ -43,6 +43,7 @@ public struct EventBatches: AsyncSequence, Sendable {
     private let batches: EventBatches
     private let limit: UInt64
     private var reader: ReadAhead?
+    private let decompressor = BatchDecompressor()
 
     init(_ batches: EventBatches) {
       self.batches = batches
@@ -58,11 +59,12 @@ public struct EventBatches: AsyncSequence, Sendable {
       let reader = try await begin()
       while true {
         switch await reader.next() {
-        case .item(.gap(let gap)): return EventBatch(gap)
-        case .item(.batch(let batch, let first)):
-          let end = batch.count(below: limit)
-          guard first < end else { return nil }
-          return EventBatch(batch, indexes: first..<end, partition: batches.partition)
+        case .item(.stored(let stored, let first)):
+          // On the consumer's thread: decoding waits for nothing.
+          let item = stored.decoded(
+            from: first, in: batches.partition, with: decompressor)
+          return batch(item)
+        case .item(let item): return batch(item)
         case .end: return nil
         case .failed(let failure): throw failure
         case .atTail(let number):
@@ -73,11 +75,24 @@ public struct EventBatches: AsyncSequence, Sendable {
       }
     }
 
+    /// What the consumer sees of an item: nil at the limit.
+    private func batch(_ item: ReadAhead.Item) -> EventBatch? {
+      switch item {
+      case .gap(let gap): return EventBatch(gap)
+      case .decoded(let batch, let first):
+        let end = batch.count(below: limit)
+        guard first < end else { return nil }
+        return EventBatch(batch, indexes: first..<end, partition: batches.partition)
+      case .stored: preconditionFailure("a stored batch was not decoded")
+      }
+    }
+
     private mutating func begin() async throws(EventStoreError) -> ReadAhead {
       if let reader { return reader }
       let number = try await batches.start()
       let cursor = batches.source.cursor(in: batches.partition.number, from: number)
-      let fresh = ReadAhead(batches.source, cursor: cursor, limit: limit)
+      let fresh = ReadAhead(
+        batches.source, in: batches.partition, cursor: cursor, limit: limit)
       reader = fresh
       return fresh
     }

@@ -1,15 +1,27 @@
 internal import CommitLog
 internal import EventModel
+internal import LogFormat
 internal import Synchronization
 
-/// Reads and decodes batches of one partition a little ahead of their consumer, on a thread of the
+/// Reads and checks batches of one partition a little ahead of their consumer, on a thread of the
 /// store's: the consumer suspends instead of waiting for the disk.
 final class ReadAhead: Work {
-  /// Decoded batches that may wait: enough to hide a thread switch, few enough to bound memory.
-  private static let countMax = 4
+  /// Stored batches that may wait: enough to hide a thread switch, few enough to bound memory.
+  private static let countMax = 16
+
+  /// Stored batches that keep the consumer busy while the reader decodes one for it: so both share
+  /// the work, whoever has more of it.
+  private static let decodingCount = 4
+
+  /// What was read.
+  enum Item: Sendable {
+    case stored(StoredBatch, from: Int)
+    case decoded(DecodedBatch, from: Int)
+    case gap(Gap)
+  }
 
   enum Next: Sendable {
-    case item(CursorItem)
+    case item(Item)
     /// Everything below the high watermark has been read.
     case atTail(UInt64)
     /// Everything that was asked for has been read.
@@ -18,21 +30,32 @@ final class ReadAhead: Work {
   }
 
   private struct State {
-    var ready: [CursorItem] = []
+    var ready: [Item] = []
     /// Why the reader stopped, until the consumer has seen it.
     var stop: Next?
     var isReading = false
     var waiting: Suspension<Next>?
   }
 
+  /// What one thread at a time reads with.
+  private struct Reading {
+    let cursor: BatchCursor
+    let decompressor = BatchDecompressor()
+  }
+
   private let source: any ReadSource
-  private let cursor: Mutex<BatchCursor>
+  private let reading: Mutex<Reading>
+  private let partition: PartitionID
   private let limit: UInt64
   private let state: Mutex<State>
 
-  init(_ source: any ReadSource, cursor: sending BatchCursor, limit: UInt64) {
+  init(
+    _ source: any ReadSource, in partition: PartitionID, cursor: sending BatchCursor,
+    limit: UInt64
+  ) {
     self.source = source
-    self.cursor = Mutex(cursor)
+    self.partition = partition
+    reading = Mutex(Reading(cursor: cursor))
     self.limit = limit
     state = Mutex(State())
   }
@@ -73,7 +96,7 @@ final class ReadAhead: Work {
 
   func run() {
     while true {
-      let next = read()
+      let next = read(decodes: state.withLock { $0.ready.count >= Self.decodingCount })
       let (consumer, goesOn) = state.withLock {
         state -> (Suspension<Next>?, Bool) in
         var goesOn = false
@@ -96,15 +119,34 @@ final class ReadAhead: Work {
     }
   }
 
-  private func read() -> Next {
-    cursor.withLock { cursor in
-      guard cursor.next < limit else { return .end }
+  private func read(decodes: Bool) -> Next {
+    reading.withLock { reading in
+      guard reading.cursor.next < limit else { return .end }
       do throws(CommitLogFailure) {
-        guard let item = try cursor.read() else { return .atTail(cursor.next) }
-        return .item(item)
+        switch try reading.cursor.read() {
+        case nil: return .atTail(reading.cursor.next)
+        case .gap(let gap): return .item(.gap(gap))
+        case .batch(let batch, let first):
+          guard decodes else { return .item(.stored(batch, from: first)) }
+          return .item(
+            batch.decoded(from: first, in: partition, with: reading.decompressor))
+        }
       } catch {
         return .failed(EventStoreError(error))
       }
+    }
+  }
+}
+
+extension StoredBatch {
+  /// The decoded batch; a gap where sound checksums cover contents that are none.
+  func decoded(
+    from first: Int, in partition: PartitionID, with decompressor: BatchDecompressor
+  ) -> ReadAhead.Item {
+    do throws(FormatError) {
+      return .decoded(try decode(with: decompressor), from: first)
+    } catch {
+      return .gap(gap(in: partition, from: first))
     }
   }
 }

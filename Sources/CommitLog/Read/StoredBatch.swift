@@ -1,0 +1,55 @@
+internal import BlockCompression
+package import EventModel
+package import LogFormat
+
+/// A batch as it stands in its segment: checked and copied, not yet decompressed.
+///
+/// Whoever wants its records decodes it, so that reading ahead costs a copy and decoding runs where
+/// the records are used.
+package final class StoredBatch: Sendable {
+  package let header: FrameHeader
+  private let clearSize: Int
+  /// The clear section, then the stored body.
+  private let bytes: ByteBuffer
+
+  /// Copies a frame's sections if their checksums hold.
+  init?(_ header: FrameHeader, sections: RawSpan, seed: UInt32) {
+    clearSize = Int(header.clearSize)
+    let clear = sections.extracting(0..<clearSize)
+    let body = sections.extracting(clearSize..<sections.byteCount)
+    guard CRC32C.checksum(clear, seed: seed) == header.clearChecksum,
+      CRC32C.checksum(body, seed: seed) == header.bodyChecksum
+    else { return nil }
+    self.header = header
+    var bytes = ByteBuffer(capacity: sections.byteCount)
+    bytes.append(sections)
+    self.bytes = bytes
+  }
+
+  /// Decompresses and decodes the batch.
+  ///
+  /// - Throws: ``FormatError`` when sound checksums cover contents that are none: written wrong.
+  package func decode(with decompressor: BatchDecompressor) throws(FormatError) -> DecodedBatch {
+    let clearSize = clearSize
+    let header = header
+    return try bytes.withBytes { (bytes) throws(FormatError) in
+      try FrameContents.batch(
+        header, clear: bytes.extracting(0..<clearSize),
+        body: bytes.extracting(clearSize..<bytes.byteCount), decompressor: decompressor.codecs)
+    }
+  }
+
+  /// What is missing where the batch cannot be decoded.
+  package func gap(in partition: PartitionID, from index: Int) -> Gap {
+    Gap(
+      partition: partition, first: Offset(header.baseNumber + UInt64(index)),
+      next: Offset(header.nextNumber), reason: .damaged)
+  }
+}
+
+/// The codecs' working memory. One owner.
+package final class BatchDecompressor {
+  let codecs = BlockDecompressor()
+
+  package init() {}
+}
