@@ -106,7 +106,7 @@ let package = Package(
       name: "MillraceCommand",
       dependencies: [
         "CommandSupport", "Millrace", "LogInspection", "StorageIO", "EventModel", "LogFormat",
-        systemPackage, argumentParser,
+        systemPackage, argumentParser, logging,
       ],
       path: "tools/millrace/Command", swiftSettings: strict),
     .executableTarget(
