@@ -152,7 +152,7 @@ struct IngestCommand: AsyncParsableCommand {
       batchSize: configuration.batchSize.bytes)
     let sizeBefore = try StoreSize.measure(store)
     let open = try await EventStore.open(at: store, configuration: configuration)
-    noticeRecovery(of: open)
+    RecoveryReport.show(open, path: store)
     let tally = try await ingest(into: open, options, log)
     try await open.close()
     let summary = IngestSummary(
@@ -190,12 +190,6 @@ struct IngestCommand: AsyncParsableCommand {
       return .success(tally)
     } catch {
       return .failure(error)
-    }
-  }
-
-  private func noticeRecovery(of open: EventStore) {
-    for notice in open.recoveryNotices {
-      StandardError.notice("\(store), partition \(notice.partition.number): \(notice.message)")
     }
   }
 }
