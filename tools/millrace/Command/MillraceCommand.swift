@@ -9,7 +9,7 @@ struct MillraceCommand: AsyncParsableCommand {
     commandName: "millrace",
     abstract: "A persistent, append-only event store for device messaging.",
     subcommands: [
-      InitCommand.self, IngestCommand.self, ReadCommand.self,
+      InitCommand.self, IngestCommand.self, ReadCommand.self, GroupsCommand.self,
     ])
 
   static func main() async {

@@ -124,11 +124,9 @@ struct ReadCommand: AsyncParsableCommand {
     in partition: PartitionID, _ group: ConsumerGroup?, _ known: Offset, _ now: Timestamp
   ) -> Millrace.ReadPosition {
     switch from {
-    case .earliest?: .earliest
+    // What comes while the reading begins is not to be missed.
     case .latest?: .offset(known)
-    case .sequenceNumber(let offset)?: .offset(offset)
-    case .time(let time)?: .time(time)
-    case .ago(let duration)?: .time(now.advanced(by: .zero - duration))
+    case let position?: Millrace.ReadPosition(position, now: now)
     case nil: group?.checkpoint(in: partition).map { .offset($0.next) } ?? .earliest
     }
   }
