@@ -147,7 +147,10 @@ let package = Package(
       ]),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["CommandSupport", "EventModel", "CZstd", "CZlib", argumentParser]),
+      // The tests run the command itself, so that it must be built.
+      dependencies: [
+        "MillraceCommand", "CommandSupport", "EventModel", "CZstd", "CZlib", argumentParser,
+      ]),
   ]
 )
 
