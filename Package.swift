@@ -107,7 +107,7 @@ let package = Package(
       name: "MillraceCommand",
       dependencies: [
         "CommandSupport", "Millrace", "LogInspection", "StorageIO", "EventModel", "LogFormat",
-        systemPackage, argumentParser,
+        systemPackage, argumentParser, logging,
       ],
       path: "tools/millrace/Command", swiftSettings: strict),
     .executableTarget(
@@ -155,7 +155,10 @@ let package = Package(
       ]),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["CommandSupport", "EventModel", "CZstd", "CZlib", argumentParser]),
+      // The tests run the command itself, so that it must be built.
+      dependencies: [
+        "MillraceCommand", "CommandSupport", "EventModel", "CZstd", "CZlib", argumentParser,
+      ]),
   ]
 )
 

@@ -34,7 +34,7 @@ IMPORTS = {
     "Sources/SimulationKit": ENGINE | {"SystemPackage"},
     "tools/millrace": WORDS | SYSTEM | {
         "CommandSupport", "Millrace", "LogInspection", "LogFormat", "StorageIO", "CZstd", "CZlib",
-        "SystemPackage", "ArgumentParser", "Foundation",
+        "SystemPackage", "ArgumentParser", "Logging", "Foundation",
     },
     "tools/torture": SYSTEM | {"SimulationKit", "ArgumentParser", "Foundation"},
     "tools/fuzz": WORDS | {

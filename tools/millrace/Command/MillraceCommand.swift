@@ -7,7 +7,10 @@ import Glibc
 struct MillraceCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "millrace",
-    abstract: "A persistent, append-only event store for device messaging.")
+    abstract: "A persistent, append-only event store for device messaging.",
+    subcommands: [
+      InitCommand.self, IngestCommand.self, ReadCommand.self, GroupsCommand.self,
+    ])
 
   static func main() async {
     Glibc.exit(await CommandRunner.run(Self.self))

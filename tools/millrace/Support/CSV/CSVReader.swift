@@ -45,6 +45,9 @@ package struct CSVReader {
   /// Bytes read so far, before decompression.
   package var inputBytes: Int { lines.inputBytes }
 
+  /// Bytes read so far, after decompression.
+  package var textBytes: Int { lines.textBytes }
+
   /// The name of the input in messages.
   package var name: String { lines.name }
 

@@ -18,6 +18,8 @@ package final class ByteStream {
   package let name: String
   /// Bytes taken from the descriptor so far, before decompression.
   package private(set) var inputBytes = 0
+  /// Bytes given so far, after decompression.
+  package private(set) var textBytes = 0
 
   private let descriptor: Int32
   private let closes: Bool
@@ -53,7 +55,10 @@ package final class ByteStream {
     while true {
       // A decoder may hold back output although its input is used up, so it is asked first.
       try decode(into: &output)
-      if output.count > before { return .bytes(output.count - before) }
+      if output.count > before {
+        textBytes += output.count - before
+        return .bytes(output.count - before)
+      }
       if sourceEnded {
         guard decoder.isAtBoundary else {
           throw InputError(file: name, .truncated(format: decoder.format))

@@ -13,6 +13,20 @@ package struct InputFile: Hashable, Sendable {
   /// The name in messages.
   package var name: String { isStandardInput ? "standard input" : argument }
 
+  /// Checks what can be known of the input without opening it: opening a pipe would wait.
+  package func check() throws(InputError) {
+    guard !isStandardInput else { return }
+    var status = stat()
+    // SAFETY: the path is passed as a C string that lives for the call; the system fills in the
+    // local structure.
+    guard unsafe access(argument, R_OK) == 0, unsafe stat(argument, &status) == 0 else {
+      throw InputError(file: name, .failed(operation: "open", errno: errno))
+    }
+    if status.st_mode & S_IFMT == S_IFDIR {
+      throw InputError(file: name, .failed(operation: "read", errno: EISDIR))
+    }
+  }
+
   /// Opens the input for reading.
   package func open() throws(InputError) -> ByteStream {
     if isStandardInput { return ByteStream(descriptor: 0, name: name, closes: false) }

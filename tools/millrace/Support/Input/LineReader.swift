@@ -32,6 +32,9 @@ package struct LineReader {
   /// Bytes read so far, before decompression.
   package var inputBytes: Int { stream.inputBytes }
 
+  /// Bytes read so far, after decompression.
+  package var textBytes: Int { stream.textBytes }
+
   /// The next line that is not blank, without its line feed and a carriage return before it.
   package mutating func next() throws(InputError) -> ArraySlice<UInt8>? {
     while let line = try nextUnstripped() {

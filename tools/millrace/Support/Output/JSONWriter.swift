@@ -37,18 +37,26 @@ package enum JSONWriter {
   }
 
   /// Appends an integer.
-  package static func appendInteger(_ value: some FixedWidthInteger, to bytes: inout [UInt8]) {
-    if value >= 0, value < 10 {
+  package static func appendInteger(_ value: Int, to bytes: inout [UInt8]) {
+    if value < 0 { bytes.append(UInt8(ascii: "-")) }
+    appendInteger(UInt64(value.magnitude), to: &bytes)
+  }
+
+  /// Appends an integer.
+  ///
+  /// Not generic: other modules would call it unspecialised, many times as slow.
+  package static func appendInteger(_ value: UInt64, to bytes: inout [UInt8]) {
+    if value < 10 {
       bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value))
       return
     }
     let start = bytes.count
-    var rest = value.magnitude
+    var rest = value
     while rest > 0 {
-      bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
-      rest /= 10
+      let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+      bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: digit))
+      rest = quotient
     }
-    if value < 0 { bytes.append(UInt8(ascii: "-")) }
     bytes[start...].reverse()
   }
 

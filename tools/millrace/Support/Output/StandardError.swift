@@ -25,9 +25,9 @@ package enum StandardError {
 }
 
 /// Writes whole byte strings to descriptors.
-enum Descriptor {
+package enum Descriptor {
   /// Writes all bytes; returns the error number of the call that failed, 0 if none did.
-  static func write(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Int32 {
+  package static func write(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Int32 {
     // SAFETY: the array keeps its bytes in place during the closure; `done` stays below the count.
     unsafe bytes.withUnsafeBytes { buffer in
       var done = 0

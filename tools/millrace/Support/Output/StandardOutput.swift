@@ -44,9 +44,12 @@ package struct StandardOutput: ~Copyable {
     try body(&buffer)
   }
 
-  /// Writes the buffer if it is full; call it after each event.
-  package mutating func flushIfFull() throws(OutputFailure) {
-    if buffer.count >= Self.bufferSize { try flush() }
+  /// Writes the buffer if it is full; call it after each event. Returns whether it was.
+  @discardableResult
+  package mutating func flushIfFull() throws(OutputFailure) -> Bool {
+    guard buffer.count >= Self.bufferSize else { return false }
+    try flush()
+    return true
   }
 
   /// Writes some bytes.
