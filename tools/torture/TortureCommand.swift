@@ -1,5 +1,41 @@
 import ArgumentParser
+import SimulationKit
 
+/// More simulated crashes than the tests have time for.
 @main
 struct TortureCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "torture",
+    abstract: "Crashes seeded workloads at every storage operation and checks what is left.",
+    discussion: "Example: torture --seconds 600 --seed 7")
+
+  @Option(help: "The first seed; the next workload has the next one.") var seed: UInt64 = 1
+  @Option(help: "How long to go on.") var seconds: Int?
+  @Option(help: "How many distinct states to try.") var states: Int?
+  @Option(help: "Only the crash at this operation of the first seed's workload.")
+  var operation: Int?
+  @Option(help: "Random disk states of each crash.") var images = 4
+
+  func run() throws {
+    var campaign = CrashCampaign()
+    campaign.randomImages = images
+    if let operation {
+      try campaign.run(seed: seed, operation: operation)
+      print("seed \(seed), operation \(operation): everything holds")
+      return
+    }
+    let start = ContinuousClock.now
+    let budget: Duration = .seconds(seconds ?? (states == nil ? 60 : .max))
+    var next = seed
+    var distinct = 0
+    while ContinuousClock.now - start < budget, distinct < states ?? .max {
+      let known = campaign.states.count
+      try campaign.run(seed: next)
+      distinct += campaign.states.count - known
+      next += 1
+    }
+    print(
+      "seeds \(seed) to \(next - 1): \(distinct) distinct crash states of \(campaign.trialCount) "
+        + "tried in \(ContinuousClock.now - start); everything holds")
+  }
 }
