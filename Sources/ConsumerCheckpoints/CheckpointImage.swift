@@ -59,7 +59,7 @@ package struct CheckpointImage: Sendable {
       from: start, scan: scan, evidence: 0, checksEverything: true
     ) { (frame) throws(IOFailure) in try scanner.isIntact(frame) }
     image.verdict = verdict
-    for finding in verdict.findings where finding.kind != .brokenChain {
+    for finding in verdict.findings where finding.lostRecords {
       image.findings.append((finding.position, "commits are damaged or missing"))
     }
     if verdict.lostSuffix != nil {

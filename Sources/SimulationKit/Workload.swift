@@ -100,6 +100,12 @@ private struct WorkloadRun {
   }
 
   private mutating func run(_ step: Workload.Step) throws(CommitLogFailure) {
+    if step == .killAndOpen {
+      // Its lock goes with it.
+      store = nil
+      try open()
+      return
+    }
     guard let store else { return }
     switch step {
     case .append(let partition, let count):
@@ -127,9 +133,7 @@ private struct WorkloadRun {
       try store.log.close()
       self.store = nil
       try open()
-    case .killAndOpen:
-      self.store = nil
-      try open()
+    case .killAndOpen: break
     }
   }
 

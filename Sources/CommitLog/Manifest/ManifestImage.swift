@@ -83,7 +83,8 @@ package struct ManifestImage: Sendable {
     if let unsupported = scan.unsupported {
       throw .format(path, position: scan.endOfData, unsupported)
     }
-    let damage = verdict.findings.first { $0.kind != .brokenChain }?.position
+    // An epoch frame whose sync never came may be gone before an edit that is there: no loss.
+    let damage = verdict.findings.first { $0.lostRecords }?.position
     if let position = damage ?? verdict.lostSuffix.map({ _ in verdict.end.position }) {
       throw .format(
         path, position: position,
