@@ -61,9 +61,18 @@ extension CommitLog {
   private static func makeDirectory(
     _ path: FilePath, _ fileSystem: any FileSystem
   ) throws(IOFailure) {
-    guard try fileSystem.kind(of: path) == nil else { return }
     let parent = path.removingLastComponent()
     let directory = parent.isEmpty ? FilePath(".") : parent
+    guard try fileSystem.kind(of: path) == nil else {
+      // An attempt before this one may have made it and failed to sync its name.
+      do throws(IOFailure) {
+        try fileSystem.synchronizeDirectory(directory)
+      } catch {
+        // Whoever made a folder in a place that we may not read has seen to it.
+        guard error.isAccessDenied else { throw error }
+      }
+      return
+    }
     if directory != path { try makeDirectory(directory, fileSystem) }
     try fileSystem.createDirectory(path)
     try fileSystem.synchronizeDirectory(directory)

@@ -1,6 +1,6 @@
 internal import CommitLog
 internal import EventModel
-internal import StorageIO
+package import StorageIO
 
 /// Crashes a seeded workload at every storage operation, in many ways each, also while it recovers,
 /// and counts the distinct states that were tried.
@@ -22,6 +22,9 @@ package struct CrashCampaign: Sendable {
   package private(set) var states: Set<UInt64> = []
   /// How many were tried, the same ones again included.
   package private(set) var trialCount = 0
+  /// What the workload runs on: the disk, unless a test of the campaign itself puts something in
+  /// between.
+  package var wrapping: @Sendable (SimulatedDisk) -> any FileSystem = { $0 }
   /// Random disk states of each crash.
   package var randomImages = 4
 
@@ -40,7 +43,7 @@ package struct CrashCampaign: Sendable {
   private func operationCount(_ workload: Workload) throws(Failure) -> Int {
     let disk = SimulatedDisk()
     do throws(CommitLogFailure) {
-      _ = try workload.run(on: disk)
+      _ = try workload.run(on: disk, through: wrapping(disk))
     } catch {
       throw failure(workload, 0, "no crash", "\(error)")
     }
@@ -51,7 +54,7 @@ package struct CrashCampaign: Sendable {
     let dead = SimulatedDisk(.crash(at: operation))
     let outcome: Workload.Outcome
     do throws(CommitLogFailure) {
-      outcome = try workload.run(on: dead)
+      outcome = try workload.run(on: dead, through: wrapping(dead))
     } catch {
       throw failure(workload, operation, "before the crash", "\(error)")
     }

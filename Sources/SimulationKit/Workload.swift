@@ -1,6 +1,6 @@
 package import CommitLog
 internal import EventModel
-internal import StorageIO
+package import StorageIO
 
 /// Steps that a seed determines, run against the engine and a reference model side by side.
 package struct Workload: Hashable, Sendable {
@@ -54,10 +54,12 @@ package struct Workload: Hashable, Sendable {
   /// Runs until the end or until the disk dies, and returns what must hold then.
   ///
   /// - Throws: what the engine throws while the disk lives.
+  ///
+  /// - Parameter fileSystem: what stands before the disk, if anything does.
   package func run(
-    on disk: SimulatedDisk
+    on disk: SimulatedDisk, through fileSystem: (any FileSystem)? = nil, tolerates: Bool = false
   ) throws(CommitLogFailure) -> Outcome {
-    var run = WorkloadRun(self, disk)
+    var run = WorkloadRun(self, disk, fileSystem ?? disk, tolerates: tolerates)
     do throws(CommitLogFailure) {
       try run.runAll()
     } catch {
@@ -73,29 +75,77 @@ private struct WorkloadRun {
   var model: ReferenceModel
   var violation: String?
   private let disk: SimulatedDisk
+  private let fileSystem: any FileSystem
+  /// Whether a call that fails is part of the game.
+  private let tolerates: Bool
   private var store: SimulatedStore?
   private var nextSerial: UInt64 = 1
   private var openings: UInt64 = 0
 
-  init(_ workload: Workload, _ disk: SimulatedDisk) {
+  init(
+    _ workload: Workload, _ disk: SimulatedDisk, _ fileSystem: any FileSystem, tolerates: Bool
+  ) {
     self.workload = workload
     self.disk = disk
+    self.fileSystem = fileSystem
+    self.tolerates = tolerates
     model = ReferenceModel(partitionCount: workload.partitionCount)
   }
 
   mutating func runAll() throws(CommitLogFailure) {
+    do throws(CommitLogFailure) {
+      try attempt { (run) throws(CommitLogFailure) in try run.create() }
+    } catch .alreadyExists where tolerates {
+      // The first attempt failed at its last sync: the store is there, and opening syncs it.
+      model.exists = false
+    }
+    try attempt { (run) throws(CommitLogFailure) in try run.open() }
+    for step in workload.steps {
+      do throws(CommitLogFailure) {
+        try run(step)
+      } catch {
+        try goOn(behind: step, error)
+      }
+    }
+  }
+
+  /// Does something that may fail once.
+  private mutating func attempt(
+    _ body: (inout Self) throws(CommitLogFailure) -> Void
+  ) throws(CommitLogFailure) {
+    do throws(CommitLogFailure) {
+      try body(&self)
+    } catch {
+      guard tolerates, !disk.isDead else { throw error }
+      try body(&self)
+    }
+  }
+
+  /// After a failure: a full disk changes nothing, anything else needs a new opening.
+  private mutating func goOn(
+    behind step: Workload.Step, _ error: CommitLogFailure
+  ) throws(CommitLogFailure) {
+    guard tolerates, !disk.isDead else { throw error }
+    if case .storageFull = error, case .append(let partition, let count) = step {
+      model.partitions[partition].appended.removeLast(count)
+      return
+    }
+    store = nil
+    try attempt { (run) throws(CommitLogFailure) in try run.open() }
+  }
+
+  private mutating func create() throws(CommitLogFailure) {
     try SimulatedStore.create(
-      on: disk, partitionCount: workload.partitionCount, seed: workload.seed)
+      on: fileSystem, partitionCount: workload.partitionCount, seed: workload.seed)
     model.exists = true
-    try open()
-    for step in workload.steps { try run(step) }
   }
 
   private mutating func open() throws(CommitLogFailure) {
     openings += 1
     let store = try SimulatedStore.open(
-      on: disk, segmentSize: workload.segmentSize, seed: workload.seed &+ openings)
+      on: fileSystem, segmentSize: workload.segmentSize, seed: workload.seed &+ openings)
     self.store = store
+    model.exists = true
     for partition in model.partitions.indices { try read(partition, store) }
   }
 

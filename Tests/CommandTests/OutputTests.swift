@@ -2,7 +2,7 @@ import ArgumentParser
 import Glibc
 import Testing
 
-@testable import CommandSupport
+import CommandSupport
 
 @Suite("Output")
 struct OutputTests {

@@ -197,6 +197,7 @@ package final class ManifestLog: Sendable {
       // What was read may be in the page cache alone: nothing may rest on it before this returns.
       try file.synchronize()
       try environment.fileSystem.synchronizeDirectory(root)
+      try PartitionRecovery.rewriteUnproven(image.verdict, of: file)
       return ManifestLog(
         path: path, storeID: image.header.storeID, environment: environment, file: file,
         log: FrameLog(identity: image.header.identity, end: image.verdict.end),

@@ -45,6 +45,9 @@ enum PartitionRecovery {
       scan = try SegmentScan.scan(
         handle, file: file, closedEnd: nil, evidence: evidence, context: context)
     }
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try rewriteUnproven(scan.verdict, of: file)
+    }
     report.findings = scan.verdict.findings
     report.lostHeader = !scan.hasHeader
     report.lostSuffix = scan.verdict.lostSuffix
@@ -76,6 +79,36 @@ enum PartitionRecovery {
     } catch {
       throw error.isMissing ? .missingFile(segment.path) : CommitLogFailure(error)
     }
+  }
+
+  /// Writes the frames that no watermark proves over themselves, and syncs again.
+  ///
+  /// The process before this one may have stopped at a failed sync. The system then keeps bytes in
+  /// memory, as clean, that never reached the disk, and a later sync of them succeeds without
+  /// writing anything (Rebello and others, "Can applications recover from fsync failures?", 2020).
+  static func rewriteUnproven(
+    _ verdict: RecoveryRule.Verdict, of file: any StorageFile
+  ) throws(IOFailure) {
+    let first = verdict.kept.first { frame in
+      frame.header.recordCount > 0
+        ? frame.header.nextNumber > verdict.watermark
+        : frame.header.baseNumber >= verdict.watermark
+    }
+    guard let first else { return }
+    let end = min(verdict.end.position, try file.size().bytes)
+    let source = StoredFrames(file, size: end)
+    var buffer = ByteBuffer(capacity: 256 << 10)
+    var position = first.position
+    while position < end {
+      buffer.removeAll()
+      let part = position..<min(end, position + 256 << 10)
+      guard try source.append(part, to: &buffer) else { break }
+      try buffer.withBytes { (bytes) throws(IOFailure) in
+        try file.write(bytes, at: FilePosition(part.lowerBound))
+      }
+      position = part.upperBound
+    }
+    try file.synchronize()
   }
 
   /// The highest watermark that anything outside the active segment testifies to.

@@ -50,7 +50,7 @@ struct Ingestion: ~Copyable {
     self.options = options
     self.queue = queue
     acknowledges = options.durability == .durable || options.keepsEntries
-    appender = try store.makeAppender()
+    appender = store.makeAppender()
     let partitionCount = store.partitions.count
     ends = Array(repeating: nil, count: partitionCount)
     groupSizeMax = max(Self.groupSizeMin, 2 * partitionCount * options.batchSize)

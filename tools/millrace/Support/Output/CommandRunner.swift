@@ -63,7 +63,7 @@ package enum CommandRunner {
   }
 
   /// Replaces the prefix of the parser's messages by the command's.
-  static func relabelled(_ message: String) -> String {
+  package static func relabelled(_ message: String) -> String {
     let label = "Error: "
     let text = message.hasPrefix(label) ? String(message.dropFirst(label.count)) : message
     return "millrace: error: \(text)"

@@ -52,7 +52,7 @@ package struct Progress: ~Copyable {
     width = 0
   }
 
-  static func text(
+  package static func text(
     _ verb: String, _ unit: String, count: Int, total: Int?, elapsed: Duration
   ) -> String {
     let seconds = elapsed / .seconds(1)

@@ -19,7 +19,7 @@ package enum StandardError {
   }
 
   /// Puts a message on one line, as scripts expect it.
-  static func joined(_ message: String) -> String {
+  package static func joined(_ message: String) -> String {
     message.split(whereSeparator: \.isNewline).joined(separator: " ")
   }
 }
