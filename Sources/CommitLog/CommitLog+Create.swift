@@ -4,8 +4,10 @@ package import StorageIO
 package import SystemPackage
 
 extension CommitLog {
-  /// Makes an empty store. It exists from the moment its manifest does: a crash before that leaves
-  /// a folder that the next attempt completes.
+  /// Makes an empty store.
+  ///
+  /// It exists from the moment its manifest does: a crash before that leaves a folder that the next
+  /// attempt completes.
   ///
   /// - Throws: `.alreadyExists` when the folder holds anything that this function does not make.
   package static func create(
@@ -78,7 +80,7 @@ extension CommitLog {
     try fileSystem.synchronizeDirectory(directory)
   }
 
-  /// Refuses a folder that holds anything else than an attempt to create a store that was cut short.
+  /// Refuses a folder that holds anything but an attempt to create a store that was cut short.
   private static func checkVacant(
     _ root: FilePath, _ fileSystem: any FileSystem
   ) throws(CommitLogFailure) {

@@ -46,8 +46,14 @@ package final class CommitLog: Sendable {
   ///
   /// Takes time in proportion to the unsynced tails (I10).
   ///
-  /// - Parameter evidence: what is known about durable numbers from outside the log, such as
-  ///   consumers' checkpoints: asked for once the lock is held.
+  /// - Parameters:
+  ///   - root: the store's folder.
+  ///   - environment: files, time and chance.
+  ///   - choices: what holds while the log is open.
+  ///   - evidence: what is known about durable numbers from outside the log, such as consumers'
+  ///     checkpoints: asked for once the lock is held.
+  /// - Returns: the open log.
+  /// - Throws: ``CommitLogFailure``, among them that another process writes.
   package static func open(
     at root: FilePath, environment: EngineEnvironment, choices: Choices = Choices(),
     evidence: (StoreID) throws(CommitLogFailure) -> [UInt32: UInt64]
@@ -99,7 +105,9 @@ package final class CommitLog: Sendable {
     }
   }
 
-  /// Closes the store after its partitions have been flushed. The next open finds nothing to do.
+  /// Closes the store after its partitions have been flushed.
+  ///
+  /// The next open finds nothing to do.
   ///
   /// A partition that is poisoned, or a full disk, makes the close unclean and harms nothing: the
   /// next open recovers.

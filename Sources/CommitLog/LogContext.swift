@@ -43,8 +43,9 @@ package struct LogContext: Sendable {
     FileNames.segmentStem(baseNumber: added.baseNumber, segmentID: added.segmentID)
   }
 
-  /// The header that a segment's file begins with. The manifest holds all of it, so that a lost
-  /// header makes no frame unreadable.
+  /// The header that a segment's file begins with.
+  ///
+  /// The manifest holds all of it, so that a lost header makes no frame unreadable.
   package func header(of added: ManifestEdit.SegmentAdded) -> FileHeader {
     var header = FileHeader(
       kind: .segment, storeID: storeID, fileID: added.segmentID, salt: added.salt,

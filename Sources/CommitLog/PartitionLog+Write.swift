@@ -34,7 +34,9 @@ extension PartitionLog {
     }
   }
 
-  /// Begins an epoch (format-spec §3.5). Durable with the first group behind it.
+  /// Begins an epoch (format-spec §3.5).
+  ///
+  /// Durable with the first group behind it.
   func writeEpoch(
     number: UInt64, _ writing: inout PartitionWriting
   ) throws(CommitLogFailure) {
@@ -152,8 +154,10 @@ extension PartitionLog {
 
   // MARK: Roll
 
-  /// Seals the active segment and begins the next. A barrier: the old segment's last sync has
-  /// returned and the edit that names the new one is durable before the first frame goes into it.
+  /// Seals the active segment and begins the next.
+  ///
+  /// A barrier: the old segment's last sync has returned and the edit that names the new one is
+  /// durable before the first frame goes into it.
   func roll(_ writing: inout PartitionWriting, baseNumber: UInt64) throws(CommitLogFailure) {
     _ = try synchronize()
     let old = writing.segment.summary

@@ -10,8 +10,9 @@ package struct CheckpointImage: Sendable {
   package let header: FileHeader?
   package private(set) var table = CheckpointTable()
   package private(set) var verdict: RecoveryRule.Verdict?
-  /// What was damaged. A lost commit means an older checkpoint: events come twice, never not at
-  /// all.
+  /// What was damaged.
+  ///
+  /// A lost commit means an older checkpoint: events come twice, never not at all.
   package private(set) var findings: [(position: Int, detail: String)] = []
 
   private init(header: FileHeader?) { self.header = header }

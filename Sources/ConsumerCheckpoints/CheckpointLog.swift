@@ -4,8 +4,9 @@ package import StorageIO
 internal import Synchronization
 package import SystemPackage
 
-/// The checkpoint file of an open store. Safe from several threads; each commit returns when it
-/// would survive a crash.
+/// The checkpoint file of an open store.
+///
+/// Safe from several threads; each commit returns when it would survive a crash.
 ///
 /// The caller sees to it that no checkpoint runs ahead of durable data (I3).
 package final class CheckpointLog: Sendable {
@@ -30,7 +31,9 @@ package final class CheckpointLog: Sendable {
     var verdict: RecoveryRule.Verdict?
   }
 
-  /// Takes over what was read. Nothing is written before the first commit.
+  /// Takes over what was read.
+  ///
+  /// Nothing is written before the first commit.
   package init(
     _ image: CheckpointImage, root: FilePath, storeID: StoreID, environment: EngineEnvironment
   ) throws(CheckpointFailure) {
@@ -63,7 +66,9 @@ package final class CheckpointLog: Sendable {
 
   package var table: CheckpointTable { contents.withLock { $0.table } }
 
-  /// Makes entries durable, all or none, then applies them. One sync for all of them.
+  /// Makes entries durable, all or none, then applies them.
+  ///
+  /// One sync for all of them.
   package func commit(_ entries: [CheckpointEntry]) throws(CheckpointFailure) {
     guard !entries.isEmpty else { return }
     try contents.withLock { (contents) throws(CheckpointFailure) in
@@ -122,8 +127,9 @@ package final class CheckpointLog: Sendable {
     contents.isPrepared = true
   }
 
-  /// Replaces the file by one that holds the table and nothing else. One that was damaged is kept
-  /// in the quarantine (I7).
+  /// Replaces the file by one that holds the table and nothing else.
+  ///
+  /// One that was damaged is kept in the quarantine (I7).
   private func rewrite(
     _ contents: inout Contents, as table: CheckpointTable
   ) throws(CheckpointFailure) {

@@ -28,7 +28,9 @@ package final class BatchEncoder: @unchecked Sendable {
 
   package func removeAll() { contents.removeAll() }
 
-  /// Appends one event. The caller has checked its size and that time does not step back.
+  /// Appends one event.
+  ///
+  /// The caller has checked its size and that time does not step back.
   ///
   /// - Returns: the batch's size and its number of records then.
   @discardableResult

@@ -16,8 +16,10 @@ package enum CRC32C {
 }
 
 /// The content checksum: XXH3 of 64 bits over the uncompressed parts, each seeded with the one
-/// before it; the low half is kept (format-spec §3.3). The parts of a batch are the clear section
-/// up to byte 4 and from byte 8 on, the columns and the payload; other frames have one, the body.
+/// before it; the low half is kept (format-spec §3.3).
+///
+/// The parts of a batch are the clear section up to byte 4 and from byte 8 on, the columns and the
+/// payload; other frames have one, the body.
 package struct ContentChecksum {
   private var state: UInt64 = 0
 

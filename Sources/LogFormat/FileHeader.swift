@@ -27,6 +27,7 @@ package struct FileHeader: Hashable, Sendable {
   static let magic: [UInt8] = [0x8d, 0x4d, 0x4c, 0x52, 0x0d, 0x0a, 0x1a, 0x0a]
 
   package var kind: Kind
+  /// The three sets of format-spec §12.
   package var incompatibleFlags: UInt32 = 0
   package var readOnlyCompatibleFlags: UInt32 = 0
   package var compatibleFlags: UInt32 = 0

@@ -1,7 +1,9 @@
 package import EventModel
 
 /// Encodes the frames of a small log whose every frame is synced before the next one is made:
-/// manifest and checkpoints. Pure: the owner writes what it is given, syncs, and says so.
+/// manifest and checkpoints.
+///
+/// Pure: the owner writes what it is given, syncs, and says so.
 package struct FrameLog: ~Copyable {
   package let identity: FrameIdentity
   package private(set) var end: RecoveryRule.Start
@@ -24,8 +26,9 @@ package struct FrameLog: ~Copyable {
         position: FileHeader.size, chain: header.chain, nextNumber: header.baseNumber, epoch: 0))
   }
 
-  /// Makes a frame of `recordCount` entries. Everything before it is on the disk, which its
-  /// watermark says.
+  /// Makes a frame of `recordCount` entries.
+  ///
+  /// Everything before it is on the disk, which its watermark says.
   package mutating func prepare(
     _ type: UInt8, recordCount: Int, body: borrowing ByteBuffer, at time: Timestamp
   ) {

@@ -43,7 +43,9 @@ struct PropertyTable: ~Copyable {
     return lastNumber
   }
 
-  /// Appends the sets and their texts. Nothing but a zero if there are none.
+  /// Appends the sets and their texts.
+  ///
+  /// Nothing but a zero if there are none.
   func append(to buffer: inout ByteBuffer) {
     buffer.appendVariableLength(UInt64(setCount))
     guard setCount > 0 else { return }

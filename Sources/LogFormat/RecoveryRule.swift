@@ -59,8 +59,10 @@ package enum RecoveryRule {
     package var possiblyAcknowledged: Range<UInt64>?
 
     /// The number that the next record takes: never one that a surviving watermark proves to have
-    /// been acknowledged (I15). Records of an undecidable tail were most likely never acknowledged,
-    /// so theirs are given again.
+    /// been acknowledged (I15).
+    ///
+    /// Records of an undecidable tail were most likely never acknowledged, so theirs are given
+    /// again.
     package var nextNumber: UInt64 { max(end.nextNumber, watermark) }
 
     package var lostSuffix: Range<UInt64>? {

@@ -1,6 +1,8 @@
 package import EventModel
 
-/// What is wrong at a place of a file. The raw values are part of the command's output and stay.
+/// What is wrong at a place of a file.
+///
+/// The raw values are part of the command's output and stay.
 package enum DamageKind: String, Hashable, Sendable, CaseIterable {
   case tornTail = "torn-tail"
   case reorderedTail = "reordered-tail"

@@ -49,8 +49,9 @@ enum FileHeaderReading {
     try bytes.withBytes { (span) throws(FormatError) in try FileHeader(decoding: span) }
   }
 
-  /// The checksum has no seed, so the bit that explains it can be found. Frames confirm the result:
-  /// theirs are seeded with what the header says.
+  /// The checksum has no seed, so the bit that explains it can be found.
+  ///
+  /// Frames confirm the result: theirs are seeded with what the header says.
   private static func heal(_ bytes: inout ByteBuffer) -> FileHeader? {
     let size = FileHeader.size - 4
     guard bytes.count == FileHeader.size else { return nil }

@@ -22,7 +22,9 @@ struct FileWalk {
     }
   }
 
-  /// Tells the file and what is wrong with its header. Nil when the visitor wants no more.
+  /// Tells the file and what is wrong with its header.
+  ///
+  /// Nil when the visitor wants no more.
   private func begin(
     _ source: InspectedSource, fallback: FileHeader?, _ visit: Visitor
   ) -> FileHeader?? {

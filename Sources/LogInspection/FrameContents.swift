@@ -2,8 +2,9 @@ internal import BlockCompression
 internal import EventModel
 internal import LogFormat
 
-/// Reads what a frame holds and checks every checksum on the way. One file at a time; its buffers
-/// are reused.
+/// Reads what a frame holds and checks every checksum on the way.
+///
+/// One file at a time; its buffers are reused.
 final class FrameContents {
   /// The clear section, then the stored body, of the frame read last.
   private var bytes = ByteBuffer(capacity: 64 << 10)

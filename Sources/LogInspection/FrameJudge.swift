@@ -35,8 +35,9 @@ struct FrameJudge {
 
   /// Bytes of a file whose frames are in memory at once: at most 131,072 frames.
   private static let pieceSize = 8 << 20
-  /// Frames kept in mind behind the last one that stands. A writer leaves at most 8 MiB unsynced,
-  /// so more than this are no tail that it can have made.
+  /// Frames kept in mind behind the last one that stands.
+  ///
+  /// A writer leaves at most 8 MiB unsynced, so more than this are no tail that it can have made.
   private static let carryMax = 1 << 18
 
   let source: InspectedSource
@@ -46,7 +47,12 @@ struct FrameJudge {
   let evidence: UInt64
   let contents: FrameContents
 
-  /// - Parameter surveyed: what ``survey()`` returned, for a caller who needed it before.
+  /// Visits every frame and finding of the file, in the order of their positions.
+  ///
+  /// - Parameters:
+  ///   - surveyed: what ``survey()`` returned, for a caller who needed it before.
+  ///   - visit: takes an item and says whether to go on.
+  /// - Returns: how the file ends.
   func run(surveyed: Outcome? = nil, _ visit: (Item) -> WalkStep) -> Outcome {
     var outcome = surveyed ?? survey()
     var carry: [ScannedFrame] = []

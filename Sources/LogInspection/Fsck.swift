@@ -3,8 +3,10 @@ internal import LogFormat
 package import StorageIO
 package import SystemPackage
 
-/// Checks everything in a store and changes nothing. Takes no lock: beside a live writer it judges
-/// what was there when it came by. Blocks; one thread at a time.
+/// Checks everything in a store and changes nothing.
+///
+/// Takes no lock: beside a live writer it judges what was there when it came by. Blocks; one thread
+/// at a time.
 package final class Fsck {
   let root: FilePath
   let fileSystem: any FileSystem
@@ -23,7 +25,12 @@ package final class Fsck {
 
   /// Checks a store.
   ///
-  /// - Parameter progress: told after each file what was looked at so far.
+  /// - Parameters:
+  ///   - root: the store's folder.
+  ///   - fileSystem: where the folder is.
+  ///   - progress: told after each file what was looked at so far.
+  /// - Returns: what was looked at and what is wrong with it.
+  /// - Throws: ``InspectionFailure`` when the path cannot be read or holds no store.
   package static func check(
     _ root: FilePath, fileSystem: any FileSystem,
     progress: @escaping (FsckCounts) -> Void = { _ in }

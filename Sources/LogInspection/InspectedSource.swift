@@ -3,8 +3,10 @@ internal import LogFormat
 internal import StorageIO
 internal import SystemPackage
 
-/// A file's bytes for inspection. A place that the disk cannot read counts as zeros and is noted,
-/// so that everything around it is still found.
+/// A file's bytes for inspection.
+///
+/// A place that the disk cannot read counts as zeros and is noted, so that everything around it is
+/// still found.
 final class InspectedSource {
   let file: any StorageFile
   /// The path inside the store.
@@ -50,9 +52,10 @@ final class InspectedSource {
       page.removeAll()
       var found = 0
       do throws(IOFailure) {
-        found = try page.appendUpTo(wanted) { (span) throws(IOFailure) in
-          try file.read(into: &span, at: FilePosition(position + index))
-        } ?? 0
+        found =
+          try page.appendUpTo(wanted) { (span) throws(IOFailure) in
+            try file.read(into: &span, at: FilePosition(position + index))
+          } ?? 0
       } catch {
         if failure == nil { failure = (position + index, error) }
         page.truncate(to: 0)

@@ -1,8 +1,9 @@
 package import StorageIO
 package import SystemPackage
 
-/// A path that cannot be looked at as what it was said to be. What is wrong inside a file is no
-/// failure but ``Damage``: inspection goes on behind it.
+/// A path that cannot be looked at as what it was said to be.
+///
+/// What is wrong inside a file is no failure but ``Damage``: inspection goes on behind it.
 package enum InspectionFailure: Error, Hashable, Sendable {
   /// There is nothing at the path.
   case missing(FilePath)

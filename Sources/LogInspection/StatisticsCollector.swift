@@ -55,8 +55,9 @@ final class StatisticsCollector {
     return partition
   }
 
-  /// A file's size; 0 if there is none. Indexes come and go, and what keeps a segment from being
-  /// read is told where it is read.
+  /// A file's size; 0 if there is none.
+  ///
+  /// Indexes come and go, and what keeps a segment from being read is told where it is read.
   private func size(_ name: String) -> UInt64 {
     do throws(IOFailure) {
       let file = try snapshot.fileSystem.open(snapshot.root.appending(name), .readOnly)
@@ -116,8 +117,10 @@ final class StatisticsCollector {
     return Figures(added: segment.added, next: next, tally: tally)
   }
 
-  /// The sizes at the beginning of a batch's clear section. Nothing rests on them but a number on
-  /// the screen, so the devices behind them are not read for their checksum's sake.
+  /// The sizes at the beginning of a batch's clear section.
+  ///
+  /// Nothing rests on them but a number on the screen, so the devices behind them are not read for
+  /// their checksum's sake.
   private func prologue(of frame: ScannedFrame, _ source: InspectedSource) -> BatchClearSection? {
     var bytes = ByteBuffer(capacity: 64)
     let start = frame.clearRange.lowerBound

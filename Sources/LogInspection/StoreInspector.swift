@@ -3,8 +3,9 @@ package import LogFormat
 package import StorageIO
 package import SystemPackage
 
-/// Shows what a path holds, whatever state it is in: a store, or one file of one. Reads only, takes
-/// no lock, and goes on behind damage. Blocks; one thread at a time.
+/// Shows what a path holds, whatever state it is in: a store, or one file of one.
+///
+/// Reads only, takes no lock, and goes on behind damage. Blocks; one thread at a time.
 package final class StoreInspector {
   /// What a path is.
   package enum Target: Hashable, Sendable {

@@ -6,19 +6,29 @@ extension EventStore {
   ///
   /// The first four are kept in the store when it is created; an existing store keeps its own.
   public struct Configuration: Sendable {
-    /// Partitions of a new store, 1 to `Limits.partitionCountMax`; fixed for ever. 4 unless given.
+    /// Partitions of a new store, 1 to `Limits.partitionCountMax`; fixed for ever.
+    ///
+    /// 4 unless given.
     public var partitionCount: Int
-    /// Size at which a segment is sealed and the next one begun. 128 MiB unless given.
+    /// Size at which a segment is sealed and the next one begun.
+    ///
+    /// 128 MiB unless given.
     public var segmentSize: ByteCount
-    /// How batches are compressed. LZ4 unless given; nil takes the store's own.
+    /// How batches are compressed.
+    ///
+    /// LZ4 unless given; nil takes the store's own.
     public var compression: CompressionCodec?
-    /// What may be dropped when it is old or the store is large. Kept in the store. Nothing unless
-    /// given.
+    /// What may be dropped when it is old or the store is large.
+    ///
+    /// Kept in the store. Nothing unless given.
     public var retention: Retention
-    /// Bytes before compression at which a batch is full. 64 KiB unless given.
+    /// Bytes before compression at which a batch is full.
+    ///
+    /// 64 KiB unless given.
     public var batchSize: ByteCount
-    /// Bytes of events that may wait in memory to be written; appends wait when it is full. 32 MiB
-    /// unless given.
+    /// Bytes of events that may wait in memory to be written; appends wait when it is full.
+    ///
+    /// 32 MiB unless given.
     public var bufferSize: ByteCount
     /// Where recoveries and failures are told.
     public var logger: Logger

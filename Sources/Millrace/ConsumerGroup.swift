@@ -21,6 +21,7 @@ public struct ConsumerGroup: Sendable {
   ///   - partition: the partition.
   ///   - position: the group's checkpoint, or another place.
   ///   - end: where to stop; never unless given, so that the iterator waits at the tail.
+  /// - Returns: a sequence of batches whose ``EventBatch/checkpoint`` the group can commit.
   public func batches(
     in partition: PartitionID, from position: GroupReadPosition = .checkpoint(orElse: .earliest),
     until end: ReadEnd = .never
@@ -40,7 +41,9 @@ public struct ConsumerGroup: Sendable {
       .map { Checkpoint(partition: partition, next: Offset($0)) }
   }
 
-  /// Remembers how far the group is. Returns when a crash would not forget it.
+  /// Remembers how far the group is.
+  ///
+  /// Returns when a crash would not forget it.
   ///
   /// Never moves back: a checkpoint behind the present one changes nothing. Commits that come
   /// together share a sync.
@@ -139,7 +142,8 @@ extension ConsumerLag {
     do throws(CommitLogFailure) {
       let first = try source.cursor(in: partition, from: next).timeOfNextRecord()
       let size = snapshot.eventSize(from: next, fileSystem: source.fileSystem)
-      let last = try source.cursor(in: partition, from: snapshot.highWatermark - 1).lastTimeOfNextBatch()
+      let last = try source.cursor(in: partition, from: snapshot.highWatermark - 1)
+        .lastTimeOfNextBatch()
       let time = (last?.microseconds ?? 0) - (first?.microseconds ?? last?.microseconds ?? 0)
       return ConsumerLag(
         events: snapshot.highWatermark - next, size: ByteCount(Int(clamping: size)),

@@ -3,7 +3,9 @@ public import EventModel
 internal import LogFormat
 
 /// Appends without suspending and without allocating: bytes are borrowed and copied once, into the
-/// batch they are stored in. One owner.
+/// batch they are stored in.
+///
+/// One owner.
 ///
 /// An event is only in memory when `append` returns; it is
 /// synced in the background within 100 ms, or when ``durable()`` or ``synchronize()`` asks for it.
@@ -48,7 +50,9 @@ public struct EventAppender: ~Copyable {
       from: device, body: body.span.bytes, properties: properties, enqueuedTime: enqueuedTime)
   }
 
-  /// Appends an event and returns its position. As the borrowed form otherwise.
+  /// Appends an event and returns its position.
+  ///
+  /// As the borrowed form otherwise.
   @discardableResult
   public mutating func append(_ event: borrowing Event) throws(EventStoreError) -> LogPosition {
     try EventLimits.check(size: event.size)
@@ -105,8 +109,10 @@ public struct EventAppender: ~Copyable {
     try await wait.wait()
   }
 
-  /// Blocks until every event that this appender appended is durable. The calling thread writes and
-  /// syncs by itself where no other does: it leads its group. For threads of your own.
+  /// Blocks until every event that this appender appended is durable.
+  ///
+  /// The calling thread writes and syncs by itself where no other does: it leads its group. For
+  /// threads of your own.
   public func synchronize() throws(EventStoreError) {
     try lead { .durable($0) }
   }

@@ -77,7 +77,9 @@ extension EventStore {
     try await partition.wait(upTo: position.offset.value + 1, .durable)
   }
 
-  /// A synchronous way in for producers that count nanoseconds. Make one for each producer.
+  /// A synchronous way in for producers that count nanoseconds.
+  ///
+  /// Make one for each producer.
   public func makeAppender() -> EventAppender {
     switch core {
     case .writer(let writer): EventAppender(writer, now: now)

@@ -25,7 +25,9 @@ extension EventStore {
     [.standard] + checkpoints.groups.keys.filter { $0 != .standard }.sorted()
   }
 
-  /// Forgets a group and its checkpoints, durably. `$Default` cannot be deleted.
+  /// Forgets a group and its checkpoints, durably.
+  ///
+  /// `$Default` cannot be deleted.
   ///
   /// - Throws: ``EventStoreError`` with `unknownGroup` or `invalidArgument`.
   public func deleteConsumerGroup(_ name: GroupName) async throws(EventStoreError) {

@@ -42,6 +42,7 @@ public final class EventStore: Sendable {
   ///   - path: the store's folder.
   ///   - configuration: what a new store is made with, and what holds while it is open.
   ///   - access: whether to write, and whether to make what is not there.
+  /// - Returns: the open store.
   /// - Throws: ``EventStoreError`` with `notAStore`, `locked`, `accessDenied`, `readOnly`,
   ///   `storageFull`, `corrupt`, `unsupportedVersion`, `alreadyExists` (a folder that holds
   ///   something else), `invalidArgument` or `ioFailure`.
@@ -138,7 +139,9 @@ public final class EventStore: Sendable {
   }
 
   /// Makes everything durable that was appended before the call, writes where the log ends, and
-  /// closes the store. Readers that follow the tail end.
+  /// closes the store.
+  ///
+  /// Readers that follow the tail end.
   ///
   /// - Throws: ``EventStoreError`` when something that was appended could not be made durable.
   public func close() async throws(EventStoreError) {

@@ -25,11 +25,14 @@ public struct EventStoreError: Error, Hashable, Sendable {
     public static let accessDenied = Self("accessDenied")
     /// The file system or the open store is read-only.
     public static let readOnly = Self("readOnly")
-    /// The disk has no room. What was accepted before stays accepted and is written once there is
-    /// room; reads and commits go on (I9).
+    /// The disk has no room.
+    ///
+    /// What was accepted before stays accepted and is written once there is room; reads and commits
+    /// go on (I9).
     public static let storageFull = Self("storageFull")
-    /// A sync or write failed while this call waited: its events may or may not survive. The
-    /// partition takes no writes until the store is opened again (I8).
+    /// A sync or write failed while this call waited: its events may or may not survive.
+    ///
+    /// The partition takes no writes until the store is opened again (I8).
     public static let outcomeUnknown = Self("outcomeUnknown")
     /// The partition stopped after an earlier failure; open the store again.
     public static let poisoned = Self("poisoned")
@@ -73,6 +76,7 @@ public struct EventStoreError: Error, Hashable, Sendable {
 }
 
 extension EventStoreError: CustomStringConvertible {
+  /// The message.
   public var description: String { message }
 }
 

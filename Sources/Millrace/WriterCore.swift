@@ -131,7 +131,9 @@ final class WriterCore: ReadSource {
 
   deinit { stop() }
 
-  /// Ends the threads. What nobody waited for and no close led to the disk is lost with them.
+  /// Ends the threads.
+  ///
+  /// What nobody waited for and no close led to the disk is lost with them.
   private func stop() {
     pacemaker.stop()
     workers.stop()
@@ -159,8 +161,9 @@ final class WriterCore: ReadSource {
     partitions[index(of: device)]
   }
 
-  /// Makes everything durable and closes; blocks. The first failure is thrown after everything
-  /// else has been tried.
+  /// Makes everything durable and closes; blocks.
+  ///
+  /// The first failure is thrown after everything else has been tried.
   func close() throws(EventStoreError) {
     var failure: EventStoreError?
     for partition in partitions { partition.close() }

@@ -1,8 +1,9 @@
 public import Millrace
 internal import StorageIO
 
-/// A disk in memory, for tests that want a store without files. A store that was closed on it can
-/// be opened on it again.
+/// A disk in memory, for tests that want a store without files.
+///
+/// A store that was closed on it can be opened on it again.
 public final class InMemoryStorage: Sendable {
   private let fileSystem = MemoryFileSystem()
 
@@ -11,7 +12,12 @@ public final class InMemoryStorage: Sendable {
 
   /// Opens the store on this disk, and makes it first if there is none.
   ///
-  /// - Parameter clock: what the store takes for the time; the system's clock unless given.
+  /// - Parameters:
+  ///   - configuration: what a new store is made with, and what holds while it is open.
+  ///   - access: whether to write, and whether to make what is not there.
+  ///   - clock: what the store takes for the time; the system's clock unless given.
+  /// - Returns: the open store.
+  /// - Throws: ``EventStoreError`` as `EventStore.open(at:configuration:access:)` does.
   public func open(
     configuration: EventStore.Configuration = .init(),
     access: EventStore.Access = .createIfAbsent, clock: ManualClock? = nil

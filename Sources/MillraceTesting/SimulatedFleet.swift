@@ -120,6 +120,7 @@ extension SimulatedFleet.Sensor {
 extension [UInt8] {
   /// Appends a text and a number with a fixed number of decimal places, given as an integer.
   fileprivate mutating func append(_ text: StaticString, decimal number: Int, places: Int) {
+    // SAFETY: the buffer of a static text lives for ever; its bytes are copied.
     text.withUTF8Buffer { unsafe append(contentsOf: $0) }
     if number < 0 { append(UInt8(ascii: "-")) }
     var divisor = 1

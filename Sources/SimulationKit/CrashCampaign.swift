@@ -32,7 +32,10 @@ package struct CrashCampaign: Sendable {
 
   /// Runs one workload and every crash of it.
   ///
-  /// - Parameter operation: only the crash at this operation, to see a failure again.
+  /// - Parameters:
+  ///   - seed: determines the workload.
+  ///   - operation: only the crash at this operation, to see a failure again.
+  /// - Throws: ``Failure`` with what it takes to see it again.
   package mutating func run(seed: UInt64, operation: Int? = nil) throws(Failure) {
     let workload = Workload(seed: seed)
     let count = try operationCount(workload)

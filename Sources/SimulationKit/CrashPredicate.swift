@@ -6,7 +6,9 @@ internal import StorageIO
 internal import SystemPackage
 
 /// What a crash may leave: every acknowledged event in order, exactly once; of the rest a prefix;
-/// nothing else (I1 to I4, I7, I15). The one predicate of every simulation.
+/// nothing else (I1 to I4, I7, I15).
+///
+/// The one predicate of every simulation.
 package enum CrashPredicate {
   /// What is broken, in words; nil when everything holds.
   package static func violation(
@@ -52,8 +54,8 @@ package enum CrashPredicate {
       let number = UInt32(partition)
       let checkpoint =
         store.checkpoints.table.checkpoint(of: SimulatedStore.group, in: number) ?? 0
-      let range = (model.committed[number] ?? 0)...max(
-        model.committed[number] ?? 0, model.tried[number] ?? 0)
+      let committed = model.committed[number] ?? 0
+      let range = committed...max(committed, model.tried[number] ?? 0)
       guard range.contains(checkpoint) else {
         return "p\(partition)'s checkpoint is \(checkpoint), none of \(range)"
       }

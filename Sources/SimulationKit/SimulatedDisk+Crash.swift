@@ -17,8 +17,10 @@ package enum CrashStyle: String, Sendable, CaseIterable {
 }
 
 extension SimulatedDisk {
-  /// The disk as it might be found after a crash now. It has no locks and no faults, and shares the
-  /// bytes neither has touched with this one, which stays as it is.
+  /// The disk as it might be found after a crash now.
+  ///
+  /// It has no locks and no faults, and shares the bytes neither has touched with this one, which
+  /// stays as it is.
   package func crashImage(
     using random: inout SeededRandom, _ style: CrashStyle
   ) -> SimulatedDisk {

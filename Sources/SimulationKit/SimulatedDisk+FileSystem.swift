@@ -22,7 +22,9 @@ extension SimulatedDisk {
     return try outcome.get()
   }
 
-  /// Runs a mutating call. The one in which the machine dies is written and not durable.
+  /// Runs a mutating call.
+  ///
+  /// The one in which the machine dies is written and not durable.
   @discardableResult
   func change<Value: Sendable>(
     _ operation: IOFailure.Operation, _ path: FilePath,

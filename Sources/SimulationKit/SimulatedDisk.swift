@@ -92,7 +92,9 @@ package final class SimulatedDisk: FileSystem {
   /// Whether the machine has died: every call fails.
   package var isDead: Bool { state.withLock { $0.faults.isDead } }
 
-  /// What goes wrong from now on. A new plan counts the calls of its triggers anew; operations keep
+  /// What goes wrong from now on.
+  ///
+  /// A new plan counts the calls of its triggers anew; operations keep
   /// their running number.
   package var plan: FaultPlan {
     get { state.withLock { $0.faults.plan } }

@@ -48,7 +48,9 @@ struct SimulatedInode: Sendable {
 
   mutating func reserve(_ size: Int) { reserved = max(reserved, size) }
 
-  /// A successful sync. Changes that a failed one lost stay lost.
+  /// A successful sync.
+  ///
+  /// Changes that a failed one lost stay lost.
   mutating func synchronize() {
     guard !unsynced.isEmpty else { return }
     durable = contents(through: .max)

@@ -51,11 +51,14 @@ package struct Workload: Hashable, Sendable {
     package let violation: String?
   }
 
-  /// Runs until the end or until the disk dies, and returns what must hold then.
+  /// Runs until the end or until the disk dies.
   ///
+  /// - Parameters:
+  ///   - disk: the disk that may die.
+  ///   - fileSystem: what stands before the disk, if anything does.
+  ///   - tolerates: whether the workload goes on behind a call that fails.
+  /// - Returns: what must hold then.
   /// - Throws: what the engine throws while the disk lives.
-  ///
-  /// - Parameter fileSystem: what stands before the disk, if anything does.
   package func run(
     on disk: SimulatedDisk, through fileSystem: (any FileSystem)? = nil, tolerates: Bool = false
   ) throws(CommitLogFailure) -> Outcome {
@@ -187,7 +190,9 @@ private struct WorkloadRun {
     }
   }
 
-  /// A reader looks: what it sees must stay. After a kill it also settles what there is.
+  /// A reader looks: what it sees must stay.
+  ///
+  /// After a kill it also settles what there is.
   private mutating func read(
     _ partition: Int, _ store: SimulatedStore
   ) throws(CommitLogFailure) {

@@ -21,6 +21,7 @@ package import SystemPackage
   package init(path: FilePath, size: ByteCount, snapshot: PagedBytes) {
     self.path = path
     self.size = size
+    // SAFETY: there is no region to keep.
     unsafe self.region = nil
     self.snapshot = snapshot
   }
@@ -29,6 +30,7 @@ package import SystemPackage
   @unsafe init(path: FilePath, size: ByteCount, unmapping region: UnsafeRawPointer) {
     self.path = path
     self.size = size
+    // SAFETY: the caller hands the region over; `deinit` unmaps it.
     unsafe self.region = region
     snapshot = PagedBytes()
   }

@@ -14,7 +14,9 @@ package struct Quarantine: Sendable {
     self.fileSystem = fileSystem
   }
 
-  /// Copies a range of a file and returns the copy's name. The copy would survive a crash then.
+  /// Copies a range of a file and returns the copy's name.
+  ///
+  /// The copy would survive a crash then.
   @discardableResult
   package func keep(
     _ range: Range<Int>, of file: any StorageFile, name: String

@@ -1,7 +1,9 @@
 package import EventModel
 package import SystemPackage
 
-/// An open file. Safe to use from several threads; closed when released.
+/// An open file.
+///
+/// Safe to use from several threads; closed when released.
 package protocol StorageFile: AnyObject, Sendable {
   var path: FilePath { get }
 

@@ -133,7 +133,8 @@ struct EventLineTests {
   @Test("Messages for a queue have their own keys")
   func queueMessages() throws {
     let parsed = try Self.parse(
-      #"{"deviceId":"d","messageId":"m","body":"x","ttl":"2s","ack":"full","properties":{"k":"v"}}"#,
+      #"{"deviceId":"d","messageId":"m","body":"x","ttl":"2s","#
+        + #""ack":"full","properties":{"k":"v"}}"#,
       .queueMessage)
     #expect(parsed.event == Event(from: "d", body: "x", messageID: "m", properties: ["k": "v"]))
     #expect(parsed.messageID == "m")

@@ -53,7 +53,11 @@ import Testing
   }
 
   @Test func `reserved bytes are ignored once the checksum holds`() {
-    #expect(failure(resealed { $0[11] = 1; $0[100] = 1 }) == nil)
+    #expect(
+      failure(
+        resealed {
+          $0[11] = 1; $0[100] = 1
+        }) == nil)
   }
 
   private func failure(_ bytes: [UInt8]) -> FormatError? {

@@ -3,8 +3,9 @@ import Foundation
 import LogFormat
 import Testing
 
-/// `tools/reader.py` was written from `format-spec.md` alone. Where it and this code disagree, the
-/// contract does not say what the code does.
+/// `tools/reader.py` was written from `format-spec.md` alone.
+///
+/// Where it and this code disagree, the contract does not say what the code does.
 @Suite struct SecondReaderTests {
   private static let root = URL(filePath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent()

@@ -22,7 +22,9 @@ struct SeededRandom: RandomNumberGenerator {
   mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
 }
 
-/// A file in memory. It may claim a size that its bytes do not have, as sparse metadata does.
+/// A file in memory.
+///
+/// It may claim a size that its bytes do not have, as sparse metadata does.
 struct MemorySource: FrameSource {
   var bytes: [UInt8]
   var claimedSize: Int?

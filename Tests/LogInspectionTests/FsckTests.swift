@@ -11,7 +11,8 @@ struct FsckTests {
     try Fsck.check(SampleStore.root, fileSystem: store.fileSystem)
   }
 
-  @Test("A store that was closed is clean, and everything in it was looked at",
+  @Test(
+    "A store that was closed is clean, and everything in it was looked at",
     arguments: CompressionCodec.allCases)
   func cleanStore(codec: CompressionCodec) throws {
     let result = try check(SampleStore(codec: codec))

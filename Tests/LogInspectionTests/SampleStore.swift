@@ -41,9 +41,8 @@ struct SampleStore {
       predecessorChain: chain, created: Timestamp(microseconds: 1_000))
   }
 
-  /// - Parameters:
-  ///   - isClosed: whether the last writer closed the store.
-  ///   - checkpoint: where the group `readers` stands in partition 0.
+  /// Writes a store whose last writer closed it or not, with the group `readers` at a checkpoint of
+  /// partition 0.
   init(
     isClosed: Bool = true, codec: CompressionCodec = .lz4, checkpoint: UInt64 = 7,
     extraEdits: [ManifestEdit] = []

@@ -58,7 +58,10 @@ struct EventStoreTests {
     let all = try await again.everything()
     #expect(
       all.mapValues { $0.map { String(decoding: $0.body.bytes, as: UTF8.self) } } == expected)
-    #expect(all.values.joined().allSatisfy { $0.systemProperties[.contentType] != nil || $0.body.count == 4 })
+    #expect(
+      all.values.joined().allSatisfy {
+        $0.systemProperties[.contentType] != nil || $0.body.count == 4
+      })
     try await again.close()
   }
 
@@ -100,7 +103,9 @@ struct EventStoreTests {
     let reader = Task {
       var bodies: [String] = []
       for try await batch in billing.batches(in: partition) {
-        for event in batch { bodies.append(String(decoding: event.event.body.bytes, as: UTF8.self)) }
+        for event in batch {
+          bodies.append(String(decoding: event.event.body.bytes, as: UTF8.self))
+        }
         if bodies.count >= 8 { break }
       }
       return bodies

@@ -56,7 +56,8 @@ private func readmeExample(
   try await withThrowingTaskGroup { group in
     for partition in store.partitions {
       group.addTask {
-        for try await batch in billing.batches(in: partition, from: .checkpoint(orElse: .earliest)) {
+        let batches = billing.batches(in: partition, from: .checkpoint(orElse: .earliest))
+        for try await batch in batches {
           for event in batch {
             try await meter.bill(event)
           }

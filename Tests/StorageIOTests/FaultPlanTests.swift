@@ -51,9 +51,10 @@ struct FaultPlanTests {
     let file = try disk.open("/a", .readWrite)
     #expect(throws: IOFailure.self) { try file.write([UInt8](repeating: 1, count: 2048)) }
     var random = SeededRandom(seed: 2)
-    let lengths = Set((0..<300).map { _ in
-      disk.crashImage(using: &random, .random).image["/a"]?.count
-    })
+    let lengths = Set(
+      (0..<300).map { _ in
+        disk.crashImage(using: &random, .random).image["/a"]?.count
+      })
     #expect(lengths.isSuperset(of: [0, 512, 1024, 1536, 2048]))
   }
 

@@ -133,9 +133,10 @@ struct SimulatedDiskTests {
     try disk.remove("/s/a")
     try disk.create("/s/a", "second").synchronize()
     var random = SeededRandom(seed: 5)
-    let texts = Set((0..<200).map { _ in
-      Self.text(disk.crashImage(using: &random, .random), "/s/a") ?? "none"
-    })
+    let texts = Set(
+      (0..<200).map { _ in
+        Self.text(disk.crashImage(using: &random, .random), "/s/a") ?? "none"
+      })
     #expect(texts == ["first", "none", "second"])
   }
 
@@ -206,10 +207,11 @@ struct SimulatedDiskTests {
     for index in 0..<5 { try file.write("\(index)", at: index) }
     try disk.create("/s/b", "x")
     var random = SeededRandom(seed: 17)
-    let states = Set((0..<300).map { _ -> String in
-      let image = disk.crashImage(using: &random, .prefix)
-      return "\(Self.text(image, "/s/a") ?? "-") \(Self.text(image, "/s/b") ?? "-")"
-    })
+    let states = Set(
+      (0..<300).map { _ -> String in
+        let image = disk.crashImage(using: &random, .prefix)
+        return "\(Self.text(image, "/s/a") ?? "-") \(Self.text(image, "/s/b") ?? "-")"
+      })
     #expect(states == [" -", "0 -", "01 -", "012 -", "0123 -", "01234 -", "01234 ", "01234 x"])
   }
 

@@ -32,8 +32,8 @@ struct Prove: AsyncParsableCommand {
     if atLeastOnce {
       let doubled = try stored.checkCoverage(of: sent)
       print(
-        "every one of the \(sent.lines.count) lines is stored; \(doubled) came twice, because their "
-          + "acknowledgement was lost with the writer")
+        "every one of the \(sent.lines.count) lines is stored; \(doubled) came twice, because "
+          + "their acknowledgement was lost with the writer")
       return
     }
     try stored.checkPrefix(of: sent)
@@ -159,9 +159,10 @@ struct Acknowledgements {
 /// A new file to print to.
 enum OutputFile {
   static func create(_ path: String) throws -> StandardOutput {
-    StandardOutput(descriptor: try FileDescriptor.open(
-      FilePath(path), .writeOnly, options: [.create, .truncate],
-      permissions: .ownerReadWrite
-    ).rawValue)
+    StandardOutput(
+      descriptor: try FileDescriptor.open(
+        FilePath(path), .writeOnly, options: [.create, .truncate],
+        permissions: .ownerReadWrite
+      ).rawValue)
   }
 }

@@ -24,7 +24,8 @@ struct Ratios {
       case "--runs": ratios.runs = Int(arguments.popFirst() ?? "") ?? ratios.runs
       case "--partitions":
         ratios.partitionCount = Int(arguments.popFirst() ?? "") ?? ratios.partitionCount
-      case "--only": ratios.only += (arguments.popFirst() ?? "").split(separator: ",").map(String.init)
+      case "--only":
+        ratios.only += (arguments.popFirst() ?? "").split(separator: ",").map(String.init)
       default:
         print("usage: ratios [--events N] [--runs N] [--partitions N] [--only NAME,…]")
         return
@@ -89,7 +90,8 @@ struct Ratios {
     for result in results {
       let line =
         "\(result.name.padding(toLength: 20, withPad: " ", startingAt: 0)) "
-        + "engine \(Int(result.engine.median / 1_000))k/s  bare \(Int(result.bare.median / 1_000))k/s"
+        + "engine \(Int(result.engine.median / 1_000))k/s  "
+        + "bare \(Int(result.bare.median / 1_000))k/s"
         + "  ratio \(String(format: "%.2f", result.ratio)) (needed \(result.needs))"
       print(line)
     }

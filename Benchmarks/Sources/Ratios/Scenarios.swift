@@ -185,11 +185,12 @@ extension Ratios {
     let range = corpus.range(index)
     var head = (UInt32(range.count), corpus.times[index].microseconds)
     corpus.bytes.withUnsafeBufferPointer { bytes in
+      guard let start = bytes.baseAddress else { return }
       corpus.ids[device].withUnsafeBufferPointer { id in
         corpus.flatProperties[device].withUnsafeBufferPointer { properties in
           bare_loop_append(
             loop, &head, 12, id.baseAddress, id.count, properties.baseAddress, properties.count,
-            bytes.baseAddress! + range.lowerBound, range.count)
+            start + range.lowerBound, range.count)
         }
       }
     }

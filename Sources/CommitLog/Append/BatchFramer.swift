@@ -3,7 +3,9 @@ internal import EventModel
 internal import LogFormat
 
 /// Lays a batch out as a frame (format-spec §6): clear section, columns and payload, each of the
-/// two compressed by itself. One owner; its buffers are reused.
+/// two compressed by itself.
+///
+/// One owner; its buffers are reused.
 struct BatchFramer: ~Copyable {
   private let compressor: BlockCompressor
   private var columns = ByteBuffer(capacity: 64 << 10)
@@ -18,8 +20,9 @@ struct BatchFramer: ~Copyable {
     self.codec = codec
   }
 
-  /// Lays out everything but the header, and returns the frame's size. Its place in the file and
-  /// in the chain may still change: a roll may come between.
+  /// Lays out everything but the header, and returns the frame's size.
+  ///
+  /// Its place in the file and in the chain may still change: a roll may come between.
   mutating func layOut(_ batch: BatchEncoder) -> Int {
     frame.removeAll()
     columns.removeAll()

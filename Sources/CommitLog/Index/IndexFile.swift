@@ -3,8 +3,9 @@ internal import LogFormat
 internal import StorageIO
 internal import SystemPackage
 
-/// The file of a segment's index: a header, then entries (format-spec §10). Never synced, may be
-/// deleted or damaged at any time: every entry carries its own checksum.
+/// The file of a segment's index: a header, then entries (format-spec §10).
+///
+/// Never synced, may be deleted or damaged at any time: every entry carries its own checksum.
 enum IndexFile {
   /// Entries that are worth a write: about one for each MiB of the segment.
   static let writeCount = 16
@@ -46,7 +47,9 @@ enum IndexFile {
     return stored
   }
 
-  /// Appends what the file lacks. A failure costs nothing but time at the next open.
+  /// Appends what the file lacks.
+  ///
+  /// A failure costs nothing but time at the next open.
   static func write(
     _ segment: SegmentHandle, below position: Int, atLeast count: Int, context: LogContext
   ) {

@@ -51,8 +51,9 @@ package final class ManifestLog: Sendable {
     if contents.withLock({ $0.taken != nil }) { try append([]) }
   }
 
-  /// Makes a segment with an id of its own and appends the edits that name it. One at a time, so
-  /// that ids stand in the manifest in their order.
+  /// Makes a segment with an id of its own and appends the edits that name it.
+  ///
+  /// One at a time, so that ids stand in the manifest in their order.
   package func addSegment(
     _ make: (_ segmentID: UInt64) throws(CommitLogFailure) -> [ManifestEdit]
   ) throws(CommitLogFailure) {
@@ -186,8 +187,9 @@ package final class ManifestLog: Sendable {
     }
   }
 
-  /// Takes over a manifest that was read. Nothing is written before the first edit, so that a
-  /// store on a full disk opens (I9).
+  /// Takes over a manifest that was read.
+  ///
+  /// Nothing is written before the first edit, so that a store on a full disk opens (I9).
   package static func open(
     _ image: ManifestImage, in root: FilePath, environment: EngineEnvironment
   ) throws(CommitLogFailure) -> ManifestLog {

@@ -9,7 +9,9 @@ package enum CursorItem: Sendable {
   case gap(Gap)
 }
 
-/// Walks one partition's batches from a number on. One owner; may block for the disk.
+/// Walks one partition's batches from a number on.
+///
+/// One owner; may block for the disk.
 ///
 /// Every batch is checked before it is decoded. Where bytes are damaged it looks for the next sound
 /// frame and says which events are missing in between; it never stops at damage and never passes

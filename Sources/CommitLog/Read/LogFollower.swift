@@ -104,8 +104,9 @@ package final class LogFollower: Sendable {
     }
   }
 
-  /// Reads the manifest and scans every active segment. A roll in between is met by beginning
-  /// again.
+  /// Reads the manifest and scans every active segment.
+  ///
+  /// A roll in between is met by beginning again.
   private static func scan(_ context: LogContext) throws(CommitLogFailure) -> State {
     var attempt = 0
     while true {

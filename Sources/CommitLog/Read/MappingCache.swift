@@ -4,7 +4,9 @@ package import StorageIO
 internal import Synchronization
 
 /// The maps of sealed segments that readers used last: a bounded number, whatever the size of the
-/// store (I13). A reader keeps the map it holds; the cache only forgets it.
+/// store (I13).
+///
+/// A reader keeps the map it holds; the cache only forgets it.
 package final class MappingCache: Sendable {
   /// Address space is plenty; this bounds descriptors and kernel structures.
   package static let countMax = 64

@@ -3,7 +3,9 @@ internal import LogFormat
 internal import StorageIO
 
 /// A piece of a segment in private memory, where checksums are computed and batches decoded: what
-/// was verified is what is used, whatever happens to the file meanwhile. One owner.
+/// was verified is what is used, whatever happens to the file meanwhile.
+///
+/// One owner.
 final class SegmentWindow {
   private enum Source {
     case mapping(FileMapping)

@@ -47,7 +47,9 @@ package final class StoredBatch: Sendable {
   }
 }
 
-/// The codecs' working memory. One owner.
+/// The codecs' working memory.
+///
+/// One owner.
 package final class BatchDecompressor {
   let codecs = BlockDecompressor()
 

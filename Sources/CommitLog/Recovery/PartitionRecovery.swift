@@ -14,8 +14,9 @@ struct RecoveredPartition: ~Copyable {
   var report: RecoveryReport
 }
 
-/// Opens one partition for writing (design 2 and 3): syncs, scans, decides, heals. What must be
-/// cut is cut before the first write, by ``TailRepair``.
+/// Opens one partition for writing (design 2 and 3): syncs, scans, decides, heals.
+///
+/// What must be cut is cut before the first write, by ``TailRepair``.
 enum PartitionRecovery {
   /// A tail in which more single bits than this are wrong is no accident that healing helps with.
   private static let healingMax = 8
@@ -124,8 +125,9 @@ enum PartitionRecovery {
     return evidence
   }
 
-  /// Sets one flipped bit right where that makes the next frame whole; returns where it was. The
-  /// frame is copied to the quarantine first (I7).
+  /// Sets one flipped bit right where that makes the next frame whole; returns where it was.
+  ///
+  /// The frame is copied to the quarantine first (I7).
   private static func heal(
     _ scan: SegmentScan, _ segment: SegmentHandle, file: any StorageFile, context: LogContext
   ) throws(CommitLogFailure) -> Int? {

@@ -3,6 +3,7 @@ internal import LogFormat
 internal import StorageIO
 
 /// What a recovered segment needs before the first write: the tail cut, what was lost recorded.
+///
 /// May be interrupted anywhere and begun again (I7).
 struct TailRepair: Sendable {
   let scan: SegmentScan

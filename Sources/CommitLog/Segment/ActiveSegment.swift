@@ -2,8 +2,9 @@ internal import EventModel
 internal import LogFormat
 internal import StorageIO
 
-/// The file that a partition appends to. One owner; sealing consumes it, so that nothing can be
-/// written to a sealed segment.
+/// The file that a partition appends to.
+///
+/// One owner; sealing consumes it, so that nothing can be written to a sealed segment.
 struct ActiveSegment: ~Copyable {
   let added: ManifestEdit.SegmentAdded
   let file: any StorageFile
@@ -51,8 +52,9 @@ struct ActiveSegment: ~Copyable {
       index: SparseIndex())
   }
 
-  /// Writes a frame that was laid out for this segment's end. After an error the end is where it
-  /// was, and the next frame overwrites what did reach the file.
+  /// Writes a frame that was laid out for this segment's end.
+  ///
+  /// After an error the end is where it was, and the next frame overwrites what did reach the file.
   mutating func write(
     _ frame: borrowing ByteBuffer, size: Int, sizeMax: Int
   ) throws(IOFailure) {

@@ -1,8 +1,10 @@
 internal import LogFormat
 internal import Synchronization
 
-/// Batch encoders between uses. Partitions that receive nothing hold none, so that memory follows
-/// the load and not the partition count (I13).
+/// Batch encoders between uses.
+///
+/// Partitions that receive nothing hold none, so that memory follows the load and not the partition
+/// count (I13).
 final class EncoderPool: Sendable {
   private let targetSize: Int
   private let countMax: Int

@@ -22,7 +22,9 @@ final class EngineThread: Sendable {
     self.thread = thread
   }
 
-  /// Waits until the thread has ended. Called once, from another thread.
+  /// Waits until the thread has ended.
+  ///
+  /// Called once, from another thread.
   func join() {
     pthread_join(thread, nil)
   }

@@ -55,7 +55,10 @@ final class Gate<Value>: @unchecked Sendable {
 
   /// Blocks until `body` returns something, asking again after every update.
   ///
-  /// - Parameter patience: how long to wait at most; `body` is told when it has run out.
+  /// - Parameters:
+  ///   - patience: how long to wait at most.
+  ///   - body: looks at the value, and is told when the patience has run out.
+  /// - Returns: what `body` returned.
   func wait<Result>(
     patience: Duration? = nil, _ body: (inout Value, _ isTimedOut: Bool) -> Result?
   ) -> Result {

@@ -1,7 +1,8 @@
 internal import EventModel
 
-/// Who may do what next in one partition: a pure state machine. Numbers are event numbers; a goal
-/// is the number behind the last event that somebody waits for.
+/// Who may do what next in one partition: a pure state machine.
+///
+/// Numbers are event numbers; a goal is the number behind the last event that somebody waits for.
 ///
 /// Two stages run at once, each by one thread: flushing (compress, frame, write) and syncing. What
 /// arrives while one runs forms the next group.

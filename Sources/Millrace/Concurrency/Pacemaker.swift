@@ -1,5 +1,7 @@
 /// Wakes partitions that hold something nobody waits for: it is synced after 100 ms at the latest,
-/// and its watermark written after 20 ms of idleness (design 2 and 3). Sleeps while all is settled.
+/// and its watermark written after 20 ms of idleness (design 2 and 3).
+///
+/// Sleeps while all is settled.
 final class Pacemaker: Sendable {
   /// Time between two beats: idleness of so much is what a watermark frame waits for.
   static let interval: Duration = .milliseconds(20)

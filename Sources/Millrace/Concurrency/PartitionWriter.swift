@@ -173,8 +173,9 @@ final class PartitionWriter: Work {
     }
   }
 
-  /// Blocks until the goal is reached. Where no other thread runs a stage, the caller does:
-  /// a leader with its followers.
+  /// Blocks until the goal is reached.
+  ///
+  /// Where no other thread runs a stage, the caller does: a leader with its followers.
   func lead(to goal: WaitGoal) throws(EventStoreError) {
     let gate = Gate<EventStoreError??>(nil)
     while true {
@@ -357,7 +358,11 @@ final class PartitionWriter: Work {
     var reached: [(Waiter, EventStoreError?)] = []
     var rest: [Waiter] = []
     for waiter in state.waiters {
-      if isReached(waiter.goal, state) { reached.append((waiter, nil)) } else { rest.append(waiter) }
+      if isReached(waiter.goal, state) {
+        reached.append((waiter, nil))
+      } else {
+        rest.append(waiter)
+      }
     }
     state.waiters = rest
     return reached

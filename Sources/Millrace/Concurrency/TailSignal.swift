@@ -42,10 +42,12 @@ final class TailSignal: Sendable {
     for suspension in woken { suspension.resume(()) }
   }
 
-  /// Returns once the high watermark is beyond `number`, the log is closed or the task cancelled:
-  /// true if there is more to read.
+  /// Returns once the high watermark is beyond `number`, the log is closed or the task cancelled.
   ///
-  /// - Parameter onWait: called once this call waits, before it suspends.
+  /// - Parameters:
+  ///   - number: up to where the caller has read.
+  ///   - onWait: called once this call waits, before it suspends.
+  /// - Returns: whether there is more to read.
   func wait(
     beyond number: UInt64, onWait: @Sendable () -> Void = {}
   ) async -> Bool {

@@ -1,4 +1,6 @@
-/// Something that a worker runs. Kept alive by the queue.
+/// Something that a worker runs.
+///
+/// Kept alive by the queue.
 protocol Work: AnyObject, Sendable {
   func run()
 }
@@ -43,7 +45,9 @@ final class WorkerPool: Sendable {
     }
   }
 
-  /// Ends the threads once the queue is empty, and waits for them. Not from one of them.
+  /// Ends the threads once the queue is empty, and waits for them.
+  ///
+  /// Not from one of them.
   func stop() {
     let isFirst = queue.update { queue in
       defer { queue.isStopped = true }

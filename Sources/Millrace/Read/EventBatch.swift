@@ -10,6 +10,7 @@ public struct EventBatch: Sendable {
   /// The events' offsets; empty for a gap.
   public let offsets: Range<Offset>
   /// Set when events that were once acknowledged are gone: a batch of its own, without events.
+  ///
   /// Committing its checkpoint goes on behind the gap.
   public let gap: Gap?
   private let batch: DecodedBatch?

@@ -129,7 +129,9 @@ public enum ReadEnd: Hashable, Sendable {
 }
 
 extension ReadSource {
-  /// The number that a position means now. Blocks for the disk when it is a time.
+  /// The number that a position means now.
+  ///
+  /// Blocks for the disk when it is a time.
   func number(
     of position: ReadPosition, in partition: Int
   ) throws(EventStoreError) -> UInt64 {

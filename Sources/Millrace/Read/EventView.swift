@@ -24,7 +24,9 @@ public struct EventView: Sendable {
   /// When it was accepted.
   public var enqueuedTime: Timestamp { batch.time(at: index) }
 
-  /// The device that sent it. Makes an id; ``withDeviceID(_:)`` does not.
+  /// The device that sent it.
+  ///
+  /// Makes an id; ``withDeviceID(_:)`` does not.
   public var deviceID: DeviceID {
     batch.withDeviceID(at: index) { bytes in DeviceID(trusted: bytes) }
   }
@@ -45,7 +47,9 @@ public struct EventView: Sendable {
   /// The number of the body's bytes.
   public var bodySize: Int { batch.bodySize(at: index) }
 
-  /// The application's properties. Events that share a set share its storage.
+  /// The application's properties.
+  ///
+  /// Events that share a set share its storage.
   public var properties: Properties { batch.properties(at: index) }
 
   /// The system properties.

@@ -60,7 +60,9 @@ final class ReadAhead: Work {
     state = Mutex(State())
   }
 
-  /// The next item. One consumer at a time.
+  /// The next item.
+  ///
+  /// One consumer at a time.
   func next() async -> Next {
     let (known, mustRead) = state.withLock { state in advance(&state) }
     if mustRead { source.readers.submit(self) }

@@ -48,7 +48,9 @@ final class MemoryInode: Sendable {
   }
 }
 
-/// An open file of a ``MemoryFileSystem``. Stays usable when its name is removed.
+/// An open file of a ``MemoryFileSystem``.
+///
+/// Stays usable when its name is removed.
 package final class MemoryFile: StorageFile {
   package let path: FilePath
   private let inode: MemoryInode

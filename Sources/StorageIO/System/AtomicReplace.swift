@@ -3,8 +3,10 @@ package import SystemPackage
 
 /// Replaces a whole file so that a crash leaves the old bytes or the new ones, never a mixture.
 package enum AtomicReplace {
-  /// Writes `<path>.new`, syncs it, renames it over `path` and syncs the directory. A left-over of
-  /// an earlier attempt is removed first. Returns when the new bytes would survive a crash.
+  /// Writes `<path>.new`, syncs it, renames it over `path` and syncs the directory.
+  ///
+  /// A left-over of an earlier attempt is removed first. Returns when the new bytes would survive a
+  /// crash.
   package static func replace(
     _ path: FilePath, with bytes: RawSpan, in fileSystem: any FileSystem
   ) throws(IOFailure) {

@@ -2,7 +2,9 @@ package import EventModel
 internal import Glibc
 package import SystemPackage
 
-/// An open file of the operating system. Closes its descriptor when released.
+/// An open file of the operating system.
+///
+/// Closes its descriptor when released.
 package final class SystemFile: StorageFile {
   package let path: FilePath
   private let descriptor: Int32
@@ -34,9 +36,11 @@ package final class SystemFile: StorageFile {
   }
 
   package func size() throws(IOFailure) -> ByteCount {
-    ByteCount(Int(try call(.inspect) { () throws(Errno) in
-      try SystemCalls.status(of: descriptor)
-    }.st_size))
+    ByteCount(
+      Int(
+        try call(.inspect) { () throws(Errno) in
+          try SystemCalls.status(of: descriptor)
+        }.st_size))
   }
 
   package func read(

@@ -45,7 +45,9 @@ final class AckQueue: Sendable {
     taker?.resume(returning: [])
   }
 
-  /// All groups that wait, at least one; none at the end. One task takes.
+  /// All groups that wait, at least one; none at the end.
+  ///
+  /// One task takes.
   func take() async -> [AckGroup] {
     await withCheckedContinuation { continuation in
       let groups = state.withLock { state -> [AckGroup]? in

@@ -14,7 +14,9 @@ struct Acknowledger: ~Copyable {
     self.log = log
   }
 
-  /// Works until the queue is closed. A failure goes to whoever fills the queue.
+  /// Works until the queue is closed.
+  ///
+  /// A failure goes to whoever fills the queue.
   mutating func run() async {
     while true {
       let groups = await queue.take()

@@ -78,7 +78,9 @@ struct CSVInput: EventInput {
   private var records: CSVReader
   private var parser: CSVParser
 
-  /// Reads a stream. Blocks for the first record where it names the columns.
+  /// Reads a stream.
+  ///
+  /// Blocks for the first record where it names the columns.
   init(_ stream: ByteStream, _ layout: CSVLayout) throws {
     records = CSVReader(stream, delimiter: layout.delimiter)
     let header = try layout.header ?? Self.header(&records)

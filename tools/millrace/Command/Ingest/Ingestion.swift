@@ -1,7 +1,9 @@
 import CommandSupport
 import Millrace
 
-/// Appends the events of some inputs. Everything here blocks and runs on a thread of its own.
+/// Appends the events of some inputs.
+///
+/// Everything here blocks and runs on a thread of its own.
 struct Ingestion: ~Copyable {
   /// What the user asked for.
   struct Options: Sendable {
@@ -57,7 +59,9 @@ struct Ingestion: ~Copyable {
     progress = Progress("ingesting", unit: "events", isQuiet: options.isQuiet)
   }
 
-  /// Reads and appends everything. What was read before a failure is still put into the queue.
+  /// Reads and appends everything.
+  ///
+  /// What was read before a failure is still put into the queue.
   ///
   /// - Throws: the first failure of an input, of a line, or of the store.
   mutating func run() throws -> Tally {

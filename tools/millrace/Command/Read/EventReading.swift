@@ -103,7 +103,9 @@ struct EventReading {
       var merger = EventMerger(slotCount: parts.count)
       for delivery in deliveries {
         if let gap = delivery.batch.gap { printer.note(gap) }
-        guard let run = EventRun(delivery.batch, below: parts[delivery.slot].limit) else { continue }
+        guard let run = EventRun(delivery.batch, below: parts[delivery.slot].limit) else {
+          continue
+        }
         merger.add(run, slot: delivery.slot)
       }
       var pause = try merger.print(with: printer)

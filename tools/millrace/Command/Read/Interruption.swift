@@ -7,8 +7,9 @@ enum Interruption {
   /// Where the signal's handler, which may do next to nothing, writes a byte.
   private static let wakeup = Atomic<Int32>(-1)
 
-  /// Calls `stop` once, from a thread of its own, when the user interrupts. A second interrupt ends
-  /// the command at once.
+  /// Calls `stop` once, from a thread of its own, when the user interrupts.
+  ///
+  /// A second interrupt ends the command at once.
   static func watch(_ stop: @escaping @Sendable () -> Void) throws(CommandFailure) {
     var ends: [Int32] = [-1, -1]
     // SAFETY: the array has room for the two descriptors that the call fills in.
@@ -30,7 +31,7 @@ enum Interruption {
       // SAFETY: one byte of a local variable; `write` may be called in a handler.
       _ = unsafe write(descriptor, &byte, 1)
     }
-    action.sa_flags = Int32(bitPattern: UInt32(SA_RESTART)) | Int32(bitPattern: UInt32(SA_RESETHAND))
+    action.sa_flags = Int32(bitPattern: UInt32(SA_RESTART) | UInt32(SA_RESETHAND))
     // SAFETY: the structure is complete and lives for the call.
     _ = unsafe sigaction(SIGINT, &action, nil)
   }

@@ -105,7 +105,8 @@ struct ReadCommand: AsyncParsableCommand {
   private func parts(
     of store: EventStore, _ group: ConsumerGroup?, _ now: Timestamp
   ) async throws -> [EventReading.Part] {
-    var chosen = partition.isEmpty ? store.partitions : Set(partition).sorted().map { PartitionID($0) }
+    var chosen =
+      partition.isEmpty ? store.partitions : Set(partition).sorted().map { PartitionID($0) }
     if !device.isEmpty {
       let homes = Set(try device.map { store.partition(of: try DeviceID($0)) })
       chosen.removeAll { !homes.contains($0) }

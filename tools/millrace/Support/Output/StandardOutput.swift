@@ -44,7 +44,9 @@ package struct StandardOutput: ~Copyable {
     try body(&buffer)
   }
 
-  /// Writes the buffer if it is full; call it after each event. Returns whether it was.
+  /// Writes the buffer if it is full; call it after each event.
+  ///
+  /// Returns whether it was.
   @discardableResult
   package mutating func flushIfFull() throws(OutputFailure) -> Bool {
     guard buffer.count >= Self.bufferSize else { return false }
