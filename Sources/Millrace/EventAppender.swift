@@ -17,6 +17,7 @@ public struct EventAppender: ~Copyable {
   private let now: @Sendable () -> Timestamp
   /// The number behind the last event that this appender put into each partition.
   private var ends: [UInt64]
+  private let wait = BlockingWait()
 
   init(_ writer: WriterCore?, now: @escaping @Sendable () -> Timestamp) {
     self.writer = writer
@@ -87,7 +88,7 @@ public struct EventAppender: ~Copyable {
         ends[place] = number &+ 1
         return LogPosition(partition: partition.partition, offset: Offset(number))
       }
-      try partition.lead(to: .room)
+      try partition.waitForRoom(wait)
     }
   }
 
@@ -103,8 +104,7 @@ public struct EventAppender: ~Copyable {
     guard let core = writer, !touched.isEmpty else { return }
     let wait = JoinedWait(count: touched.count)
     for place in touched {
-      core.partitions[place].enroll(
-        Waiter(goal: .durable(ends[place])) { wait.arrive($0) })
+      core.partitions[place].enroll(Waiter(goal: .durable(ends[place]), wait))
     }
     try await wait.wait()
   }
@@ -122,10 +122,10 @@ public struct EventAppender: ~Copyable {
     let touched = ends.indices.filter { ends[$0] > 0 }
     // The others run on the store's threads while this one leads the last.
     for place in touched.dropLast() {
-      core.partitions[place].enroll(Waiter(goal: goal(ends[place])) { _ in })
+      core.partitions[place].enroll(Waiter(goal: goal(ends[place]), nil))
     }
     for place in touched.reversed() {
-      try core.partitions[place].lead(to: goal(ends[place]))
+      try core.partitions[place].lead(to: goal(ends[place]), wait)
     }
   }
 }

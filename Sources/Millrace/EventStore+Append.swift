@@ -57,7 +57,7 @@ extension EventStore {
         wait.arrive(nil)
         continue
       }
-      writer.partitions[place].enroll(Waiter(goal: goal) { wait.arrive($0) })
+      writer.partitions[place].enroll(Waiter(goal: goal, wait))
     }
     if !touched.isEmpty { try await wait.wait() }
     return events.indices.map { index in
@@ -138,7 +138,7 @@ extension PartitionWriter {
       }
       if let number { return number }
       let wait = JoinedWait(count: 1)
-      enroll(Waiter(goal: .room) { wait.arrive($0) })
+      enroll(Waiter(goal: .room, wait))
       try await wait.wait()
     }
   }
@@ -147,7 +147,7 @@ extension PartitionWriter {
   func wait(upTo number: UInt64, _ durability: Durability) async throws(EventStoreError) {
     guard let goal = durability.goal(upTo: number) else { return }
     let wait = JoinedWait(count: 1)
-    enroll(Waiter(goal: goal) { wait.arrive($0) })
+    enroll(Waiter(goal: goal, wait))
     try await wait.wait()
   }
 }

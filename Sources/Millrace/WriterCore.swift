@@ -110,7 +110,7 @@ final class WriterCore: ReadSource {
     let batchSize = log.context.settings.batchSize
     let pending = max(4, configuration.bufferSize.bytes / batchSize / log.partitions.count)
     let encoders = EncoderPool(
-      targetSize: batchSize, countMax: pending * min(log.partitions.count, 16))
+      targetSize: batchSize, countMax: (pending + 2) * min(log.partitions.count, 16))
     let pacemaker = Pacemaker()
     let writers = log.partitions.map { partition in
       PartitionWriter(
@@ -167,9 +167,10 @@ final class WriterCore: ReadSource {
   func close() throws(EventStoreError) {
     var failure: EventStoreError?
     for partition in partitions { partition.close() }
+    let wait = BlockingWait()
     for partition in partitions {
       do throws(EventStoreError) {
-        try partition.lead(to: .durable(partition.nextNumber))
+        try partition.lead(to: .durable(partition.nextNumber), wait)
       } catch {
         failure = failure ?? error
       }

@@ -110,8 +110,8 @@ extension SimulatedFleet.Sensor {
     body.append(",\"light\":", decimal: 100 + temperature / 10 + Int(noise >> 48 & 7), places: 0)
     body.append(",\"vibration\":", decimal: 5 + Int(noise >> 52 & 31), places: 3)
     body.append(",\"seq\":", decimal: count, places: 0)
-    body.append(",\"ts\":", decimal: Int(time.microseconds / 1_000), places: 0)
-    body.append(contentsOf: ",\"status\":\"".utf8)
+    body.append(",\"ts\":\"", instant: time)
+    body.append(contentsOf: "\",\"status\":\"".utf8)
     body.append(contentsOf: (noise >> 40 & 255 == 0 ? "warn" : "ok").utf8)
     body.append(contentsOf: "\"}".utf8)
   }
@@ -132,6 +132,45 @@ extension [UInt8] {
       if divisor == Self.power(places), places > 0 { append(UInt8(ascii: ".")) }
       divisor /= 10
     }
+  }
+
+  /// Appends a text and a time in milliseconds, as RFC 3339 has it.
+  fileprivate mutating func append(_ text: StaticString, instant: Timestamp) {
+    let milliseconds = Int(instant.microseconds / 1_000)
+    let (day, time) = milliseconds.quotientAndRemainder(dividingBy: 86_400_000)
+    let date = Self.date(ofDay: day)
+    append(text, digits: date.year, 4)
+    append("-", digits: date.month, 2)
+    append("-", digits: date.day, 2)
+    append("T", digits: time / 3_600_000, 2)
+    append(":", digits: time / 60_000 % 60, 2)
+    append(":", digits: time / 1_000 % 60, 2)
+    append(".", digits: time % 1_000, 3)
+    append(UInt8(ascii: "Z"))
+  }
+
+  private mutating func append(_ text: StaticString, digits number: Int, _ count: Int) {
+    // SAFETY: as above.
+    text.withUTF8Buffer { unsafe append(contentsOf: $0) }
+    var divisor = Self.power(count - 1)
+    while divisor > 0 {
+      append(UInt8(ascii: "0") + UInt8(number / divisor % 10))
+      divisor /= 10
+    }
+  }
+
+  /// The date of a day after 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
+  private static func date(ofDay day: Int) -> (year: Int, month: Int, day: Int) {
+    let shifted = day + 719_468
+    let (era, dayOfEra) = shifted.quotientAndRemainder(dividingBy: 146_097)
+    let year = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * year + year / 4 - year / 100)
+    let month = (5 * dayOfYear + 2) / 153
+    let isNextYear = month >= 10
+    return (
+      year + era * 400 + (isNextYear ? 1 : 0), month + (isNextYear ? -9 : 3),
+      dayOfYear - (153 * month + 2) / 5 + 1
+    )
   }
 
   private static func power(_ places: Int) -> Int {

@@ -119,7 +119,7 @@ extension Ratios {
   /// Allocations on the appending thread once buffers have grown to their size.
   func steadyAllocations(_ corpus: Corpus) async throws -> String {
     let store = try await freshStore()
-    try fill(store, corpus)
+    for _ in 0..<2 { try fill(store, corpus) }
     let before = allocation_count()
     var appender = store.makeAppender()
     let made = allocation_count()

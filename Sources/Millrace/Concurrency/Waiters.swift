@@ -8,14 +8,48 @@ enum WaitGoal: Sendable {
   case room
 }
 
-/// Somebody who waits: a task that is suspended or a thread of the caller that is blocked.
+extension WaitGoal {
+  func isReached(in commit: GroupCommit, hasRoom: Bool) -> Bool {
+    switch self {
+    case .written(let number): commit.written >= number
+    case .durable(let number): commit.durable >= number
+    case .room: hasRoom
+    }
+  }
+}
+
+/// Who is told how a wait ended: nil for well.
+protocol Waiting: AnyObject, Sendable {
+  func arrive(_ failure: EventStoreError?)
+}
+
+/// Somebody who waits: a task that is suspended, a thread of the caller that is blocked, or nobody,
+/// for a goal that is asked for without waiting.
 struct Waiter: Sendable {
   let goal: WaitGoal
-  let resume: @Sendable (EventStoreError?) -> Void
+  private let receiver: (any Waiting)?
+
+  init(goal: WaitGoal, _ receiver: (any Waiting)?) {
+    self.goal = goal
+    self.receiver = receiver
+  }
+
+  func answer(_ failure: EventStoreError?) { receiver?.arrive(failure) }
+}
+
+/// Blocks a thread of the caller's until one answer has come; may be used again then.
+final class BlockingWait: Waiting {
+  private let answer = Gate<EventStoreError??>(nil)
+
+  func arrive(_ failure: EventStoreError?) { answer.update { $0 = .some(failure) } }
+
+  func wait() throws(EventStoreError) {
+    if let failure = answer.wait({ (answer, _) in answer.take() }) { throw failure }
+  }
 }
 
 /// Waits for several partitions at once and fails with the first failure, once all have answered.
-final class JoinedWait: Sendable {
+final class JoinedWait: Waiting {
   private struct State {
     var remaining: Int
     var failure: EventStoreError?

@@ -1,0 +1,179 @@
+internal import CommitLog
+internal import EventModel
+internal import LogFormat
+internal import Synchronization
+
+/// The stages of ``GroupCommit``, each run by whichever thread took it.
+extension PartitionWriter {
+  func run() {
+    state.withLock { $0.isQueued = false }
+    // A flush and the sync behind it; then other partitions have their turn.
+    for _ in 0..<2 {
+      guard let stage = beginStage() else { return }
+      _ = perform(stage)
+    }
+    schedule()
+  }
+
+  /// Takes a stage, and calls another thread for one that may run beside it.
+  private func beginStage() -> GroupCommit.Stage? {
+    let (stage, needsHelp) = state.withLock { state in
+      let stage = state.commit.begin()
+      return (stage, stage != nil && claimQueue(&state))
+    }
+    if needsHelp { workers.submit(self) }
+    return stage
+  }
+
+  func schedule() {
+    if state.withLock({ claimQueue(&$0) }) { workers.submit(self) }
+  }
+
+  func perform(_ stage: GroupCommit.Stage) -> EventStoreError? {
+    switch stage {
+    case .flush: flush()
+    case .sync: synchronize()
+    case .mark: mark()
+    }
+  }
+
+  /// Batches of one flush: enough to keep the disk busy, few enough to keep waits short.
+  private static let flushCount = 16
+
+  private func flush() -> EventStoreError? {
+    let batches = state.withLock { state in
+      var batches = Array(state.sealed.prefix(Self.flushCount))
+      state.sealed.removeFirst(batches.count)
+      if state.sealed.isEmpty, batches.count < Self.flushCount,
+        state.commit.flushGoal > state.commit.written, let current = state.current,
+        current.count > 0
+      {
+        state.current = nil
+        batches.append(current)
+      }
+      state.commit.hasFullBatch = !state.sealed.isEmpty
+      state.inFlight = batches.count
+      return batches
+    }
+    var count = 0
+    var written: UInt64 = 0
+    do throws(CommitLogFailure) {
+      for batch in batches {
+        written = try log.write(batch)
+        count += 1
+      }
+    } catch .storageFull(let cause) {
+      return endFull(batches, count: count, written: written, .init(.storageFull(cause)))
+    } catch {
+      return fail(.flush, EventStoreError(error))
+    }
+    var events = 0
+    for batch in batches {
+      events += batch.count
+      encoders.put(batch)
+    }
+    metrics.noteWritten(events: events, batches: count)
+    finish { state in
+      state.inFlight = 0
+      state.commit.endFlush(written: written)
+      noteTail(&state)
+    }
+    return nil
+  }
+
+  /// What could not be written stays where it was: nothing that was taken in is dropped (I9).
+  private func endFull(
+    _ batches: [BatchEncoder], count: Int, written: UInt64, _ failure: EventStoreError
+  ) -> EventStoreError? {
+    for batch in batches.prefix(count) { encoders.put(batch) }
+    let waiters = state.withLock { state in
+      state.sealed.insert(contentsOf: batches.dropFirst(count), at: 0)
+      state.inFlight = 0
+      state.commit.hasFullBatch = true
+      state.commit.endFlushFull(written: written)
+      return takeReached(&state) + takeAll(&state, failure)
+    }
+    for (waiter, answer) in waiters { waiter.answer(answer) }
+    return failure
+  }
+
+  private func synchronize() -> EventStoreError? {
+    state.withLock { $0.beats = 0 }
+    let start = ContinuousClock.now
+    let durable: UInt64
+    do throws(CommitLogFailure) {
+      durable = try log.synchronize()
+    } catch {
+      return fail(.sync, EventStoreError(error))
+    }
+    metrics.noteSync(ContinuousClock.now - start)
+    finish { state in
+      state.commit.endSync(durable: durable)
+      state.needsMark = true
+      noteTail(&state)
+    }
+    return nil
+  }
+
+  private func mark() -> EventStoreError? {
+    do throws(CommitLogFailure) {
+      try log.writeMark()
+    } catch .storageFull {
+      // A mark is a hint for recovery; the next one will do.
+      finish { $0.commit.endFlush(written: 0) }
+      return nil
+    } catch {
+      return fail(.flush, EventStoreError(error))
+    }
+    finish { $0.commit.endFlush(written: 0) }
+    return nil
+  }
+
+  private func noteTail(_ state: inout State) {
+    state.commit.note(durable: log.highWatermark)
+    state.commit.unsyncedSize = log.unsyncedSize
+  }
+
+  private func finish(_ change: (inout State) -> Void) {
+    let (waiters, durable) = state.withLock { state in
+      change(&state)
+      return (takeReached(&state), state.commit.durable)
+    }
+    tail.publish(durable)
+    for (waiter, answer) in waiters { waiter.answer(answer) }
+  }
+
+  private func takeReached(_ state: inout State) -> [(Waiter, EventStoreError?)] {
+    guard !state.waiters.isEmpty else { return [] }
+    let commit = state.commit
+    let hasRoom = hasRoom(state)
+    var reached: [(Waiter, EventStoreError?)] = []
+    // In place, so that the next to wait finds room in the array.
+    state.waiters.removeAll { waiter in
+      guard waiter.goal.isReached(in: commit, hasRoom: hasRoom) else { return false }
+      reached.append((waiter, nil))
+      return true
+    }
+    return reached
+  }
+
+  private func takeAll(
+    _ state: inout State, _ failure: EventStoreError
+  ) -> [(Waiter, EventStoreError?)] {
+    defer { state.waiters = [] }
+    return state.waiters.map { ($0, failure) }
+  }
+
+  /// Stops the partition (I8): whoever waits cannot be told whether its events survive.
+  private func fail(_ stage: GroupCommit.Stage, _ failure: EventStoreError) -> EventStoreError {
+    let waiters = state.withLock { state in
+      state.commit.poison(stage)
+      state.failure = failure
+      state.inFlight = 0
+      return takeAll(&state, failure.whileWaiting)
+    }
+    metrics.notePoisoned(partition, failure)
+    for (waiter, answer) in waiters { waiter.answer(answer) }
+    return failure
+  }
+}
