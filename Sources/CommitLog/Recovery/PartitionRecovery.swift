@@ -116,7 +116,8 @@ enum PartitionRecovery {
   static func evidence(
     _ log: ManifestEdit.LogID, manifest: ManifestState, external: UInt64
   ) -> UInt64 {
-    var evidence = external
+    // A roll is a barrier: what stands before a segment was durable when the segment was named.
+    var evidence = max(external, manifest.logs[log]?.last?.added.baseNumber ?? 0)
     for gap in manifest.gaps where gap.log == log { evidence = max(evidence, gap.next) }
     let ids = Set((manifest.logs[log] ?? []).map(\.added.segmentID))
     for cut in manifest.cuts where ids.contains(cut.segmentID) {
