@@ -36,11 +36,26 @@ package struct DirectoryTree: Sendable, Hashable {
 
   package func entry(at slot: Slot) -> Entry? { directories[slot.directory]?[slot.name] }
 
+  /// The names on the way to a path, `.` and `..` resolved.
+  ///
+  /// Splits the text: to take a `FilePath` apart costs more than all else that a call does here.
+  package static func names(of path: FilePath) -> [String] {
+    var names: [String] = []
+    for part in path.string.split(separator: "/") where part != "." {
+      if part == ".." { _ = names.popLast() } else { names.append(String(part)) }
+    }
+    return names
+  }
+
   /// The directory a path names.
   package func directory(at path: FilePath) throws(Errno) -> Int {
+    try directory(at: Self.names(of: path)[...])
+  }
+
+  private func directory(at names: ArraySlice<String>) throws(Errno) -> Int {
     var directory = Self.root
-    for component in path.lexicallyNormalized().components {
-      switch directories[directory]?[component.string] {
+    for name in names {
+      switch directories[directory]?[name] {
       case .directory(let child): directory = child
       case .file: throw .notDirectory
       case nil: throw .noSuchFileOrDirectory
@@ -51,18 +66,16 @@ package struct DirectoryTree: Sendable, Hashable {
 
   /// Where a path's last component is or would be.
   package func slot(for path: FilePath) throws(Errno) -> Slot {
-    let path = path.lexicallyNormalized()
-    guard let name = path.lastComponent else { throw .resourceBusy }
-    return Slot(
-      directory: try directory(at: path.removingLastComponent()), name: name.string)
+    let names = Self.names(of: path)
+    guard let name = names.last else { throw .resourceBusy }
+    return Slot(directory: try directory(at: names.dropLast()), name: name)
   }
 
   /// What a path names, nil if it or a directory above it does not exist.
   package func entry(of path: FilePath) -> Entry? {
     var entry = Entry.directory(Self.root)
-    for component in path.lexicallyNormalized().components {
-      guard case .directory(let directory) = entry,
-        let next = directories[directory]?[component.string]
+    for name in Self.names(of: path) {
+      guard case .directory(let directory) = entry, let next = directories[directory]?[name]
       else { return nil }
       entry = next
     }
@@ -71,7 +84,7 @@ package struct DirectoryTree: Sendable, Hashable {
 
   /// The file a path names.
   package func file(at path: FilePath) throws(Errno) -> Int {
-    if path.lexicallyNormalized().components.isEmpty { throw .isDirectory }
+    if Self.names(of: path).isEmpty { throw .isDirectory }
     switch entry(at: try slot(for: path)) {
     case .file(let file): return file
     case .directory: throw .isDirectory
@@ -87,7 +100,7 @@ package struct DirectoryTree: Sendable, Hashable {
 
   /// The slot for a new name, which must be free.
   package func freeSlot(for path: FilePath) throws(Errno) -> Slot {
-    if path.lexicallyNormalized().components.isEmpty { throw .fileExists }
+    if Self.names(of: path).isEmpty { throw .fileExists }
     let slot = try slot(for: path)
     guard entry(at: slot) == nil else { throw .fileExists }
     return slot
