@@ -72,7 +72,9 @@ struct OutputTests {
   @Test("Messages stay on one line and carry the command's name")
   func messages() {
     #expect(StandardError.joined("a\nb\r\n\nc") == "a b c")
-    #expect(CommandRunner.relabelled("Error: no\nUsage: x") == "millrace: error: no\nUsage: x")
+    #expect(
+      CommandRunner.relabelled("Error: no\nHelp:  a\nUsage: x\n  See 'x --help' for more.")
+        == "millrace: error: no; see `x --help`")
   }
 
   private struct Sample: AsyncParsableCommand {

@@ -8,8 +8,15 @@ struct MillraceCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "millrace",
     abstract: "A persistent, append-only event store for device messaging.",
+    discussion: """
+      Examples:
+        millrace init fleet --partitions 8
+        millrace ingest fleet data.ndjson --format ndjson --device-field /device
+        millrace read fleet --from -2h
+      """,
     subcommands: [
-      InitCommand.self, IngestCommand.self, ReadCommand.self, GroupsCommand.self,
+      InitCommand.self, IngestCommand.self, ReadCommand.self, DumpCommand.self,
+      FsckCommand.self, StatCommand.self, GroupsCommand.self,
     ])
 
   static func main() async {

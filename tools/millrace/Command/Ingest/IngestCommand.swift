@@ -12,8 +12,8 @@ struct IngestCommand: AsyncParsableCommand {
       input bytes are those of the text, after decompression.
 
       Examples:
-        millrace ingest fleet readings.ndjson.zst --format ndjson --device-field /device
-        millrace ingest fleet air.csv.gz --format csv --device-column station --time-column ts
+        millrace ingest fleet data.ndjson.zst --format ndjson --device-field /device
+        millrace ingest fleet air.csv.gz --format csv --device-column station
         millrace read old | millrace ingest new --format envelope
       """)
 

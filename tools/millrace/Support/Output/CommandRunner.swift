@@ -5,7 +5,7 @@ package enum CommandRunner {
   /// Parses and runs.
   ///
   /// Help goes to standard output; every error is one line that begins with `millrace: error:`,
-  /// wrong usage with how to use the command after it.
+  /// and for wrong usage it names the help to read.
   ///
   /// - Returns: The exit status; the caller hands it to `exit`.
   package static func run<Root: ParsableCommand>(
@@ -62,10 +62,21 @@ package enum CommandRunner {
     return code.rawValue
   }
 
-  /// Replaces the prefix of the parser's messages by the command's.
+  /// Makes the parser's message one line with the command's prefix.
+  ///
+  /// The parser says after the error how the command is used, at length; what is left of that is
+  /// where to read it.
   package static func relabelled(_ message: String) -> String {
     let label = "Error: "
-    let text = message.hasPrefix(label) ? String(message.dropFirst(label.count)) : message
+    let lines = message.split(whereSeparator: \.isNewline)
+    let problem = lines.prefix { !$0.hasPrefix("Usage: ") && !$0.hasPrefix("Help: ") }
+      .joined(separator: " ")
+    var text = problem.hasPrefix(label) ? String(problem.dropFirst(label.count)) : problem
+    if let hint = lines.last(where: { $0.hasPrefix("  See '") }),
+      case let parts = hint.split(separator: "'"), parts.count > 1
+    {
+      text += "; see `\(parts[1])`"
+    }
     return "millrace: error: \(text)"
   }
 }
