@@ -84,6 +84,11 @@ package final class Fsck {
   private func checkManifest() {
     let state = snapshot.state
     if snapshot.isRebuilt {
+      // A manifest of a later version is not damaged; it was said that it cannot be read.
+      let isUnsupported = snapshot.damages.contains {
+        $0.kind == .unsupported && $0.file == FileNames.manifest
+      }
+      guard !isUnsupported else { return }
       manifestDamage("the segments were put together from their own headers")
     } else {
       if state.identity == nil { manifestDamage("no edit names the number of partitions") }

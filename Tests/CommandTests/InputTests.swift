@@ -139,7 +139,9 @@ struct InputTests {
   @Test("A missing file and a folder are errors that name them")
   func missing() throws {
     let error = #expect(throws: InputError.self) { try InputFile("no/such.json").open() }
-    #expect(error?.description == "cannot open no/such.json: No such file or directory")
+    #expect(
+      error?.description == "cannot open no/such.json: No such file or directory; "
+        + "name a file that can be read")
     #expect(throws: InputError(file: "/", .failed(operation: "read", errno: EISDIR))) {
       try TestInput.lines(InputFile("/").open())
     }

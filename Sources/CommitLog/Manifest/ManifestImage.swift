@@ -88,7 +88,7 @@ package struct ManifestImage: Sendable {
     if let position = damage ?? verdict.lostSuffix.map({ _ in verdict.end.position }) {
       throw .format(
         path, position: position,
-        .corrupt("edits that were once synced are damaged; run `millrace fsck` on a copy"))
+        .corrupt("edits that were once synced are damaged"))
     }
     return verdict
   }

@@ -1,3 +1,4 @@
+import CommandSupport
 import Millrace
 import StorageIO
 import SystemPackage
@@ -7,10 +8,14 @@ enum StoreSize {
   /// The bytes of all files of a store; zero where there is none.
   ///
   /// What is quarantined is counted: it takes room like everything else.
-  static func measure(_ store: String) throws(IOFailure) -> Int {
+  static func measure(_ store: String) throws(CommandFailure) -> Int {
     let fileSystem = SystemFileSystem()
-    guard try fileSystem.kind(of: FilePath(store)) == .directory else { return 0 }
-    return try size(of: FilePath(store), fileSystem)
+    do throws(IOFailure) {
+      guard try fileSystem.kind(of: FilePath(store)) == .directory else { return 0 }
+      return try size(of: FilePath(store), fileSystem)
+    } catch {
+      throw CommandFailure("\(error); check owner and permissions")
+    }
   }
 
   private static func size(

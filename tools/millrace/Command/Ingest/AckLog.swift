@@ -17,7 +17,9 @@ struct AckLog: ~Copyable {
     // SAFETY: the path is passed as a C string that lives for the call.
     descriptor = unsafe open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
-      throw CommandFailure("cannot open the ack log \(path): \(SystemMessage.text(errno))")
+      throw CommandFailure(
+        "cannot open the ack log \(path): \(SystemMessage.text(errno)); name a file that can be "
+          + "written")
     }
   }
 

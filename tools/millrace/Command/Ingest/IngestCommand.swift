@@ -153,6 +153,11 @@ struct IngestCommand: AsyncParsableCommand {
     let sizeBefore = try StoreSize.measure(store)
     let open = try await EventStore.open(at: store, configuration: configuration)
     RecoveryReport.show(open, path: store)
+    if let wanted = storeOptions.partitions, wanted != open.partitions.count {
+      StandardError.notice(
+        "\(store) has \(open.partitions.count) partitions for ever; --partitions \(wanted) has no "
+          + "effect")
+    }
     let tally = try await ingest(into: open, options, log)
     try await open.close()
     let summary = IngestSummary(

@@ -132,8 +132,8 @@ struct Ingestion: ~Copyable {
     let place = "\(name):\(line)"
     guard options.skipsBadLines else {
       throw CommandFailure(
-        "\(place): \(problem); mend the line or use --on-error skip (the \(tally.events) events "
-          + "before it are stored)")
+        "\(place): \(problem); mend the line or use --on-error skip (events before it are stored: "
+          + "\(tally.events))")
     }
     tally.rejectedLines += 1
     progress.finish()

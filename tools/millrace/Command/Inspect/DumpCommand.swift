@@ -51,10 +51,13 @@ struct DumpCommand: AsyncParsableCommand {
       root: inspector.target == .store ? root : nil)
     inspector.walk { printer.show($0) }
     try printer.finish()
+    if let newer = printer.firstUnsupported {
+      throw CommandFailure(
+        "\(newer.file) at \(newer.position): \(newer.detail); use a newer program")
+    }
     guard printer.damageCount > 0 else { return }
     StandardError.notice(
-      "\(path): \(printer.damageCount) \(printer.damageCount == 1 ? "place is" : "places are") "
-        + "damaged; `millrace fsck` says what a store has lost")
+      "\(path): damaged places: \(printer.damageCount); `millrace fsck` says what a store has lost")
     throw ExitCode(ExitStatus.damage)
   }
 }

@@ -26,6 +26,8 @@ final class DumpPrinter {
   private var failure: OutputFailure?
   /// Places that are more than what a crash may leave.
   private(set) var damageCount = 0
+  /// What only a later program can read: not damaged, as far as is known.
+  private(set) var firstUnsupported: Damage?
 
   /// Prints the files below a folder, or one file.
   init(_ selection: Selection, root: FilePath?) {
@@ -107,7 +109,11 @@ final class DumpPrinter {
   }
 
   private func show(_ damage: Damage) throws(OutputFailure) {
-    if damage.kind.severity > .note { damageCount += 1 }
+    if damage.kind == .unsupported {
+      firstUnsupported = firstUnsupported ?? damage
+    } else if damage.kind.severity > .note {
+      damageCount += 1
+    }
     if selection.json {
       try output.write((["damage": damage.json] as JSONValue).line)
     } else {

@@ -40,12 +40,11 @@ struct FsckCommand: AsyncParsableCommand {
     }
     try output.flush()
     guard !result.clean else { return }
-    StandardError.notice(
-      "\(store) is damaged; what is not damaged can be read, keep a copy before anything else")
-    throw ExitCode(ExitStatus.FileSystemCheck.damageLeft)
+    throw result.failure(of: store)
   }
 
   private func check() throws -> FsckResult {
+    try ReadAccess.check(store, status: ExitStatus.FileSystemCheck.operationalError)
     let progress = SharedProgress(Progress("checking", unit: "events", isQuiet: quiet))
     do throws(InspectionFailure) {
       let result = try Fsck.check(FilePath(store), fileSystem: SystemFileSystem()) { counts in
@@ -77,8 +76,25 @@ extension FsckResult {
     ]
   }
 
+  /// What a check that found errors ends with.
+  func failure(of store: String) -> CommandFailure {
+    let errors = findings.filter { $0.severity == .error }
+    var status: Int32 = 0
+    var parts: [String] = []
+    if let newer = errors.first(where: { $0.kind == .unsupported }) {
+      // Nothing is known to be wrong with it, and nothing is known to be right.
+      status |= ExitStatus.FileSystemCheck.operationalError
+      parts.append("\(newer.file) at \(newer.position): \(newer.detail); use a newer program")
+    }
+    if omitted > 0 || errors.contains(where: { $0.kind != .unsupported }) {
+      status |= ExitStatus.FileSystemCheck.damageLeft
+      parts.append("\(store) is damaged; the rest can be read, keep a copy before anything else")
+    }
+    return CommandFailure(parts.joined(separator: "; "), status: status)
+  }
+
   func summary(of store: String) -> String {
-    var text = "\(store): \(clean ? "clean" : "damaged"); "
+    var text = "\(store): \(clean ? "clean" : "not clean"); "
     text += "\(checked.files) files, \(checked.segments) segments, \(checked.frames) frames, "
     text += "\(checked.events) events checked"
     if !findings.isEmpty { text += "; \(findings.count + omitted) findings" }

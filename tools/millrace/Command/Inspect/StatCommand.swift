@@ -26,6 +26,7 @@ struct StatCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
+    try ReadAccess.check(store)
     let statistics: StoreStatistics
     do throws(InspectionFailure) {
       statistics = try StoreStatistics.collect(FilePath(store), fileSystem: SystemFileSystem())
@@ -41,9 +42,13 @@ struct StatCommand: AsyncParsableCommand {
     try output.flush()
     let damages = statistics.damages.filter { $0.kind.severity == .error }
     guard let first = damages.first else { return }
+    guard first.kind != .unsupported else {
+      throw CommandFailure(
+        "\(first.file) at \(first.position): \(first.detail); use a newer program")
+    }
     StandardError.notice(
-      "\(store) is damaged (\(damages.count) findings; \(first.file) at \(first.position): "
-        + "\(first.detail)): the numbers may be wrong; `millrace fsck` says more")
+      "\(first.file) at \(first.position): \(first.detail); the numbers may be wrong, `millrace "
+        + "fsck` says more")
     throw ExitCode(ExitStatus.damage)
   }
 }

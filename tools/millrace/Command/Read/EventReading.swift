@@ -19,7 +19,25 @@ struct EventReading {
   /// Whose checkpoints follow what was printed; nil if nothing is committed.
   let group: ConsumerGroup?
 
-  private static let commitInterval: Duration = .seconds(1)
+  /// Where the partitions hand over what comes, once everything known is printed.
+  private let mailbox: TailMailbox
+
+  /// What a killed reader printed since its last commit comes again: a tenth of a second's worth.
+  private static let commitInterval: Duration = .milliseconds(100)
+
+  init(store: EventStore, parts: [Part], printer: EventPrinter, group: ConsumerGroup?) {
+    self.store = store
+    self.parts = parts
+    self.printer = printer
+    self.group = group
+    mailbox = TailMailbox(slotCount: parts.count)
+  }
+
+  /// From now on an interrupt from the keyboard ends the reading, and no more than that.
+  func stopAtInterrupt() throws(CommandFailure) {
+    let mailbox = mailbox
+    try Interruption.watch { Task { await mailbox.stop() } }
+  }
 
   /// Prints what is there, merged.
   func readKnown() async throws {
@@ -31,7 +49,9 @@ struct EventReading {
     var merger = EventMerger(slotCount: parts.count)
     for slot in parts.indices { try await refill(&merger, slot, &iterators[slot]) }
     var committed = ContinuousClock.now
-    while case .slotEnded(let slot) = try merger.print(with: printer) {
+    while !Interruption.isRequested,
+      case .slotEnded(let slot) = try merger.print(with: printer)
+    {
       try await refill(&merger, slot, &iterators[slot])
       if group != nil, ContinuousClock.now - committed >= Self.commitInterval {
         try await commit()
@@ -55,8 +75,7 @@ struct EventReading {
 
   /// Prints what comes, until everything that was asked for has come or the user interrupts.
   func readOn() async throws {
-    let mailbox = TailMailbox(slotCount: parts.count)
-    try Interruption.watch { Task { await mailbox.stop() } }
+    let mailbox = mailbox
     let starts = parts.map(\.tailStart)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       for (slot, part) in parts.enumerated() {
@@ -75,23 +94,21 @@ struct EventReading {
         }
       }
       do {
-        try await printDeliveries(mailbox)
+        try await printDeliveries()
       } catch {
-        await end(mailbox, &tasks)
+        await end(&tasks)
         throw error
       }
-      await end(mailbox, &tasks)
+      await end(&tasks)
     }
   }
 
-  private func end(
-    _ mailbox: TailMailbox, _ tasks: inout ThrowingTaskGroup<Void, any Error>
-  ) async {
+  private func end(_ tasks: inout ThrowingTaskGroup<Void, any Error>) async {
     await mailbox.close()
     tasks.cancelAll()
   }
 
-  private func printDeliveries(_ mailbox: TailMailbox) async throws {
+  private func printDeliveries() async throws {
     while case let deliveries = try await mailbox.receive(), !deliveries.isEmpty {
       var settled: Set<Int> = []
       // Whatever happens, no task may be left waiting.

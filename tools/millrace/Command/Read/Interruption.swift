@@ -6,6 +6,10 @@ import Synchronization
 enum Interruption {
   /// Where the signal's handler, which may do next to nothing, writes a byte.
   private static let wakeup = Atomic<Int32>(-1)
+  private static let wasRequested = Atomic<Bool>(false)
+
+  /// Whether the user has interrupted; for loops that look now and then.
+  static var isRequested: Bool { wasRequested.load(ordering: .relaxed) }
 
   /// Calls `stop` once, from a thread of its own, when the user interrupts.
   ///
@@ -27,6 +31,7 @@ enum Interruption {
     var action = sigaction()
     unsafe action.__sigaction_handler.sa_handler = { _ in
       var byte: UInt8 = 0
+      Interruption.wasRequested.store(true, ordering: .relaxed)
       let descriptor = Interruption.wakeup.load(ordering: .sequentiallyConsistent)
       // SAFETY: one byte of a local variable; `write` may be called in a handler.
       _ = unsafe write(descriptor, &byte, 1)

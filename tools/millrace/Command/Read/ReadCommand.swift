@@ -79,8 +79,7 @@ struct ReadCommand: AsyncParsableCommand {
     let open = try await EventStore.open(
       at: store, configuration: .command, access: commit ? .readWrite : .readOnly)
     if commit { RecoveryReport.show(open, path: store) }
-    var chosen: ConsumerGroup?
-    if let group { chosen = try await open.consumerGroup(try GroupName(group)) }
+    let chosen = try await consumerGroup(in: open)
     let now = Timestamp.now
     let parts = try await parts(of: open, chosen, now)
     var selection = EventPrinter.Selection()
@@ -91,6 +90,7 @@ struct ReadCommand: AsyncParsableCommand {
     let printer = EventPrinter(format == .json ? .json : .body, selection)
     let reading = EventReading(
       store: open, parts: parts, printer: printer, group: commit ? chosen : nil)
+    if follow { try reading.stopAtInterrupt() }
     do {
       try await reading.readKnown()
       if follow, !printer.isDone { try await reading.readOn() }
@@ -99,6 +99,17 @@ struct ReadCommand: AsyncParsableCommand {
     }
     try await open.close()
     if printer.gapCount > 0 { throw ExitCode(ExitStatus.damage) }
+  }
+
+  /// The group that was asked for.
+  ///
+  /// One that does not exist has no checkpoints: without `--commit` nothing is to be made for it,
+  /// and reading begins at the earliest event.
+  private func consumerGroup(in store: EventStore) async throws -> ConsumerGroup? {
+    guard let group else { return nil }
+    let name = try GroupName(group)
+    guard commit || store.consumerGroups.contains(name) else { return nil }
+    return try await store.consumerGroup(name)
   }
 
   /// The partitions that are read, and which part of them.

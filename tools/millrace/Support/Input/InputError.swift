@@ -31,7 +31,7 @@ package struct InputError: Error, Hashable, Sendable, CustomStringConvertible {
   package var description: String {
     switch problem {
     case .failed(let operation, let errno):
-      "cannot \(operation) \(file): \(SystemMessage.text(errno))"
+      "cannot \(operation) \(file): \(SystemMessage.text(errno)); name a file that can be read"
     case .truncated(let format):
       "\(file) is cut off: its \(format) data ends in the middle"
     case .corrupt(let format, let detail):

@@ -75,6 +75,7 @@ package enum CommandRunner {
     if let hint = lines.last(where: { $0.hasPrefix("  See '") }),
       case let parts = hint.split(separator: "'"), parts.count > 1
     {
+      while text.hasSuffix(".") { text.removeLast() }
       text += "; see `\(parts[1])`"
     }
     return "millrace: error: \(text)"
