@@ -1,0 +1,137 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite("A consumer that commits")
+struct ConsumerTests {
+  private static let eventCount = 30_000
+  private static let partitions = 0..<3
+
+  private let scratch: Scratch
+  private let store: String
+  /// What a reading of everything prints.
+  private let everything: [StoredEvent]
+
+  init() throws {
+    scratch = try Scratch()
+    store = scratch.path("store")
+    let lines = (0..<Self.eventCount).map { #"{"deviceId":"d\#($0 % 31)","body":"\#($0)"}"# }
+    try Executable.succeed(
+      ["ingest", store, "--format", "envelope", "--partitions", "3"],
+      input: lines.joined(separator: "\n"), scratch: scratch)
+    try Executable.succeed(["groups", "create", store, "billing"], scratch: scratch)
+    everything = try Executable.succeed(["read", store], scratch: scratch).events
+  }
+
+  private func consume(_ arguments: String...) throws -> Executable {
+    try Executable(
+      ["read", store, "--group", "billing", "--commit"] + arguments, scratch: scratch)
+  }
+
+  /// Where the group goes on.
+  private func checkpoints() throws -> [Int] {
+    struct Place: Decodable {
+      let name: String
+      let partition: Int
+      let checkpoint: Int?
+    }
+    let outcome = try Executable.succeed(["groups", "list", store, "--json"], scratch: scratch)
+    return try outcome.document([Place].self).filter { $0.name == "billing" }
+      .sorted { $0.partition < $1.partition }.map { $0.checkpoint ?? 0 }
+  }
+
+  /// Behind the last event of each partition.
+  private func ends(of events: some Sequence<StoredEvent>, after starts: [Int]) -> [Int] {
+    events.reduce(into: starts) { ends, event in
+      ends[event.partition] = event.sequenceNumber + 1
+    }
+  }
+
+  @Test("The checkpoint stands exactly behind what was printed")
+  func exactly() throws {
+    var ends = [0, 0, 0]
+    var printed: [StoredEvent] = []
+    for count in [1, 0, 10, 4_000, 999] {
+      let outcome = try consume("--max", "\(count)").finish()
+      #expect(outcome.status == 0)
+      let events = try outcome.events
+      #expect(events.count == count)
+      ends = self.ends(of: events, after: ends)
+      #expect(try checkpoints() == ends)
+      printed += events
+    }
+    printed += try consume().finish().events
+    #expect(Set(printed) == Set(everything))
+    #expect(printed.count == everything.count)
+    #expect(try consume().finish().output.isEmpty)
+  }
+
+  @Test("After a kill it goes on behind what it had printed: some again, none skipped")
+  func killed() throws {
+    let seed: UInt64 = 11
+    print("seed \(seed); again: swift test --filter ConsumerTests")
+    var random = SeededRandom(seed: seed)
+    var starts = [0, 0, 0]
+    for round in 0..<6 {
+      let consumer = try consume("--follow")
+      var printed = Data()
+      let wanted = Int.random(in: 1...1_500_000, using: &random)
+      while printed.count < wanted, !isComplete(printed, starts) {
+        printed += try consumer.receive()
+      }
+      consumer.send(signal: SIGKILL)
+      printed += try consumer.finish().output
+      let whole = Data(printed.prefix((printed.lastIndex(of: 0x0a) ?? -1) + 1))
+      let events = try Executable.Outcome(status: 0, output: whole, errors: "").events
+      for partition in Self.partitions {
+        let first = events.first { $0.partition == partition }?.sequenceNumber
+        #expect(first ?? starts[partition] == starts[partition], "round \(round)")
+      }
+      let ends = self.ends(of: events, after: starts)
+      let committed = try checkpoints()
+      for partition in Self.partitions {
+        #expect(
+          starts[partition]...ends[partition] ~= committed[partition],
+          "round \(round): printed up to \(ends), committed \(committed)")
+      }
+      starts = committed
+    }
+    let rest = try consume().finish().events
+    #expect(ends(of: rest, after: starts) == ends(of: everything, after: [0, 0, 0]))
+    #expect(rest.count == everything.count - starts.reduce(0, +))
+  }
+
+  /// Whether a follower has printed all there is.
+  private func isComplete(_ printed: Data, _ starts: [Int]) -> Bool {
+    printed.lineEnds.count >= everything.count - starts.reduce(0, +)
+  }
+
+  @Test("When its reader has gone it ends quietly, and committed no more than it had written")
+  func closedPipe() throws {
+    let expected = try Executable.succeed(["read", store], scratch: scratch).output
+    let consumer = try consume()
+    var printed = Data()
+    while printed.count < 300_000 { printed += try consumer.receive() }
+    consumer.closeOutput()
+    let outcome = try consumer.finish()
+    #expect(outcome.status == 0)
+    #expect(outcome.errors == "")
+    #expect(expected.starts(with: printed))
+    // A pipe holds 64 KiB that nobody has read yet.
+    let written = Executable.Outcome(
+      status: 0, output: expected.prefix(printed.count + 64 << 10), errors: "")
+    let committed = try checkpoints()
+    let count = committed.reduce(0, +)
+    #expect(count > 0)
+    #expect(count <= written.lines.count)
+    #expect(ends(of: everything.prefix(count), after: [0, 0, 0]) == committed)
+  }
+
+  @Test("A consumer of one device may not commit")
+  func device() throws {
+    let outcome = try consume("--device", "d1").finish()
+    #expect(outcome.status == 64)
+    #expect(outcome.errors.hasPrefix("millrace: error: --commit"))
+    #expect(try checkpoints() == [0, 0, 0])
+  }
+}
