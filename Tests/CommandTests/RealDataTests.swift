@@ -85,7 +85,7 @@ struct RealDataTests {
   ]
 
   @Test(
-    "Uplinks come back byte for byte, each device's in order, from a store a fraction of their size",
+    "Uplinks come back byte for byte, each device's in order, from a fraction of their size",
     .enabled(if: isThere, "../shared/data is absent"),
     arguments: [("zstd", 12), ("lz4", 7)])
   func uplinks(codec: String, factor: Int) throws {

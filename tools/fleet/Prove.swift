@@ -50,6 +50,8 @@ struct Prove: AsyncParsableCommand {
 /// The input, line by line, with the partition that each belongs to.
 struct SentLines {
   var lines: [ArraySlice<UInt8>] = []
+  /// Their numbers in the file, blank lines counted, as the ack log has them.
+  var numbers: [Int] = []
   /// The lines of each partition, by their index, in order.
   var indexes: [[Int]]
 
@@ -62,12 +64,13 @@ struct SentLines {
       let partition = PartitionID(of: event.deviceID, partitionCount: partitionCount)
       indexes[partition.number].append(lines.count)
       lines.append(line)
+      numbers.append(reader.lineNumber)
     }
   }
 
   func write(to path: String, without acknowledged: Set<Int>) throws {
     var output = try OutputFile.create(path)
-    for (index, line) in lines.enumerated() where !acknowledged.contains(index + 1) {
+    for (index, line) in lines.enumerated() where !acknowledged.contains(numbers[index]) {
       output.append { bytes in
         bytes += line
         bytes.append(UInt8(ascii: "\n"))
@@ -104,19 +107,25 @@ struct StoredEvents {
         let line = sent.indexes[partition][number]
         guard sent.lines[line].elementsEqual(body) else {
           throw CommandFailure(
-            "event \(number) of partition \(partition) is not line \(line + 1) of the input")
+            "event \(number) of partition \(partition) is not line "
+              + "\(sent.numbers[line]) of the input")
         }
       }
     }
   }
 
-  /// Checks that every line is there and returns how many events are there more than once.
+  /// Checks that every line is there as often as it was sent, and returns how many events more.
   func checkCoverage(of sent: SentLines) throws -> Int {
-    let known = Set(bodies.joined())
-    for (index, line) in sent.lines.enumerated() where !known.contains(Array(line)) {
-      throw CommandFailure("line \(index + 1) of the input is missing")
+    var counts: [[UInt8]: Int] = [:]
+    for body in bodies.joined() { counts[body, default: 0] += 1 }
+    for (index, line) in sent.lines.enumerated() {
+      let line = Array(line)
+      guard let count = counts[line], count > 0 else {
+        throw CommandFailure("line \(sent.numbers[index]) of the input is missing")
+      }
+      counts[line] = count - 1
     }
-    return count - known.count
+    return count - sent.lines.count
   }
 }
 
@@ -144,12 +153,15 @@ struct Acknowledgements {
 
   func check(against sent: SentLines, _ stored: StoredEvents) throws {
     for entry in entries {
-      guard entry.number < stored.bodies[entry.partition].count else {
+      guard stored.bodies.indices.contains(entry.partition),
+        entry.number < stored.bodies[entry.partition].count
+      else {
         throw CommandFailure(
           "line \(entry.line) was acknowledged as event \(entry.number) of partition "
             + "\(entry.partition) and is missing")
       }
-      guard sent.indexes[entry.partition][entry.number] == entry.line - 1 else {
+      let index = sent.indexes[entry.partition][entry.number]
+      guard sent.numbers[index] == entry.line else {
         throw CommandFailure("line \(entry.line) was acknowledged at another line's place")
       }
     }
