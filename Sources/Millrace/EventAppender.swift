@@ -60,6 +60,7 @@ public struct EventAppender: ~Copyable {
     let device = event.deviceID
     let properties = event.properties
     let system = event.systemProperties.isEmpty ? nil : event.systemProperties
+    if let system { try EventLimits.check(system) }
     let time = event.enqueuedTime
     let body = event.body
     return try body.withBytes { (bytes) throws(EventStoreError) in

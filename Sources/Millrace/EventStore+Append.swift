@@ -4,9 +4,13 @@ internal import LogFormat
 extension EventStore {
   /// Appends an event and returns its position once it has come as far as `durability` says.
   ///
-  /// - Throws: ``EventStoreError`` with `limitExceeded` or `enqueueTimeAhead` (nothing was taken
-  ///   in), `storageFull` (the event may still be written once there is room), `outcomeUnknown` (a
-  ///   sync failed while the call waited), `poisoned`, `readOnly` or `closed`.
+  /// Cancelling the task cancels no append: it waits for room and for the disk as ever, so that its
+  /// outcome is never in doubt.
+  ///
+  /// - Throws: ``EventStoreError`` with `limitExceeded`, `invalidArgument` (a message or module id
+  ///   that is none) or `enqueueTimeAhead` (nothing was taken in), `storageFull` (the event may
+  ///   still be written once there is room), `outcomeUnknown` (a sync failed while the call
+  ///   waited), `poisoned`, `readOnly` or `closed`.
   @discardableResult
   public func append(
     _ event: Event, durability: Durability = .durable
@@ -100,9 +104,10 @@ extension Durability {
 }
 
 extension Event {
-  /// Refuses what is too large or from the future.
+  /// Refuses what is too large or from the future, and names that the hub would not have.
   func validate(now: Timestamp) throws(EventStoreError) {
     try EventLimits.check(size: size)
+    if !systemProperties.isEmpty { try EventLimits.check(systemProperties) }
     if let enqueuedTime { try EventLimits.check(time: enqueuedTime, now: now) }
   }
 }
@@ -113,6 +118,16 @@ enum EventLimits {
   static func check(size: Int) throws(EventStoreError) {
     guard size <= Limits.eventSizeMax else {
       throw .limit(LimitExceeded("event size", maximum: Limits.eventSizeMax, value: size))
+    }
+  }
+
+  /// Texts set one by one have not met the rules of their kind yet.
+  static func check(_ properties: SystemProperties) throws(EventStoreError) {
+    do throws(InvalidIdentifier) {
+      if let text = properties[.messageID] { _ = try MessageID(text) }
+      if let text = properties[.moduleID] { _ = try EventModel.DeviceID(text) }
+    } catch {
+      throw EventStoreError(.invalidArgument, "\(error)")
     }
   }
 
