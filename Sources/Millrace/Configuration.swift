@@ -28,7 +28,8 @@ extension EventStore {
     public var batchSize: ByteCount
     /// Bytes of events that may wait in memory to be written; appends wait when it is full.
     ///
-    /// 32 MiB unless given.
+    /// 32 MiB unless given, shared among the partitions; each has room for four batches at least,
+    /// and for the one that is being filled.
     public var bufferSize: ByteCount
     /// Where recoveries and failures are told.
     public var logger: Logger

@@ -108,14 +108,14 @@ final class WriterCore: ReadSource {
     }
     let workers = WorkerPool(threadCount: workerCount)
     let batchSize = log.context.settings.batchSize
-    let pending = max(4, configuration.bufferSize.bytes / batchSize / log.partitions.count)
+    let pending = max(4 * batchSize, configuration.bufferSize.bytes / log.partitions.count)
     let encoders = EncoderPool(
-      targetSize: batchSize, countMax: (pending + 2) * min(log.partitions.count, 16))
+      targetSize: batchSize, countMax: (pending / batchSize + 2) * min(log.partitions.count, 16))
     let pacemaker = Pacemaker()
     let writers = log.partitions.map { partition in
       PartitionWriter(
         partition,
-        limits: PartitionWriter.BatchLimits(size: batchSize, pendingCount: pending),
+        limits: PartitionWriter.BatchLimits(size: batchSize, pendingSize: pending),
         encoders: encoders, workers: workers, metrics: metrics
       ) { pacemaker.wake() }
     }

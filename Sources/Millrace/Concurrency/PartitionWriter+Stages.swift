@@ -37,22 +37,28 @@ extension PartitionWriter {
     }
   }
 
-  /// Batches of one flush: enough to keep the disk busy, few enough to keep waits short.
-  private static let flushCount = 16
+  /// Bytes of one flush: enough to keep the disk busy, few enough to keep waits short and the
+  /// unsynced tail within its bound (``GroupCommit/stallSize``).
+  private static let flushSize = Limits.batchSizeMax
 
   private func flush() -> EventStoreError? {
     let batches = state.withLock { state in
-      var batches = Array(state.sealed.prefix(Self.flushCount))
-      state.sealed.removeFirst(batches.count)
-      if state.sealed.isEmpty, batches.count < Self.flushCount,
+      var size = 0
+      let count = state.sealed.prefix { batch in
+        defer { size += batch.size }
+        return size == 0 || size + batch.size <= Self.flushSize
+      }.count
+      var batches = Array(state.sealed.prefix(count))
+      state.sealed.removeFirst(count)
+      if state.sealed.isEmpty, size < Self.flushSize,
         state.commit.flushGoal > state.commit.written, let current = state.current,
         current.count > 0
       {
         state.current = nil
+        state.pendingSize += current.size
         batches.append(current)
       }
       state.commit.hasFullBatch = !state.sealed.isEmpty
-      state.inFlight = batches.count
       return batches
     }
     var count = 0
@@ -68,13 +74,15 @@ extension PartitionWriter {
       return fail(.flush, EventStoreError(error))
     }
     var events = 0
+    var size = 0
     for batch in batches {
       events += batch.count
+      size += batch.size
       encoders.put(batch)
     }
     metrics.noteWritten(events: events, batches: count)
     finish { state in
-      state.inFlight = 0
+      state.pendingSize -= size
       state.commit.endFlush(written: written)
       noteTail(&state)
     }
@@ -85,10 +93,12 @@ extension PartitionWriter {
   private func endFull(
     _ batches: [BatchEncoder], count: Int, written: UInt64, _ failure: EventStoreError
   ) -> EventStoreError? {
+    let size = batches.prefix(count).reduce(0) { $0 + $1.size }
     for batch in batches.prefix(count) { encoders.put(batch) }
     let waiters = state.withLock { state in
       state.sealed.insert(contentsOf: batches.dropFirst(count), at: 0)
-      state.inFlight = 0
+      state.pendingSize -= size
+      state.commit.unsyncedSize = log.unsyncedSize
       state.commit.hasFullBatch = true
       state.commit.endFlushFull(written: written)
       return takeReached(&state) + takeAll(&state, failure)
@@ -169,7 +179,6 @@ extension PartitionWriter {
     let waiters = state.withLock { state in
       state.commit.poison(stage)
       state.failure = failure
-      state.inFlight = 0
       return takeAll(&state, failure.whileWaiting)
     }
     metrics.notePoisoned(partition, failure)

@@ -21,18 +21,18 @@ final class PartitionWriter: Work {
   let metrics: StoreMetrics
   let state: Mutex<State>
 
-  /// When a batch is full, and how many may wait in memory.
+  /// When a batch is full, and how many bytes of full ones may wait in memory (I13).
   struct BatchLimits: Sendable {
     let size: Int
-    let pendingCount: Int
+    let pendingSize: Int
   }
 
   struct State {
     var current: BatchEncoder?
     /// Full batches, the oldest first.
     var sealed: [BatchEncoder] = []
-    /// Batches that are being written.
-    var inFlight = 0
+    /// Bytes of the full batches and of those that are being written.
+    var pendingSize = 0
     var nextNumber: UInt64
     var lastTime: Int64
     var commit: GroupCommit
@@ -121,6 +121,7 @@ final class PartitionWriter: Work {
 
   private func seal(_ state: inout State) {
     guard let current = state.current.take() else { return }
+    state.pendingSize += current.size
     state.sealed.append(current)
     state.commit.hasFullBatch = true
   }
@@ -144,8 +145,8 @@ final class PartitionWriter: Work {
   /// Answers `waiter` when its goal is reached or missed, from this call or a worker's thread.
   func enroll(_ waiter: Waiter) {
     let outcome = state.withLock { state -> (EventStoreError??, Bool) in
-      if let failure = state.failure { return (.some(failure.whileWaiting), false) }
       if isReached(waiter.goal, state) { return (.some(nil), false) }
+      if let failure = state.failure { return (.some(failure.whileWaiting), false) }
       request(waiter.goal, &state)
       state.waiters.append(waiter)
       return (nil, claimQueue(&state))
@@ -160,7 +161,7 @@ final class PartitionWriter: Work {
 
   @inline(__always)
   func hasRoom(_ state: borrowing State) -> Bool {
-    state.sealed.count &+ state.inFlight < limits.pendingCount && !state.commit.isFull
+    state.pendingSize < limits.pendingSize && !state.commit.isFull
   }
 
   private func request(_ goal: WaitGoal, _ state: inout State) {
@@ -177,8 +178,8 @@ final class PartitionWriter: Work {
   func lead(to goal: WaitGoal, _ wait: BlockingWait) throws(EventStoreError) {
     while true {
       let next = state.withLock { state -> LeaderStep in
-        if let failure = state.failure { return .failed(failure.whileWaiting) }
         if isReached(goal, state) { return .reached }
+        if let failure = state.failure { return .failed(failure.whileWaiting) }
         request(goal, &state)
         if let stage = state.commit.begin() { return .run(stage) }
         state.waiters.append(Waiter(goal: goal, wait))
