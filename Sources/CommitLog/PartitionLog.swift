@@ -115,7 +115,11 @@ package final class PartitionLog: Sendable {
   /// Ends the log for a clean close: everything is durable, and reserved space is given back.
   package func close() throws(CommitLogFailure) -> ManifestEdit.LogEnd {
     _ = try synchronize()
-    try writeMark()
+    do throws(CommitLogFailure) {
+      try writeMark()
+    } catch .storageFull {
+      // A mark is a hint for recovery; everything is durable without it (I9).
+    }
     return try writing.withLock { (writing) throws(CommitLogFailure) in
       do throws(IOFailure) {
         try writing.segment.giveBackReserve()

@@ -141,9 +141,12 @@ public final class EventStore: Sendable {
   /// Makes everything durable that was appended before the call, writes where the log ends, and
   /// closes the store.
   ///
-  /// Readers that follow the tail end.
+  /// Readers that wait at the tail end; others get `closed`. Closing again does nothing.
   ///
-  /// - Throws: ``EventStoreError`` when something that was appended could not be made durable.
+  /// - Throws: ``EventStoreError`` when something that was appended could not be made durable. With
+  ///   `storageFull` the store takes no more events but is not closed: it goes on trying to write
+  ///   what it took in, and ``close()`` can be called again once there is room. After any other
+  ///   failure the store is closed and can be opened again.
   public func close() async throws(EventStoreError) {
     let closer = WorkerPool(threadCount: 1)
     defer { closer.stop() }

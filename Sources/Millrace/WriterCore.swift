@@ -3,6 +3,7 @@ internal import ConsumerCheckpoints
 internal import EventModel
 internal import LogFormat
 internal import StorageIO
+internal import Synchronization
 internal import SystemPackage
 
 /// A store that is open for writing: the log, its threads, and the consumer groups.
@@ -13,6 +14,8 @@ final class WriterCore: ReadSource {
   let workers: WorkerPool
   let readers: WorkerPool
   private let pacemaker: Pacemaker
+  /// Held while one caller closes: nothing is written once the store's lock is released (I14).
+  private let isClosed = Mutex(false)
 
   /// Compressing keeps a core busy and syncing none, so there is one thread more than cores use.
   private static let workerCount = 4
@@ -163,25 +166,40 @@ final class WriterCore: ReadSource {
 
   /// Makes everything durable and closes; blocks.
   ///
-  /// The first failure is thrown after everything else has been tried.
+  /// Closing again does nothing. The first failure is thrown after everything else has been tried.
+  /// On a full disk nothing is closed: what was taken in would be lost with the threads, so they go
+  /// on trying (I9).
   func close() throws(EventStoreError) {
+    try isClosed.withLock { (isClosed) throws(EventStoreError) in
+      guard !isClosed else { return }
+      for partition in partitions { partition.close() }
+      var failure = try lead()
+      isClosed = true
+      stop()
+      // The lock goes even where a partition is poisoned: only opening again helps it.
+      do throws(CommitLogFailure) {
+        try log.close()
+      } catch {
+        failure = failure ?? EventStoreError(error)
+      }
+      if let failure { throw failure }
+    }
+  }
+
+  /// Leads every partition to the disk; returns the first failure and throws a full disk.
+  private func lead() throws(EventStoreError) -> EventStoreError? {
     var failure: EventStoreError?
-    for partition in partitions { partition.close() }
+    var full: EventStoreError?
     let wait = BlockingWait()
     for partition in partitions {
       do throws(EventStoreError) {
         try partition.lead(to: .durable(partition.nextNumber), wait)
       } catch {
-        failure = failure ?? error
+        if error.code == .storageFull { full = error } else { failure = failure ?? error }
       }
     }
-    stop()
-    if let failure { throw failure }
-    do throws(CommitLogFailure) {
-      try log.close()
-    } catch {
-      throw EventStoreError(error)
-    }
+    if let full { throw full }
+    return failure
   }
 }
 

@@ -24,9 +24,13 @@ final class EngineThread: Sendable {
 
   /// Waits until the thread has ended.
   ///
-  /// Called once, from another thread.
+  /// Called once. The thread itself lets go instead: it may hold the last reference to its store.
   func join() {
-    pthread_join(thread, nil)
+    if pthread_equal(thread, pthread_self()) != 0 {
+      pthread_detach(thread)
+    } else {
+      pthread_join(thread, nil)
+    }
   }
 
   private final class Body: Sendable {

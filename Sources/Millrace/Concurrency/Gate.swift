@@ -45,12 +45,14 @@ final class Gate<Value>: @unchecked Sendable {
   }
 
   /// Changes the value and wakes one waiter: enough where any of them will do.
-  func updateOne(_ body: (inout Value) -> Void) {
+  func updateOne<Result>(_ body: (inout Value) -> Result) -> Result {
     // SAFETY: as in `update`.
     unsafe pthread_mutex_lock(mutex)
-    body(&value)
-    unsafe pthread_cond_signal(condition)
-    unsafe pthread_mutex_unlock(mutex)
+    defer {
+      unsafe pthread_cond_signal(condition)
+      unsafe pthread_mutex_unlock(mutex)
+    }
+    return body(&value)
   }
 
   /// Blocks until `body` returns something, asking again after every update.

@@ -26,8 +26,15 @@ final class WorkerPool: Sendable {
   }
 
   /// Runs something soon, on one of the threads.
-  func submit(_ work: any Work) {
-    queue.updateOne { $0.work.append(work) }
+  ///
+  /// - Returns: false once the pool has been stopped: then nobody will.
+  @discardableResult
+  func submit(_ work: any Work) -> Bool {
+    queue.updateOne { queue in
+      guard !queue.isStopped else { return false }
+      queue.work.append(work)
+      return true
+    }
   }
 
   private static func next(_ queue: Gate<Queue>) -> (any Work)? {
@@ -58,18 +65,20 @@ final class WorkerPool: Sendable {
   }
 
   /// Runs a blocking call on a thread of ours and waits for its result without blocking.
-  func offload<Result: Sendable, Failure: Error>(
-    _ body: @escaping @Sendable () throws(Failure) -> Result
-  ) async throws(Failure) -> Result {
-    let outcome = await Suspension<Swift.Result<Result, Failure>>.suspend { suspension in
-      submit(
-        Call {
-          do throws(Failure) {
-            suspension.resume(.success(try body()))
-          } catch {
-            suspension.resume(.failure(error))
-          }
-        })
+  ///
+  /// - Throws: what the call throws, or `closed` once the pool has been stopped.
+  func offload<Result: Sendable>(
+    _ body: @escaping @Sendable () throws(EventStoreError) -> Result
+  ) async throws(EventStoreError) -> Result {
+    let outcome = await Suspension<Swift.Result<Result, EventStoreError>>.suspend { suspension in
+      let call = Call {
+        do throws(EventStoreError) {
+          suspension.resume(.success(try body()))
+        } catch {
+          suspension.resume(.failure(error))
+        }
+      }
+      if !submit(call) { suspension.resume(.failure(.isClosed)) }
     }
     return try outcome.get()
   }

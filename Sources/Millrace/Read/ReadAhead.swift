@@ -65,8 +65,10 @@ final class ReadAhead: Work {
   /// One consumer at a time.
   func next() async -> Next {
     let (known, mustRead) = state.withLock { state in advance(&state) }
-    if mustRead { source.readers.submit(self) }
+    let isClosed = mustRead && !source.readers.submit(self)
+    if isClosed { state.withLock { $0.isReading = false } }
     if let known { return known }
+    if isClosed { return .failed(.isClosed) }
     return await Suspension.suspend { suspension in
       let known = state.withLock { state -> Next? in
         let (known, _) = advance(&state)
