@@ -26,12 +26,12 @@ public struct ConsumerGroup: Sendable {
     in partition: PartitionID, from position: GroupReadPosition = .checkpoint(orElse: .earliest),
     until end: ReadEnd = .never
   ) -> EventBatches {
-    switch position {
-    case .position(let position): store.batches(in: partition, from: position, until: end)
-    case .checkpoint(let otherwise):
-      store.batches(
-        in: partition, from: checkpoint(in: partition).map { .offset($0.next) } ?? otherwise,
-        until: end)
+    store.batches(in: partition, until: end) {
+      switch position {
+      case .position(let position): position
+      case .checkpoint(let otherwise):
+        checkpoint(in: partition).map { .offset($0.next) } ?? otherwise
+      }
     }
   }
 
@@ -104,10 +104,11 @@ public struct ConsumerGroup: Sendable {
   /// How far the group is behind in a partition.
   public func lag(in partition: PartitionID) async throws(EventStoreError) -> ConsumerLag {
     try store.check(partition)
-    let next = checkpoint(in: partition)?.next.value
     let source = store.source
     return try await source.readers.offload { () throws(EventStoreError) in
-      try ConsumerLag.measure(from: next, in: source, partition: partition.number)
+      try source.refresh()
+      let next = checkpoint(in: partition)?.next.value
+      return try ConsumerLag.measure(from: next, in: source, partition: partition.number)
     }
   }
 }

@@ -117,6 +117,8 @@ public final class EventStore: Sendable {
 
   /// The events of a partition that can be read: from the first that is still there up to the high
   /// watermark, below which everything survives a crash.
+  ///
+  /// In a store that is open for reading only: as it was when something was last read.
   public func offsets(in partition: PartitionID) throws(EventStoreError) -> Range<Offset> {
     try check(partition)
     let snapshot = source.snapshot(of: partition.number)
@@ -127,15 +129,24 @@ public final class EventStore: Sendable {
   public func batches(
     in partition: PartitionID, from position: ReadPosition = .earliest, until end: ReadEnd = .never
   ) -> EventBatches {
+    batches(in: partition, until: end) { position }
+  }
+
+  /// The batches of a partition from a place that every iterator asks for anew.
+  func batches(
+    in partition: PartitionID, until end: ReadEnd,
+    from position: @escaping @Sendable () -> ReadPosition
+  ) -> EventBatches {
     let source = source
-    return EventBatches(
-      source, in: partition,
-      from: { () throws(EventStoreError) in
-        try source.check(partition)
-        return try await source.readers.offload { () throws(EventStoreError) in
-          try source.number(of: position, in: partition.number)
-        }
-      }, until: end)
+    return EventBatches(source, in: partition, follows: end == .never) {
+      () throws(EventStoreError) in
+      try source.check(partition)
+      return try await source.readers.offload { () throws(EventStoreError) in
+        try source.refresh()
+        let start = try source.number(of: position(), in: partition.number)
+        return start..<max(start, source.number(of: end, in: partition.number))
+      }
+    }
   }
 
   /// Makes everything durable that was appended before the call, writes where the log ends, and

@@ -150,6 +150,9 @@ final class WriterCore: ReadSource {
 
   func snapshot(of partition: Int) -> LogSnapshot { log.partitions[partition].snapshot }
 
+  /// What this process writes it knows.
+  func refresh() {}
+
   func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {
     await partitions[partition].tail.wait(beyond: number)
   }

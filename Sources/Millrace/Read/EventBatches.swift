@@ -13,26 +13,18 @@ public struct EventBatches: AsyncSequence, Sendable {
 
   private let source: any ReadSource
   private let partition: PartitionID
-  private let start: @Sendable () async throws(EventStoreError) -> UInt64
-  private let limit: @Sendable () -> UInt64
   private let follows: Bool
+  /// The numbers to be read, as they are when reading begins.
+  private let numbers: @Sendable () async throws(EventStoreError) -> Range<UInt64>
 
   init(
-    _ source: any ReadSource, in partition: PartitionID,
-    from start: @escaping @Sendable () async throws(EventStoreError) -> UInt64, until end: ReadEnd
+    _ source: any ReadSource, in partition: PartitionID, follows: Bool,
+    numbers: @escaping @Sendable () async throws(EventStoreError) -> Range<UInt64>
   ) {
     self.source = source
     self.partition = partition
-    self.start = start
-    follows = end == .never
-    let source = source
-    limit = {
-      switch end {
-      case .never: .max
-      case .highWatermark: source.snapshot(of: partition.number).highWatermark
-      case .offset(let offset): offset.value
-      }
-    }
+    self.follows = follows
+    self.numbers = numbers
   }
 
   /// Begins to read.
@@ -41,18 +33,21 @@ public struct EventBatches: AsyncSequence, Sendable {
   /// Reads on batch by batch.
   public struct Iterator: AsyncIteratorProtocol {
     private let batches: EventBatches
-    private let limit: UInt64
+    private var limit: UInt64 = .max
     private var reader: ReadAhead?
     private let decompressor = BatchDecompressor()
 
     init(_ batches: EventBatches) {
       self.batches = batches
-      limit = batches.limit()
     }
 
-    /// The next batch or gap; nil at the end, or when the task is cancelled while it waits.
+    /// The next batch or gap; nil at the end, or when the task is cancelled or the store closed
+    /// while it waits at the tail.
     ///
-    /// - Throws: ``EventStoreError`` when the disk fails. Damage is no failure but a gap.
+    /// What is there is given out to a cancelled task as well; after nil it may ask again.
+    ///
+    /// - Throws: ``EventStoreError`` when the disk fails; with `closed` when the store was closed
+    ///   before everything was read. Damage is no failure but a gap.
     public mutating func next(
       isolation actor: isolated (any Actor)? = #isolation
     ) async throws(EventStoreError) -> EventBatch? {
@@ -89,8 +84,10 @@ public struct EventBatches: AsyncSequence, Sendable {
 
     private mutating func begin() async throws(EventStoreError) -> ReadAhead {
       if let reader { return reader }
-      let number = try await batches.start()
-      let cursor = batches.source.cursor(in: batches.partition.number, from: number)
+      let numbers = try await batches.numbers()
+      limit = numbers.upperBound
+      let cursor = batches.source.cursor(
+        in: batches.partition.number, from: numbers.lowerBound)
       let fresh = ReadAhead(
         batches.source, in: batches.partition, cursor: cursor, limit: limit)
       reader = fresh
@@ -122,13 +119,22 @@ public enum ReadPosition: Hashable, Sendable {
 public enum ReadEnd: Hashable, Sendable {
   /// Never: at the tail the reader waits for more.
   case never
-  /// At what is durable when the iterator is made.
+  /// At what is durable when the iterator is asked for the first batch.
   case highWatermark
-  /// Before an offset.
+  /// Before an offset, or at the tail if that comes first.
   case offset(Offset)
 }
 
 extension ReadSource {
+  /// The number before which reading ends.
+  func number(of end: ReadEnd, in partition: Int) -> UInt64 {
+    switch end {
+    case .never: .max
+    case .highWatermark: snapshot(of: partition).highWatermark
+    case .offset(let offset): offset.value
+    }
+  }
+
   /// The number that a position means now.
   ///
   /// Blocks for the disk when it is a time.

@@ -3,15 +3,16 @@ internal import ConsumerCheckpoints
 internal import EventModel
 internal import LogFormat
 internal import StorageIO
+internal import Synchronization
 internal import SystemPackage
 
 /// A store that is open for reading only, beside a process that writes or without one.
 final class FollowerCore: ReadSource {
   let log: LogFollower
-  let checkpoints: CheckpointTable
   let readers: WorkerPool
+  private let table: Mutex<CheckpointTable>
   private let tails: [TailSignal]
-  private let pacemaker = Pacemaker()
+  private let pacemaker: Pacemaker
 
   /// Opens the store; blocks.
   init(
@@ -22,19 +23,15 @@ final class FollowerCore: ReadSource {
     } catch {
       throw EventStoreError(error)
     }
-    do throws(CheckpointFailure) {
-      checkpoints = try CheckpointImage.read(
-        root: root, storeID: log.context.storeID, fileSystem: environment.fileSystem
-      ).table
-    } catch {
-      throw EventStoreError(error)
-    }
-    readers = WorkerPool(threadCount: 2)
+    table = Mutex(try Self.readCheckpoints(log))
     let log = log
     tails = (0..<log.partitionCount).map {
       TailSignal(highWatermark: log.snapshot(of: $0).highWatermark)
     }
     let tails = tails
+    // Threads last: nobody would stop those of an attempt that failed.
+    readers = WorkerPool(threadCount: 2)
+    pacemaker = Pacemaker()
     pacemaker.watch([
       {
         // A refresh that fails shows nothing new; the next one may.
@@ -51,6 +48,18 @@ final class FollowerCore: ReadSource {
     ])
   }
 
+  private static func readCheckpoints(
+    _ log: LogFollower
+  ) throws(EventStoreError) -> CheckpointTable {
+    do throws(CheckpointFailure) {
+      return try CheckpointImage.read(
+        root: log.context.root, storeID: log.context.storeID, fileSystem: log.context.fileSystem
+      ).table
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+
   deinit { close() }
 
   func close() {
@@ -64,6 +73,19 @@ final class FollowerCore: ReadSource {
   var fileSystem: any FileSystem { log.context.fileSystem }
 
   func snapshot(of partition: Int) -> LogSnapshot { log.snapshot(of: partition) }
+
+  /// The consumer groups as they were when somebody last looked.
+  var checkpoints: CheckpointTable { table.withLock { $0 } }
+
+  func refresh() throws(EventStoreError) {
+    do throws(CommitLogFailure) {
+      _ = try log.refresh()
+    } catch {
+      throw EventStoreError(error)
+    }
+    let fresh = try Self.readCheckpoints(log)
+    table.withLock { $0 = fresh }
+  }
 
   func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {
     await tails[partition].wait(beyond: number) { [pacemaker] in pacemaker.wake() }

@@ -11,6 +11,8 @@ protocol ReadSource: AnyObject, Sendable {
   /// Threads that read and decode ahead of consumers.
   var readers: WorkerPool { get }
   func snapshot(of partition: Int) -> LogSnapshot
+  /// Looks for what another process wrote since; may block for the disk.
+  func refresh() throws(EventStoreError)
   /// Returns once there is something behind `number`: false if there never will be.
   func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool
 }
