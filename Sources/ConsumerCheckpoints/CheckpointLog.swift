@@ -88,7 +88,7 @@ package final class CheckpointLog: Sendable {
           body: contents.body, at: environment.now())
         try writePending(contents.log, file)
       } catch {
-        throw .io(error)
+        throw contents.poison == nil ? .io(error) : .poisoned(error)
       }
       do throws(IOFailure) {
         try file.synchronize()
@@ -118,7 +118,13 @@ package final class CheckpointLog: Sendable {
     if let cut = contents.verdict?.cut, !cut.isEmpty {
       try keep(cut, of: file)
       try file.truncate(to: ByteCount(cut.lowerBound))
-      try file.synchronize()
+      do throws(IOFailure) {
+        try file.synchronize()
+      } catch {
+        // Never retried in hope (I8).
+        contents.poison = error
+        throw error
+      }
     }
     contents.log.prepareEpoch(
       key: (environment.random(), environment.random()), at: environment.now())

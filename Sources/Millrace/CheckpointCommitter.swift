@@ -1,14 +1,24 @@
 internal import ConsumerCheckpoints
-internal import EventModel
 internal import LogFormat
 internal import Synchronization
 
-/// Commits of consumer groups that are asked for at once share one sync.
+/// Changes of consumer groups that are asked for at once share one sync.
 final class CheckpointCommitter: Work {
+  /// Says what a request writes, given the groups as every request before it leaves them.
+  ///
+  /// Called at the request's turn, so that nothing is decided on what others still change.
+  typealias Decision =
+    @Sendable (borrowing CheckpointTable) throws(EventStoreError) -> [CheckpointEntry]
+
+  private struct Request: Sendable {
+    let decide: Decision
+    let answer: @Sendable (EventStoreError?) -> Void
+  }
+
   private struct State {
-    var pending: [CheckpointEntry] = []
-    var waiting: [@Sendable (EventStoreError?) -> Void] = []
+    var requests: [Request] = []
     var isRunning = false
+    var isPoisoned = false
   }
 
   private let log: CheckpointLog
@@ -22,37 +32,66 @@ final class CheckpointCommitter: Work {
 
   var table: CheckpointTable { log.table }
 
-  /// Returns when the entries would survive a crash.
-  func commit(_ entries: [CheckpointEntry]) async throws(EventStoreError) {
+  /// Returns when what is decided would survive a crash.
+  func commit(_ decide: @escaping Decision) async throws(EventStoreError) {
     let wait = JoinedWait(count: 1)
     let mustStart = state.withLock { state in
-      state.pending += entries
-      state.waiting.append { wait.arrive($0) }
+      state.requests.append(Request(decide: decide) { wait.arrive($0) })
       defer { state.isRunning = true }
       return !state.isRunning
     }
-    if mustStart { workers.submit(self) }
+    // A stopped pool never runs again, and what was submitted before has been run.
+    if mustStart, !workers.submit(self) { refuseAll() }
     try await wait.wait()
   }
 
+  private func takeRequests() -> [Request] {
+    state.withLock { state in
+      defer { state.requests = [] }
+      if state.requests.isEmpty { state.isRunning = false }
+      return state.requests
+    }
+  }
+
+  private func refuseAll() {
+    while case let requests = takeRequests(), !requests.isEmpty {
+      for request in requests { request.answer(.isClosed) }
+    }
+  }
+
   func run() {
-    while true {
-      let group = state.withLock { state in
-        defer {
-          state.pending = []
-          state.waiting = []
+    while case let requests = takeRequests(), !requests.isEmpty {
+      var table = log.table
+      var entries: [CheckpointEntry] = []
+      var accepted: [Request] = []
+      for request in requests {
+        do throws(EventStoreError) {
+          let decided = try request.decide(table)
+          for entry in decided { table.apply(entry) }
+          entries += decided
+          accepted.append(request)
+        } catch {
+          request.answer(error)
         }
-        if state.waiting.isEmpty { state.isRunning = false }
-        return (state.pending, state.waiting)
       }
-      guard !group.1.isEmpty else { return }
-      var failure: EventStoreError?
-      do throws(CheckpointFailure) {
-        try log.commit(group.0)
-      } catch {
-        failure = EventStoreError(error)
+      let failure = write(entries)
+      for request in accepted { request.answer(failure) }
+    }
+  }
+
+  /// Writes and syncs; those who wait for a sync that fails cannot be told what survives (I8).
+  private func write(_ entries: [CheckpointEntry]) -> EventStoreError? {
+    do throws(CheckpointFailure) {
+      try log.commit(entries)
+      return nil
+    } catch {
+      let failure = EventStoreError(error)
+      guard failure.code == .poisoned else { return failure }
+      let isFirst = state.withLock { state in
+        defer { state.isPoisoned = true }
+        return !state.isPoisoned
       }
-      for resume in group.1 { resume(failure) }
+      return isFirst ? failure.whileWaiting : failure
     }
   }
 }

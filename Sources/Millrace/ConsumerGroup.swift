@@ -49,13 +49,9 @@ public struct ConsumerGroup: Sendable {
   /// together share a sync.
   ///
   /// - Throws: ``EventStoreError`` with `checkpointAhead`, `unknownGroup`, `readOnly`,
-  ///   `storageFull`, `poisoned` or `closed`.
+  ///   `storageFull`, `outcomeUnknown`, `poisoned` or `closed`.
   public func commit(_ checkpoint: Checkpoint) async throws(EventStoreError) {
-    if let present = self.checkpoint(in: checkpoint.partition), present.next >= checkpoint.next {
-      _ = try store.writer()
-      return
-    }
-    try await move(to: [checkpoint])
+    try await move(to: [checkpoint], onlyForwards: true)
   }
 
   /// Moves the group in every partition, forwards or back.
@@ -75,16 +71,15 @@ public struct ConsumerGroup: Sendable {
       }
       return checkpoints
     }
-    try await move(to: checkpoints)
+    try await move(to: checkpoints, onlyForwards: false)
   }
 
-  private func move(to checkpoints: [Checkpoint]) async throws(EventStoreError) {
+  private func move(
+    to checkpoints: [Checkpoint], onlyForwards: Bool
+  ) async throws(EventStoreError) {
     let writer = try store.writer()
-    guard name == .standard || writer.checkpoints.table.groups[name] != nil else {
-      throw .unknown(name)
-    }
     let now = store.now()
-    var entries: [CheckpointEntry] = []
+    var entries: [CheckpointEntry.GroupCheckpoint] = []
     for checkpoint in checkpoints {
       let end = try store.offsets(in: checkpoint.partition).upperBound
       guard checkpoint.next <= end else {
@@ -93,12 +88,18 @@ public struct ConsumerGroup: Sendable {
           "checkpoint \(checkpoint) lies beyond the end of the partition, \(end)")
       }
       entries.append(
-        .checkpoint(
-          CheckpointEntry.GroupCheckpoint(
-            group: name, partition: UInt32(checkpoint.partition.number),
-            next: checkpoint.next.value, ownerEpoch: 0, time: now)))
+        CheckpointEntry.GroupCheckpoint(
+          group: name, partition: UInt32(checkpoint.partition.number),
+          next: checkpoint.next.value, ownerEpoch: 0, time: now))
     }
-    try await writer.checkpoints.commit(entries)
+    let (name, moves) = (name, entries)
+    try await writer.checkpoints.commit { (table) throws(EventStoreError) in
+      guard name == .standard || table.groups[name] != nil else { throw .unknown(name) }
+      return moves.filter { move in
+        let present = table.checkpoint(of: name, in: move.partition)
+        return !onlyForwards || present.map { move.next > $0 } ?? true
+      }.map { .checkpoint($0) }
+    }
   }
 
   /// How far the group is behind in a partition.

@@ -8,15 +8,26 @@ extension EventStore {
   /// - Throws: ``EventStoreError`` with `limitExceeded` when there are too many groups; in a store
   ///   that is open for reading only, `unknownGroup` when there is none of the name.
   public func consumerGroup(_ name: GroupName) async throws(EventStoreError) -> ConsumerGroup {
-    let known = checkpoints.groups
-    if name == .standard || known[name] != nil { return ConsumerGroup(name, self) }
-    guard case .writer(let writer) = core else { throw .unknown(name) }
-    guard known.count < Limits.groupCountMax else {
-      throw .limit(
-        LimitExceeded(
-          "number of consumer groups", maximum: Limits.groupCountMax, value: known.count + 1))
+    if name == .standard || checkpoints.groups[name] != nil { return ConsumerGroup(name, self) }
+    let now = now()
+    switch core {
+    case .writer(let writer):
+      try await writer.checkpoints.commit { (table) throws(EventStoreError) in
+        guard table.groups[name] == nil else { return [] }
+        // `$Default` is in the table once it has a checkpoint, and never counts.
+        let count = table.groups.keys.count { $0 != .standard }
+        guard count < Limits.groupCountMax else {
+          throw .limit(
+            LimitExceeded(
+              "number of consumer groups", maximum: Limits.groupCountMax, value: count + 1))
+        }
+        return [.groupCreated(name, at: now)]
+      }
+    case .follower(let follower):
+      // The process that writes may have made it since.
+      try await follower.readers.offload { () throws(EventStoreError) in try follower.refresh() }
+      guard checkpoints.groups[name] != nil else { throw .unknown(name) }
     }
-    try await writer.checkpoints.commit([.groupCreated(name, at: now())])
     return ConsumerGroup(name, self)
   }
 
@@ -34,9 +45,11 @@ extension EventStore {
     guard name != .standard else {
       throw EventStoreError(.invalidArgument, "the group '\(name)' cannot be deleted")
     }
-    let writer = try writer()
-    guard checkpoints.groups[name] != nil else { throw .unknown(name) }
-    try await writer.checkpoints.commit([.groupDeleted(name, at: now())])
+    let now = now()
+    try await writer().checkpoints.commit { (table) throws(EventStoreError) in
+      guard table.groups[name] != nil else { throw .unknown(name) }
+      return [.groupDeleted(name, at: now)]
+    }
   }
 
   var checkpoints: CheckpointTable {

@@ -30,11 +30,14 @@ public struct EventStoreError: Error, Hashable, Sendable {
     /// What was accepted before stays accepted and is written once there is room; reads and commits
     /// go on (I9).
     public static let storageFull = Self("storageFull")
-    /// A sync or write failed while this call waited: its events may or may not survive.
+    /// A sync or write failed while this call waited: its events, or its checkpoint, may or may not
+    /// survive.
     ///
-    /// The partition takes no writes until the store is opened again (I8).
+    /// The partition, or the file of the checkpoints, takes no writes until the store is opened
+    /// again (I8).
     public static let outcomeUnknown = Self("outcomeUnknown")
-    /// The partition stopped after an earlier failure; open the store again.
+    /// The partition, or the file of the checkpoints, stopped after an earlier failure; open the
+    /// store again.
     public static let poisoned = Self("poisoned")
     /// Bytes are not what the format says.
     public static let corrupt = Self("corrupt")
@@ -129,8 +132,8 @@ extension EventStoreError {
     guard code == .poisoned else { return self }
     return EventStoreError(
       .outcomeUnknown,
-      "\(cause.map { "\($0)" } ?? message); the events may or may not survive: open the store "
-        + "again and look", cause: cause, position: position)
+      "\(cause.map { "\($0)" } ?? message); what was waited for may or may not survive: open the "
+        + "store again and look", cause: cause, position: position)
   }
 
   static func limit(_ error: LimitExceeded) -> EventStoreError {
