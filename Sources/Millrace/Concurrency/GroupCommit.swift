@@ -6,62 +6,62 @@ internal import EventModel
 ///
 /// Two stages run at once, each by one thread: flushing (compress, frame, write) and syncing. What
 /// arrives while one runs forms the next group.
-struct GroupCommit: Hashable, Sendable {
-  enum Stage: Hashable, Sendable {
+package struct GroupCommit: Hashable, Sendable {
+  package enum Stage: Hashable, Sendable {
     case flush
     case sync
     case mark
   }
 
   /// A sync begins when so much is unsynced, whoever waits for it or not.
-  static let syncSize = Limits.unsyncedSizeMax / 2
+  package static let syncSize = Limits.unsyncedSizeMax / 2
   /// Writing waits for a sync then: with one more flush the tail stays within its bound, and so
   /// does the time to open after a crash (I10).
-  static let stallSize = Limits.unsyncedSizeMax - 2 * Limits.batchSizeMax
+  package static let stallSize = Limits.unsyncedSizeMax - 2 * Limits.batchSizeMax
 
   /// Everything below is with the operating system.
-  private(set) var written: UInt64
+  package private(set) var written: UInt64
   /// Everything below survives a crash.
-  private(set) var durable: UInt64
-  private(set) var isFlushing = false
-  private(set) var isSyncing = false
+  package private(set) var durable: UInt64
+  package private(set) var isFlushing = false
+  package private(set) var isSyncing = false
   /// Flush up to here although batches are not full.
-  private(set) var flushGoal: UInt64 = 0
+  package private(set) var flushGoal: UInt64 = 0
   /// Sync up to here.
-  private(set) var syncGoal: UInt64 = 0
+  package private(set) var syncGoal: UInt64 = 0
   /// Full batches wait to be written.
-  var hasFullBatch = false
+  package var hasFullBatch = false
   /// Bytes that are written and not synced.
-  var unsyncedSize = 0
+  package var unsyncedSize = 0
   /// A watermark frame is due.
-  private(set) var isMarkDue = false
+  package private(set) var isMarkDue = false
   /// The partition takes no more writes.
-  private(set) var isPoisoned = false
+  package private(set) var isPoisoned = false
   /// The disk was full at the last attempt; the next one needs a request.
-  private(set) var isFull = false
+  package private(set) var isFull = false
 
-  init(durable: UInt64) {
+  package init(durable: UInt64) {
     written = durable
     self.durable = durable
   }
 
   /// Whether every event below `end` is durable and nothing waits.
-  func isSettled(at end: UInt64) -> Bool { durable >= end }
+  package func isSettled(at end: UInt64) -> Bool { durable >= end }
 
-  mutating func requestWrite(upTo number: UInt64) {
+  package mutating func requestWrite(upTo number: UInt64) {
     flushGoal = max(flushGoal, number)
     isFull = false
   }
 
-  mutating func requestSync(upTo number: UInt64) {
+  package mutating func requestSync(upTo number: UInt64) {
     requestWrite(upTo: number)
     syncGoal = max(syncGoal, number)
   }
 
-  mutating func requestMark() { isMarkDue = true }
+  package mutating func requestMark() { isMarkDue = true }
 
   /// The stage that can begin now, taken by the caller, who must end it.
-  mutating func begin() -> Stage? {
+  package mutating func begin() -> Stage? {
     guard !isPoisoned else { return nil }
     if !isFlushing, !isFull, unsyncedSize < Self.stallSize || written == durable,
       hasFullBatch || flushGoal > written
@@ -81,13 +81,13 @@ struct GroupCommit: Hashable, Sendable {
     return nil
   }
 
-  mutating func endFlush(written number: UInt64) {
+  package mutating func endFlush(written number: UInt64) {
     precondition(isFlushing, "a flush ended that had not begun")
     isFlushing = false
     written = max(written, number)
   }
 
-  mutating func endSync(durable number: UInt64) {
+  package mutating func endSync(durable number: UInt64) {
     precondition(isSyncing, "a sync ended that had not begun")
     isSyncing = false
     durable = max(durable, number)
@@ -96,16 +96,16 @@ struct GroupCommit: Hashable, Sendable {
   }
 
   /// A roll in the middle of a flush has synced everything before it.
-  mutating func note(durable number: UInt64) {
+  package mutating func note(durable number: UInt64) {
     durable = max(durable, number)
   }
 
-  mutating func endFlushFull(written number: UInt64) {
+  package mutating func endFlushFull(written number: UInt64) {
     endFlush(written: number)
     isFull = true
   }
 
-  mutating func poison(_ stage: Stage) {
+  package mutating func poison(_ stage: Stage) {
     if stage == .sync { isSyncing = false } else { isFlushing = false }
     isPoisoned = true
   }
