@@ -16,8 +16,8 @@ struct EventTimeTests {
   @Test("Times never step back within a partition, whatever the clock and imports say")
   func monotonic() async throws {
     let clock = ManualClock(at: Self.noon)
-    let disk = MemoryFileSystem()
-    let store = try await disk.openStore(clock: clock)
+    let storage = InMemoryStorage()
+    let store = try await storage.open(clock: clock)
     func append(_ microseconds: Int64? = nil) async throws {
       let own = microseconds.map {
         Timestamp(microseconds: Self.noon.microseconds + $0)
@@ -37,7 +37,7 @@ struct EventTimeTests {
     try await store.close()
     // Also across an opening with a clock that was set back.
     clock.advance(by: .seconds(-60))
-    let again = try await disk.openStore(access: .readWrite, clock: clock)
+    let again = try await storage.open(access: .readWrite, clock: clock)
     try await again.append(0..<1)
     #expect(try await times(again).last == Self.noon.microseconds + 40)
     try await again.close()
