@@ -292,7 +292,7 @@ class Frame:
 
     def is_plausible(self):
         return (self.clear_size <= 16_777_216 and self.stored_size <= 16_777_216
-                and self.next_number <= MASK64 and self.watermark <= self.number)
+                and self.next_number < 1 << 63 and self.watermark <= self.number)
 
 
 def decode_frame(data, position, header):
@@ -635,19 +635,20 @@ def read_manifest(data):
         elif kind == 5:
             del segments[fields.unpack("Q")]
         elif kind == 6:
-            fields.unpack("QQQBQQq")
+            segment_id, *_, watermark, _ = fields.unpack("QQQBQQq")
+            evidence[segment_id] = max(evidence.get(segment_id, 0), watermark)
             fields.text()
         elif kind == 7:
-            fields.unpack("IIQQQBqq")
+            *_, segment_id, _, next_number, _, _, _ = fields.unpack("IIQQQBqq")
+            evidence[segment_id] = max(evidence.get(segment_id, 0), next_number)
         elif kind == 8:
             fields.unpack("q")
-            evidence = {}
         elif kind == 9:
             fields.unpack("q")
             for _ in range(fields.varint(fields.remaining)):
                 fields.unpack("II")
                 segment_id = fields.unpack("Q")
-                evidence[segment_id] = skip_summary(fields)
+                evidence[segment_id] = max(evidence.get(segment_id, 0), skip_summary(fields))
         elif kind == 10:
             fields.unpack("Q")
         elif kind < 128:

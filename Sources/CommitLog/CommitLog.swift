@@ -66,6 +66,11 @@ package final class CommitLog: Sendable {
     guard let stored = image.state.configuration, let identity = image.state.identity else {
       throw .notAStore(root, "its manifest names no configuration")
     }
+    guard !image.header.isReadOnly else {
+      throw .format(
+        root.appending(FileNames.manifest), position: 0,
+        .unsupportedFeatures(image.header.readOnlyCompatibleFlags))
+    }
     let storeID = image.header.storeID
     let context = LogContext(
       root: root, storeID: storeID, environment: environment,
@@ -73,6 +78,7 @@ package final class CommitLog: Sendable {
         codec: choices.codec ?? stored.codec,
         segmentSize: choices.segmentSize ?? Int(clamping: stored.segmentSize),
         batchSize: choices.batchSize ?? Int(clamping: stored.batchSize)))
+    try OrphanSegments.checkAllNamed(image, context: context)
     let known = try evidence(storeID)
     let manifest = try ManifestLog.open(image, in: root, environment: environment)
     var partitions: [PartitionLog] = []

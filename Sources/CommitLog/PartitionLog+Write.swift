@@ -19,7 +19,7 @@ extension PartitionLog {
     let (tail, gap) = try repair.run(writing.segment.file, manifest: manifest, context: context)
     try manifest.noteWriter()
     let verdict = repair.scan.verdict
-    if !repair.scan.hasHeader {
+    if repair.scan.header == nil {
       try roll(&writing, baseNumber: verdict.nextNumber)
     }
     try writeEpoch(number: verdict.nextNumber, &writing)

@@ -21,72 +21,129 @@ package struct CheckpointImage: Sendable {
     root: FilePath, storeID: StoreID, fileSystem: any FileSystem
   ) throws(CheckpointFailure) -> CheckpointImage {
     let path = root.appending(FileNames.checkpoints)
+    let source: CheckpointFrames
+    var bytes = ByteBuffer(capacity: FileHeader.size)
     do throws(IOFailure) {
       guard try fileSystem.kind(of: path) == .file else { return CheckpointImage(header: nil) }
       let file = try fileSystem.open(path, .readOnly)
-      let source = CheckpointFrames(file: file, size: try file.size().bytes)
-      return try read(source, path, storeID)
+      source = CheckpointFrames(file: file, size: try file.size().bytes)
+      _ = try source.append(0..<min(FileHeader.size, source.size), to: &bytes)
     } catch {
       throw .io(error)
     }
-  }
-
-  private static func read(
-    _ source: CheckpointFrames, _ path: FilePath, _ storeID: StoreID
-  ) throws(IOFailure) -> CheckpointImage {
-    var bytes = ByteBuffer(capacity: FileHeader.size)
-    try source.append(0..<min(FileHeader.size, source.size), to: &bytes)
     let header: FileHeader
     do throws(FormatError) {
       header = try bytes.withBytes { (bytes) throws(FormatError) in
         try FileHeader(decoding: bytes)
       }
+    } catch .corrupt(let detail) {
+      return CheckpointImage(unusable: detail)
     } catch {
-      var image = CheckpointImage(header: nil)
-      image.findings.append((0, "\(error)"))
-      return image
+      throw .format(path, position: 0, error)
     }
     guard header.kind == .checkpoints, header.storeID == storeID else {
-      var image = CheckpointImage(header: nil)
-      image.findings.append((0, "the file belongs to another store or is of another kind"))
-      return image
+      return CheckpointImage(unusable: "the file belongs to another store or is of another kind")
     }
     var image = CheckpointImage(header: header)
-    var scanner = FrameScanner(source, identity: header.identity)
-    let scan = try scanner.scan(from: FileHeader.size)
-    let start = RecoveryRule.Start(
-      position: FileHeader.size, chain: header.chain, nextNumber: header.baseNumber, epoch: 0)
-    let verdict = try RecoveryRule.decide(
-      from: start, scan: scan, evidence: 0, checksEverything: true
-    ) { (frame) throws(IOFailure) in try scanner.isIntact(frame) }
-    image.verdict = verdict
-    for finding in verdict.findings where finding.lostRecords {
-      image.findings.append((finding.position, "commits are damaged or missing"))
-    }
-    if verdict.lostSuffix != nil {
-      image.findings.append((verdict.end.position, "the last commits are missing"))
-    }
-    let damaged = Set(verdict.findings.filter { $0.kind == .damaged }.map(\.position))
-    for frame in verdict.kept where !damaged.contains(frame.position) {
-      try image.apply(frame, source)
-    }
+    let frames = try image.judge(source, header, path)
+    for frame in frames.kept { try image.apply(frame, frames.source, path) }
     return image
   }
 
+  private init(unusable detail: String) {
+    self.init(header: nil)
+    findings.append((0, detail))
+  }
+
+  /// Decides what of the file stands, and notes what is wrong with the rest.
+  private mutating func judge(
+    _ stored: CheckpointFrames, _ header: FileHeader, _ path: FilePath
+  ) throws(CheckpointFailure) -> (source: HealedFrames<CheckpointFrames>, kept: [ScannedFrame]) {
+    var source = HealedFrames(stored)
+    var verdict = try Self.decide(source, header, path)
+    while let repair = try Self.repair(source, header, verdict) {
+      // Whoever writes next writes the whole file again, as it does for any finding.
+      findings.append((repair.position, "a flipped bit is read as it was"))
+      source.repairs.append(repair)
+      verdict = try Self.decide(source, header, path)
+    }
+    if verdict.tail == .undecidableTail {
+      findings.append((verdict.end.position, "the last commits are damaged"))
+    }
+    for finding in verdict.findings where finding.lostRecords {
+      findings.append((finding.position, "commits are damaged or missing"))
+    }
+    if verdict.lostSuffix != nil {
+      findings.append((verdict.end.position, "the last commits are missing"))
+    }
+    self.verdict = verdict
+    let damaged = Set(verdict.findings.filter { $0.kind == .damaged }.map(\.position))
+    return (source, verdict.kept.filter { !damaged.contains($0.position) })
+  }
+
+  private static func decide(
+    _ source: HealedFrames<CheckpointFrames>, _ header: FileHeader, _ path: FilePath
+  ) throws(CheckpointFailure) -> RecoveryRule.Verdict {
+    var scanner = FrameScanner(source, identity: header.identity)
+    let start = RecoveryRule.Start(
+      position: FileHeader.size, chain: header.chain, nextNumber: header.baseNumber, epoch: 0)
+    let scan: ScanResult
+    do throws(IOFailure) {
+      scan = try scanner.scan(from: FileHeader.size)
+      if scan.unsupported == nil {
+        return try RecoveryRule.decide(
+          from: start, scan: scan, evidence: 0, checksEverything: true
+        ) { (frame) throws(IOFailure) in try scanner.isIntact(frame) }
+      }
+    } catch {
+      throw .io(error)
+    }
+    throw .format(
+      path, position: scan.endOfData, scan.unsupported ?? .corrupt("a frame cannot be read"))
+  }
+
+  /// The flipped bit that explains why the file ends where it does; nil if none does.
+  private static func repair(
+    _ source: HealedFrames<CheckpointFrames>, _ header: FileHeader,
+    _ verdict: RecoveryRule.Verdict
+  ) throws(CheckpointFailure) -> BitRepair? {
+    guard verdict.tail != .clean,
+      source.repairs.count < TailHealing<CheckpointFrames>.repairCountMax
+    else { return nil }
+    let healing = TailHealing(source, identity: header.identity) { header, _, body in
+      var content = ContentChecksum()
+      content.add(body)
+      return content.value == header.contentChecksum
+    }
+    do throws(IOFailure) {
+      return try healing.repair(at: verdict.end)
+    } catch {
+      throw .io(error)
+    }
+  }
+
   private mutating func apply(
-    _ frame: ScannedFrame, _ source: CheckpointFrames
-  ) throws(IOFailure) {
+    _ frame: ScannedFrame, _ source: HealedFrames<CheckpointFrames>, _ path: FilePath
+  ) throws(CheckpointFailure) {
+    if let unsupported = frame.unsupported(besides: FrameHeader.FrameType.checkpointEntries) {
+      throw .format(path, position: frame.position, unsupported)
+    }
     guard frame.header.type == FrameHeader.FrameType.checkpointEntries else { return }
-    let start = frame.position + FrameHeader.size + Int(frame.header.clearSize)
-    var body = ByteBuffer(capacity: Int(frame.header.storedSize))
-    try source.append(start..<start + Int(frame.header.storedSize), to: &body)
+    var body = ByteBuffer(capacity: frame.bodyRange.count)
+    do throws(IOFailure) {
+      _ = try source.append(frame.bodyRange, to: &body)
+    } catch {
+      throw .io(error)
+    }
     do throws(FormatError) {
       let entries = try body.withBytes { (bytes) throws(FormatError) in
         try CheckpointEntry.decodeAll(bytes, count: Int(frame.header.recordCount))
       }
       for entry in entries { table.apply(entry) }
+    } catch .corrupt(let detail) {
+      findings.append((frame.position, detail))
     } catch {
-      findings.append((frame.position, "\(error)"))
+      throw .format(path, position: frame.position, error)
     }
   }
 }
@@ -98,11 +155,5 @@ struct CheckpointFrames: FrameSource {
 
   func read(at position: Int, into buffer: inout MutableRawSpan) throws(IOFailure) -> Int {
     try file.read(into: &buffer, at: FilePosition(position))
-  }
-
-  func append(_ range: Range<Int>, to buffer: inout ByteBuffer) throws(IOFailure) {
-    _ = try buffer.appendUpTo(range.count) { (room) throws(IOFailure) in
-      try read(at: range.lowerBound, into: &room)
-    }
   }
 }

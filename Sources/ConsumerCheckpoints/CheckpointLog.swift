@@ -38,6 +38,9 @@ package final class CheckpointLog: Sendable {
     _ image: CheckpointImage, root: FilePath, storeID: StoreID, environment: EngineEnvironment
   ) throws(CheckpointFailure) {
     path = root.appending(FileNames.checkpoints)
+    if let header = image.header, header.isReadOnly {
+      throw .format(path, position: 0, .unsupportedFeatures(header.readOnlyCompatibleFlags))
+    }
     self.storeID = storeID
     self.environment = environment
     var file: (any StorageFile)?

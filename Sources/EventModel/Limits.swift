@@ -44,6 +44,10 @@ public enum Limits {
   /// Bytes of the uncompressed section of a frame; bounds what a header may ask a reader to load.
   package static let clearSectionSizeMax = 16 << 20
 
+  /// Numbers, segment ids, positions and sizes in files: what a signed integer holds, so that no
+  /// damaged one makes a sum overflow.
+  package static let numberMax = UInt64(Int64.max)
+
   /// Segment sizes: small enough to test rolling, large enough for a 64-bit log.
   public static let segmentSizeMin = 64 << 10
   /// Segment sizes: file positions of a segment stay far below what a map may cover.

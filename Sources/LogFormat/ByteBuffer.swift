@@ -171,7 +171,13 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   ) throws(Failure) -> Int? {
     let start = count
     resize(to: start + size)
-    let written = try withMutableBytes(start..<start + size, body)
+    let written: Int?
+    do throws(Failure) {
+      written = try withMutableBytes(start..<start + size, body)
+    } catch {
+      count = start
+      throw error
+    }
     precondition(written.map { (0...size).contains($0) } ?? true, "wrote more than there is room")
     count = start + (written ?? 0)
     return written

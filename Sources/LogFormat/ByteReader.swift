@@ -1,3 +1,5 @@
+internal import EventModel
+
 /// Reads a structure from bytes that may be damaged: every access is bounded, nothing traps.
 package struct ByteReader: ~Escapable {
   private let bytes: RawSpan
@@ -60,6 +62,16 @@ package struct ByteReader: ~Escapable {
       if byte < 0x80 { return value }
       shift += 7
     }
+  }
+
+  /// A record's number, a segment's id, a position or a size (format-spec §1).
+  @_lifetime(self: copy self)
+  package mutating func number() throws(FormatError) -> UInt64 {
+    let value = try integer(UInt64.self)
+    guard value <= Limits.numberMax else {
+      throw .corrupt("the number \(value) at \(position) exceeds \(Limits.numberMax)")
+    }
+    return value
   }
 
   /// A variable-length integer that must not exceed `maximum`.

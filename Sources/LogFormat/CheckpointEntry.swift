@@ -104,7 +104,7 @@ package enum CheckpointEntry: Hashable, Sendable {
       guard partition < Limits.partitionCountMax else { throw .corrupt("partition \(partition)") }
       return .checkpoint(
         GroupCheckpoint(
-          group: group, partition: partition, next: try fields.integer(),
+          group: group, partition: partition, next: try fields.number(),
           ownerEpoch: try fields.integer(),
           time: Timestamp(microseconds: try fields.integer())))
     default: throw .unsupportedFeatures(UInt32(kind))

@@ -131,7 +131,7 @@ package struct FileHeader: Hashable, Sendable {
     }
     self.stream = stream
     partition = try reader.integer()
-    baseNumber = try reader.integer()
+    baseNumber = try reader.number()
     created = Timestamp(microseconds: try reader.integer())
     predecessorID = try reader.integer()
     predecessorChain = try reader.integer()
@@ -144,4 +144,12 @@ package struct FileHeader: Hashable, Sendable {
 
   /// Whether a program that does not know every feature in the header must not write.
   package var isReadOnly: Bool { readOnlyCompatibleFlags != 0 }
+
+  /// Whether it is another header but for features that a reader need not know.
+  package func agrees(with other: FileHeader) -> Bool {
+    var (mine, theirs) = (self, other)
+    (mine.readOnlyCompatibleFlags, mine.compatibleFlags) = (0, 0)
+    (theirs.readOnlyCompatibleFlags, theirs.compatibleFlags) = (0, 0)
+    return mine == theirs
+  }
 }

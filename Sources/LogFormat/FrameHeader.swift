@@ -153,7 +153,7 @@ package struct FrameHeader: Hashable, Sendable {
   /// Bounds that hold for every frame ever written, whatever its checksum says.
   private var isPlausible: Bool {
     Int(clearSize) <= Limits.clearSectionSizeMax && Int(storedSize) <= 2 * Limits.blockSizeMax
-      && !baseNumber.addingReportingOverflow(UInt64(recordCount)).overflow
+      && baseNumber <= Limits.numberMax - UInt64(recordCount)
       && watermark <= baseNumber
   }
 }

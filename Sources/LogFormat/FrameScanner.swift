@@ -11,6 +11,18 @@ package protocol FrameSource {
   func read(at position: Int, into buffer: inout MutableRawSpan) throws(Failure) -> Int
 }
 
+extension FrameSource {
+  /// Appends a range of the bytes to a buffer; returns whether all of it was there.
+  package func append(
+    _ range: Range<Int>, to buffer: inout ByteBuffer
+  ) throws(Failure) -> Bool {
+    let count = try buffer.appendUpTo(range.count) { (span) throws(Failure) in
+      try read(at: range.lowerBound, into: &span)
+    }
+    return count == range.count
+  }
+}
+
 /// A frame whose header's checksum holds at its position.
 package struct ScannedFrame: Hashable, Sendable {
   package let position: Int
@@ -25,6 +37,27 @@ package struct ScannedFrame: Hashable, Sendable {
   }
 
   package var end: Int { position + header.frameSize }
+
+  /// Why a program must not go on behind this frame in a file whose records are of one type; nil
+  /// where it knows the frame or may pass over it.
+  package func unsupported(besides type: UInt8) -> FormatError? {
+    switch header.type {
+    case type, FrameHeader.FrameType.mark, FrameHeader.FrameType.epoch: nil
+    case FrameHeader.FrameType.ignorable...: nil
+    default: .unsupportedFeatures(UInt32(header.type))
+    }
+  }
+
+  /// Where the clear section stands in the file.
+  package var clearRange: Range<Int> {
+    let start = position + FrameHeader.size
+    return start..<start + Int(header.clearSize)
+  }
+
+  /// Where the stored body stands in the file.
+  package var bodyRange: Range<Int> {
+    clearRange.upperBound..<clearRange.upperBound + Int(header.storedSize)
+  }
 }
 
 /// What a scan found, in the order of the file.

@@ -67,7 +67,9 @@ package struct IndexEntry: Hashable, Sendable {
     try reader.skip(4)
     let stored = try reader.integer(UInt32.self)
     let seed = identity.seed(at: filePosition)
-    guard CRC32C.checksum(bytes.extracting(0..<Self.size - 4), seed: seed) == stored else {
+    guard CRC32C.checksum(bytes.extracting(0..<Self.size - 4), seed: seed) == stored,
+      max(position, baseNumber) <= Limits.numberMax
+    else {
       return nil
     }
   }

@@ -122,12 +122,12 @@ extension ManifestEdit {
     case Kind.segmentSealed:
       return .segmentSealed(
         SegmentSealed(
-          segmentID: try fields.integer(), summary: try SegmentSummary(decoding: &fields)))
-    case Kind.segmentRetired: return .segmentRetired(segmentID: try fields.integer())
+          segmentID: try fields.number(), summary: try SegmentSummary(decoding: &fields)))
+    case Kind.segmentRetired: return .segmentRetired(segmentID: try fields.number())
     case Kind.cut: return .cut(try TailCut(decoding: &fields))
     case Kind.gap: return .gap(try RecordedGap(decoding: &fields))
     case Kind.opened: return .opened(Timestamp(microseconds: try fields.integer()))
-    case Kind.segmentIDFloor: return .segmentIDFloor(try fields.integer())
+    case Kind.segmentIDFloor: return .segmentIDFloor(try fields.number())
     case Kind.closed: return try decodeClosed(&fields)
     default: throw .unsupportedFeatures(UInt32(kind))
     }
@@ -142,7 +142,7 @@ extension ManifestEdit {
     for _ in 0..<(try fields.count(atMost: fields.remaining)) {
       ends.append(
         LogEnd(
-          log: try LogID(decoding: &fields), segmentID: try fields.integer(),
+          log: try LogID(decoding: &fields), segmentID: try fields.number(),
           summary: try SegmentSummary(decoding: &fields)))
     }
     return .closed(time, ends)
@@ -180,8 +180,8 @@ extension ManifestEdit.SegmentAdded {
   @_lifetime(fields: copy fields)
   fileprivate init(decoding fields: inout ByteReader) throws(FormatError) {
     self.init(
-      log: try ManifestEdit.LogID(decoding: &fields), segmentID: try fields.integer(),
-      salt: try fields.integer(), baseNumber: try fields.integer(),
+      log: try ManifestEdit.LogID(decoding: &fields), segmentID: try fields.number(),
+      salt: try fields.integer(), baseNumber: try fields.number(),
       predecessorID: try fields.integer(), predecessorChain: try fields.integer(),
       created: Timestamp(microseconds: try fields.integer()))
   }
@@ -201,16 +201,16 @@ extension ManifestEdit.TailCut {
 
   @_lifetime(fields: copy fields)
   fileprivate init(decoding fields: inout ByteReader) throws(FormatError) {
-    let segmentID: UInt64 = try fields.integer()
-    let position: UInt64 = try fields.integer()
-    let size: UInt64 = try fields.integer()
+    let segmentID = try fields.number()
+    let position = try fields.number()
+    let size = try fields.number()
     let number = try fields.integer(UInt8.self)
     guard let verdict = TailVerdict(rawValue: number) else {
       throw .corrupt("tail verdict \(number)")
     }
     self.init(
       segmentID: segmentID, position: position, size: size, verdict: verdict,
-      nextNumber: try fields.integer(), watermark: try fields.integer(),
+      nextNumber: try fields.number(), watermark: try fields.number(),
       time: Timestamp(microseconds: try fields.integer()),
       quarantineName: try fields.text(sizeMax: 255))
   }
@@ -230,9 +230,9 @@ extension ManifestEdit.RecordedGap {
   @_lifetime(fields: copy fields)
   fileprivate init(decoding fields: inout ByteReader) throws(FormatError) {
     let log = try ManifestEdit.LogID(decoding: &fields)
-    let segmentID: UInt64 = try fields.integer()
-    let first: UInt64 = try fields.integer()
-    let next: UInt64 = try fields.integer()
+    let segmentID = try fields.number()
+    let first = try fields.number()
+    let next = try fields.number()
     let number = try fields.integer(UInt8.self)
     guard let reason = ManifestEdit.GapReason(rawValue: number), first <= next else {
       throw .corrupt("a gap from \(first) to \(next) with reason \(number)")
@@ -260,7 +260,7 @@ extension SegmentSummary {
   @_lifetime(fields: copy fields)
   fileprivate init(decoding fields: inout ByteReader) throws(FormatError) {
     self.init(
-      endPosition: try fields.integer(), nextNumber: try fields.integer(),
+      endPosition: try fields.number(), nextNumber: try fields.number(),
       chain: try fields.integer(), epoch: try fields.integer())
     recordCount = try fields.integer()
     batchCount = try fields.integer()

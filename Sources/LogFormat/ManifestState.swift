@@ -1,3 +1,5 @@
+internal import EventModel
+
 /// What a store consists of, as the edits of its manifest add up to.
 ///
 /// A pure value: the engine and fsck replay the same edits with the same code.
@@ -18,8 +20,16 @@ package struct ManifestState: Hashable, Sendable {
   package private(set) var retired: [ManifestEdit.SegmentAdded] = []
   package private(set) var gaps: [ManifestEdit.RecordedGap] = []
   package private(set) var cuts: [ManifestEdit.TailCut] = []
-  /// Where every log ended, if the last writer closed the store.
-  package private(set) var closedEnds: [ManifestEdit.LogEnd]?
+  /// The last clean close, also when a writer has opened the store since: what it says about the
+  /// end no longer holds then, but what was durable stays durable.
+  private var lastClose: Close?
+  private var openedSince: Timestamp?
+
+  private struct Close: Hashable, Sendable {
+    let time: Timestamp
+    let ends: [ManifestEdit.LogEnd]
+  }
+
   package private(set) var segmentIDMax: UInt64 = 0
 
   package init() {}
@@ -44,8 +54,10 @@ package struct ManifestState: Hashable, Sendable {
     case .cut(let cut): cuts.append(cut)
     case .gap(let gap): gaps.append(gap)
     case .segmentIDFloor(let segmentID): segmentIDMax = max(segmentIDMax, segmentID)
-    case .opened: closedEnds = nil
-    case .closed(_, let ends): closedEnds = ends
+    case .opened(let time): openedSince = time
+    case .closed(let time, let ends):
+      lastClose = Close(time: time, ends: ends)
+      openedSince = nil
     }
   }
 
@@ -58,6 +70,22 @@ package struct ManifestState: Hashable, Sendable {
       }
     }
     throw .corrupt("the manifest names segment \(segmentID) without having added it")
+  }
+
+  /// Where every log ended, if the last writer closed the store.
+  package var closedEnds: [ManifestEdit.LogEnd]? { openedSince == nil ? lastClose?.ends : nil }
+
+  /// The highest number that anything in the manifest proves to have been durable in a log, beside
+  /// the segments' own summaries (format-spec §3.6).
+  package func evidence(of log: ManifestEdit.LogID) -> UInt64 {
+    var evidence: UInt64 = 0
+    for end in lastClose?.ends ?? [] where end.log == log {
+      evidence = max(evidence, end.summary.nextNumber)
+    }
+    for gap in gaps where gap.log == log { evidence = max(evidence, gap.next) }
+    let ids = Set((logs[log] ?? []).map(\.added.segmentID))
+    for cut in cuts where ids.contains(cut.segmentID) { evidence = max(evidence, cut.watermark) }
+    return evidence
   }
 
   /// Where a closed log ended.
@@ -84,6 +112,8 @@ package struct ManifestState: Hashable, Sendable {
     edits.append(.segmentIDFloor(segmentIDMax))
     edits += gaps.map { .gap($0) }
     edits += cuts.map { .cut($0) }
+    if let lastClose { edits.append(.closed(lastClose.time, lastClose.ends)) }
+    if let openedSince { edits.append(.opened(openedSince)) }
     return edits
   }
 }

@@ -187,7 +187,7 @@ package enum RecoveryRule {
   }
 
   /// Epochs count modulo 65,536; the shorter way round tells which is older.
-  private static func isOlder(_ epoch: UInt16, than other: UInt16) -> Bool {
+  package static func isOlder(_ epoch: UInt16, than other: UInt16) -> Bool {
     epoch != other && other &- epoch < 0x8000
   }
 

@@ -7,6 +7,8 @@ package enum DamageKind: String, Hashable, Sendable, CaseIterable {
   case tornTail = "torn-tail"
   case reorderedTail = "reordered-tail"
   case undecidableTail = "undecidable-tail"
+  /// A wrong bit in the last group: checksums of two kinds show it, the next writer sets it right.
+  case flippedBit = "flipped-bit"
   /// A watermark proves records behind the end of what is there.
   case lostSuffix = "lost-suffix"
   /// Bytes that were a frame, or a frame whose sections or contents do not hold.

@@ -21,11 +21,13 @@ struct EntryLogWalk<Entry: Hashable & Sendable> {
   func run(_ visit: (Item) -> WalkStep) -> FrameJudge.Outcome {
     let judge = FrameJudge(
       source: source, identity: header.identity, start: .behind(header), evidence: 0,
-      contents: contents)
+      contents: contents, isHealable: true)
     let outcome = judge.run { item in
       switch item {
       case .finding(let finding):
         return visit(.damage(describe(finding)))
+      case .healed(let repair):
+        return visit(.damage(repair.damage(file: source.name)))
       case .frame(let frame, .kept):
         return tell(frame, visit)
       case .frame(let frame, let standing):
@@ -76,6 +78,14 @@ struct EntryLogWalk<Entry: Hashable & Sendable> {
   }
 }
 
+extension BitRepair {
+  func damage(file: String) -> Damage {
+    Damage(
+      .flippedBit, file: file, position: frame.lowerBound,
+      detail: "a bit of the byte at \(position) is wrong; the next writer sets it right")
+  }
+}
+
 extension InspectedFrame {
   init(file: String, frame: ScannedFrame, standing: FrameJudge.Standing) {
     let state: State =
@@ -91,14 +101,10 @@ extension InspectedFrame {
 extension ScannedFrame {
   /// What to say of a frame of a type that this program may not pass over.
   func unsupportedType(file: String, expected: UInt8) -> Damage? {
-    switch header.type {
-    case expected, FrameHeader.FrameType.mark, FrameHeader.FrameType.epoch: nil
-    case FrameHeader.FrameType.ignorable...: nil
-    default:
-      Damage(
-        .unsupported, file: file, position: position,
-        detail: "frame type \(header.type) is unknown to this program here")
-    }
+    guard unsupported(besides: expected) != nil else { return nil }
+    return Damage(
+      .unsupported, file: file, position: position,
+      detail: "frame type \(header.type) is unknown to this program here")
   }
 }
 

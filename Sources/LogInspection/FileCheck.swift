@@ -52,11 +52,11 @@ struct FileCheck {
   }
 
   private func checkLogs(_ folder: String, _ stream: FileHeader.Stream, count: UInt32) {
-    let numbers = Dictionary(
-      uniqueKeysWithValues: (0..<count).map { (FileNames.partition($0), $0) })
     for entry in list(folder) {
       let name = folder + "/" + entry.name
-      guard entry.kind == .directory, let partition = numbers[entry.name] else {
+      guard entry.kind == .directory, let partition = UInt32(entry.name), partition < count,
+        FileNames.partition(partition) == entry.name
+      else {
         orphan(name)
         continue
       }

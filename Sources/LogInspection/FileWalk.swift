@@ -44,12 +44,14 @@ struct FileWalk {
   }
 
   /// Tells a segment's frames and records.
-  func segment(expected: FileHeader?, evidence: UInt64, _ visit: Visitor) -> WalkStep {
+  func segment(
+    expected: FileHeader?, evidence: UInt64, isSealed: Bool, _ visit: Visitor
+  ) -> WalkStep {
     guard let source = open(visit) else { return .goOn }
     guard let begun = begin(source, fallback: expected, visit) else { return .stop }
     guard let header = begun else { return .goOn }
     let walk = SegmentWalk(
-      source: source, header: header, evidence: evidence, contents: contents)
+      source: source, header: header, evidence: evidence, contents: contents, isSealed: isSealed)
     let outcome = walk.run { item in
       switch item {
       case .damage(let damage): return visit(.damage(damage))
@@ -107,6 +109,8 @@ struct FileWalk {
       switch item {
       case .frame(let frame, let standing):
         return visit(.frame(InspectedFrame(file: name, frame: frame, standing: standing)))
+      case .healed(let repair):
+        return visit(.damage(repair.damage(file: name)))
       case .finding(let finding):
         let kind = finding.kind == .brokenChain ? DamageKind.brokenChain : .damagedFrame
         return visit(

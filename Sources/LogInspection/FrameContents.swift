@@ -109,6 +109,21 @@ final class FrameContents {
     return try bytes.withBytes(range, read)
   }
 
+  /// Whether sections have the content checksum that their header names.
+  func contentHolds(_ header: FrameHeader, clear: RawSpan, body: RawSpan) -> Bool {
+    guard header.type == FrameHeader.FrameType.batch else {
+      var content = ContentChecksum()
+      content.add(body)
+      return content.value == header.contentChecksum
+    }
+    do throws(FormatError) {
+      _ = try decode(header, clear: clear, body: body)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /// What a clear section says, where its own checksum holds: it outlives a damaged body.
   func clearSection(
     _ frame: ScannedFrame, _ source: InspectedSource, _ identity: FrameIdentity

@@ -15,6 +15,8 @@ struct FrameJudge {
   enum Item {
     case frame(ScannedFrame, Standing)
     case finding(RecoveryRule.Finding)
+    /// A flipped bit in the frame that comes next.
+    case healed(BitRepair)
   }
 
   struct Outcome {
@@ -46,6 +48,8 @@ struct FrameJudge {
   /// The highest watermark that anything outside the file testifies to.
   let evidence: UInt64
   let contents: FrameContents
+  /// Whether a writer may still set a flipped bit at the end right: never in a sealed file.
+  var isHealable = false
 
   /// Visits every frame and finding of the file, in the order of their positions.
   ///
@@ -75,6 +79,17 @@ struct FrameJudge {
       outcome.end = verdict.end
       outcome.lastTime = verdict.kept.last?.header.baseTime ?? outcome.lastTime
       if isLast {
+        if let repair = repair(verdict) {
+          source.repairs.append(repair)
+          guard visit(.healed(repair)) == .goOn else {
+            outcome.isStopped = true
+            return outcome
+          }
+          // What follows the frame may follow it in the log as well.
+          position = outcome.end.position
+          carry = []
+          continue
+        }
         outcome.tail = verdict.tail
         outcome.cut = verdict.cut
         outcome.lostSuffix = verdict.lostSuffix
@@ -89,6 +104,18 @@ struct FrameJudge {
       }
     }
     return outcome
+  }
+
+  /// The flipped bit that explains why the log ends where it does; nil if none does.
+  private func repair(_ verdict: RecoveryRule.Verdict) -> BitRepair? {
+    guard isHealable, verdict.tail != .clean,
+      source.repairs.count < TailHealing<SourcePiece>.repairCountMax
+    else { return nil }
+    let piece = SourcePiece(source: source, size: source.size)
+    let healing = TailHealing(piece, identity: identity) { [contents] header, clear, body in
+      contents.contentHolds(header, clear: clear, body: body)
+    }
+    return healing.repair(at: verdict.end)
   }
 
   /// The highest watermark and the end of the data, from one pass over the headers.
@@ -156,8 +183,7 @@ struct FrameJudge {
   private func standing(
     of frame: ScannedFrame, behind end: RecoveryRule.Start
   ) -> Standing {
-    let age = end.epoch &- frame.header.epoch
-    let isOlder = age != 0 && age < 0x8000
+    let isOlder = RecoveryRule.isOlder(frame.header.epoch, than: end.epoch)
     return isOlder || frame.header.baseNumber < end.nextNumber ? .stale : .unproven
   }
 }

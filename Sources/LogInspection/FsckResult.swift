@@ -39,7 +39,7 @@ extension DamageKind {
   package var severity: Severity {
     switch self {
     case .tornTail, .reorderedTail, .staleIndex, .orphanFile, .manifestGap: .note
-    case .undecidableTail, .badIndex: .warning
+    case .undecidableTail, .flippedBit, .badIndex: .warning
     default: .error
     }
   }

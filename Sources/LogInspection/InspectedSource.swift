@@ -16,6 +16,9 @@ final class InspectedSource {
   /// The first failure to read; a dying disk has too many to keep.
   private(set) var failure: (position: Int, reason: IOFailure)?
 
+  /// Flipped bits that the next writer sets right; they are read as it will write them.
+  var repairs: [BitRepair] = []
+
   private static let retrySize = 4 << 10
 
   init(_ path: FilePath, name: String, fileSystem: any FileSystem) throws(IOFailure) {
@@ -32,6 +35,12 @@ final class InspectedSource {
   }
 
   func read(at position: Int, into buffer: inout MutableRawSpan) -> Int {
+    let count = readStored(at: position, into: &buffer)
+    repairs.apply(to: &buffer, at: position)
+    return count
+  }
+
+  private func readStored(at position: Int, into buffer: inout MutableRawSpan) -> Int {
     let wanted = min(buffer.byteCount, max(0, size - position))
     guard wanted > 0 else { return 0 }
     do throws(IOFailure) {
@@ -89,18 +98,5 @@ struct SourcePiece: FrameSource {
 
   func read(at position: Int, into buffer: inout MutableRawSpan) throws(Never) -> Int {
     source.read(at: position, into: &buffer)
-  }
-}
-
-extension ScannedFrame {
-  /// Where the clear section stands in the file.
-  var clearRange: Range<Int> {
-    let start = position + FrameHeader.size
-    return start..<start + Int(header.clearSize)
-  }
-
-  /// Where the stored body stands in the file.
-  var bodyRange: Range<Int> {
-    clearRange.upperBound..<clearRange.upperBound + Int(header.storedSize)
   }
 }

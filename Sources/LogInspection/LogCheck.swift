@@ -93,6 +93,7 @@ final class LogCheck {
     }
     let check = SegmentCheck(
       source: source, header: header, evidence: evidence, lastTime: lastTime,
+      isSealed: segment.isSealed,
       partitionCount: log.stream == .events ? Int(fsck.snapshot.partitionCount) : nil,
       contents: fsck.snapshot.contents, index: comparison)
     let outcome = check.run { self.add($0) }
@@ -143,7 +144,7 @@ final class LogCheck {
     case .unsupported: return nil
     case .damaged: return expected
     case .sound(let header), .healed(let header, _):
-      guard let expected, header != expected else { return expected ?? header }
+      guard let expected, !header.agrees(with: expected) else { return header }
       add(
         Damage(
           .badFileHeader, file: source.name,

@@ -58,9 +58,11 @@ final class SegmentCheck {
 
   init(
     source: InspectedSource, header: FileHeader, evidence: UInt64, lastTime: Timestamp?,
-    partitionCount: Int?, contents: FrameContents, index: (InspectedSource, FileHeader)?
+    isSealed: Bool, partitionCount: Int?, contents: FrameContents,
+    index: (InspectedSource, FileHeader)?
   ) {
-    walk = SegmentWalk(source: source, header: header, evidence: evidence, contents: contents)
+    walk = SegmentWalk(
+      source: source, header: header, evidence: evidence, contents: contents, isSealed: isSealed)
     name = source.name
     self.source = source
     self.header = header
@@ -75,6 +77,7 @@ final class SegmentCheck {
       case .damage(let damage):
         add(damage)
         isDamaged = isDamaged || damage.kind.severity == .error
+        guard damage.kind != .flippedBit else { break }
         previous = nil
         index?.passLoss()
       case .frame(let frame, let batch):

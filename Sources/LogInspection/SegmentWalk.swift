@@ -14,6 +14,7 @@ struct SegmentWalk {
   let header: FileHeader
   let evidence: UInt64
   let contents: FrameContents
+  let isSealed: Bool
 
   private var log: ManifestEdit.LogID {
     ManifestEdit.LogID(stream: header.stream, partition: header.partition)
@@ -22,11 +23,13 @@ struct SegmentWalk {
   func run(_ visit: (Item) -> WalkStep) -> FrameJudge.Outcome {
     let judge = FrameJudge(
       source: source, identity: header.identity, start: .behind(header), evidence: evidence,
-      contents: contents)
+      contents: contents, isHealable: !isSealed)
     let outcome = judge.run { item in
       switch item {
       case .finding(let finding):
         return visit(.damage(describe(finding)))
+      case .healed(let repair):
+        return visit(.damage(repair.damage(file: source.name)))
       case .frame(let frame, .kept):
         return tell(frame, visit)
       case .frame(let frame, let standing):

@@ -110,7 +110,8 @@ package final class StoreInspector {
           contents: snapshot.contents)
         let step = walk.segment(
           expected: snapshot.header(of: segments[index].added),
-          evidence: snapshot.evidence(segments, at: index), visit)
+          evidence: snapshot.evidence(segments, at: index),
+          isSealed: segments[index].isSealed, visit)
         guard step == .goOn, walkIndex(of: segments[index].added, snapshot, visit) == .goOn else {
           return
         }
@@ -139,7 +140,7 @@ package final class StoreInspector {
       path: path, name: path.string, fileSystem: fileSystem, contents: FrameContents())
     switch kind {
     case .segment:
-      _ = walk.segment(expected: expectedHeader(), evidence: 0, visit)
+      _ = walk.segment(expected: expectedHeader(), evidence: 0, isSealed: false, visit)
     case .index: _ = walk.index(visit)
     case .manifest:
       _ = walk.entries(

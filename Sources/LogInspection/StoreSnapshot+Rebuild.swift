@@ -73,10 +73,11 @@ extension StoreSnapshot {
         .segmentSealed(
           ManifestEdit.SegmentSealed(segmentID: segment.added.segmentID, summary: summary)))
     }
-    for gap in old.gaps { try state.apply(.gap(gap)) }
-    for cut in old.cuts { try state.apply(.cut(cut)) }
-    if let ends = old.closedEnds {
-      try state.apply(.closed(Timestamp(microseconds: 0), ends))
+    for edit in old.snapshot {
+      switch edit {
+      case .gap, .cut, .closed, .opened: try state.apply(edit)
+      default: break
+      }
     }
     return state
   }

@@ -55,15 +55,7 @@ extension StoreSnapshot {
     // A successor begins behind the last record, or behind a loss that the manifest records.
     if index + 1 < segments.count { return segments[index + 1].added.baseNumber }
     let log = segment.added.log
-    var evidence = segment.added.baseNumber
-    if let end = state.closedEnd(of: log), end.segmentID == segment.added.segmentID {
-      evidence = max(evidence, end.summary.nextNumber)
-    }
-    for gap in state.gaps where gap.log == log { evidence = max(evidence, gap.next) }
-    let ids = Set(segments.map(\.added.segmentID))
-    for cut in state.cuts where ids.contains(cut.segmentID) {
-      evidence = max(evidence, cut.watermark)
-    }
+    let evidence = max(segment.added.baseNumber, state.evidence(of: log))
     return max(evidence, highestCheckpoint(of: log)?.next ?? 0)
   }
 

@@ -6,7 +6,8 @@ import Testing
   static let log = ManifestEdit.LogID(stream: .deadLetter, partition: 1_023)
 
   static let summary: SegmentSummary = {
-    var summary = SegmentSummary(endPosition: 4_096, nextNumber: .max, chain: 7, epoch: 65_535)
+    var summary = SegmentSummary(
+      endPosition: 4_096, nextNumber: Limits.numberMax, chain: 7, epoch: 65_535)
     summary.recordCount = 1 << 50
     summary.batchCount = 3
     summary.eventSize = 1 << 60
@@ -38,7 +39,8 @@ import Testing
         watermark: 8, time: Fixed.time, quarantineName: "cut-0000-é")),
     .gap(
       ManifestEdit.RecordedGap(
-        log: log, segmentID: 1, first: 8, next: .max, reason: .missingSegment, from: Fixed.time,
+        log: log, segmentID: 1, first: 8, next: Limits.numberMax, reason: .missingSegment,
+        from: Fixed.time,
         to: Fixed.time)),
     .segmentIDFloor(77),
     .opened(Fixed.time),
@@ -181,7 +183,8 @@ import Testing
     .groupDeleted("a.b-c_1", at: Timestamp(microseconds: .min)),
     .checkpoint(
       CheckpointEntry.GroupCheckpoint(
-        group: "workers", partition: 1_023, next: .max, ownerEpoch: 1 << 63, time: Fixed.time)),
+        group: "workers", partition: 1_023, next: Limits.numberMax, ownerEpoch: 1 << 63,
+        time: Fixed.time)),
   ]
 
   private static func encode(_ entries: [CheckpointEntry]) -> [UInt8] {

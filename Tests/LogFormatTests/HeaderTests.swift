@@ -9,7 +9,7 @@ import Testing
         var header = Fixed.header(kind, fileID: .max)
         header.stream = stream
         header.partition = 1_023
-        header.baseNumber = .max
+        header.baseNumber = Limits.numberMax
         header.created = Timestamp(microseconds: .min)
         header.predecessorID = 9
         header.predecessorChain = .max
@@ -153,7 +153,7 @@ import Testing
     #expect(try decode(bytes(header { $0.storedSize = 16 << 20 })) != nil)
     #expect(try decode(bytes(header { $0.storedSize = 16 << 20 + 1 })) == nil)
     #expect(try decode(bytes(header { $0.watermark = $0.baseNumber + 1 })) == nil)
-    #expect(try decode(bytes(header { $0.baseNumber = .max })) == nil)
+    #expect(try decode(bytes(header { $0.baseNumber = Limits.numberMax })) == nil)
   }
 
   @Test func `an unknown codec is unsupported and not damage`() throws {

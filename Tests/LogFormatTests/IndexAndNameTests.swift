@@ -6,7 +6,7 @@ import Testing
   private static let identity = Fixed.indexHeader.identity
 
   private static let entry = IndexEntry(
-    position: 1 << 33, baseNumber: .max, baseTime: Timestamp(microseconds: .min),
+    position: 1 << 33, baseNumber: Limits.numberMax, baseTime: Timestamp(microseconds: .min),
     recordCount: 1, batchCount: 2, eventSize: 3, epoch: 4, frameChecksum: 5)
 
   private static func encode(at position: Int) -> [UInt8] {

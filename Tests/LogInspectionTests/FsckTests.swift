@@ -97,11 +97,26 @@ struct FsckTests {
     let path = store.active
     let frame = try #require(
       frames(of: store).first { $0.header.type == 1 && $0.header.baseNumber == 9 })
-    store.files[path]?[frame.position + 70] ^= 1
+    store.files[path]?[frame.position + 70] ^= 3
     let result = try check(store)
     #expect(result.clean)
     #expect(result.findings.map(\.kind).first == .undecidableTail)
     #expect(result.findings.map(\.severity).max() == .warning)
+  }
+
+  @Test("A flipped bit in the last batch is a warning, and the batch is there as it was written")
+  func flippedBit() throws {
+    var store = try SampleStore(isClosed: false, checkpoint: 0)
+    let path = store.active
+    let frame = try #require(
+      frames(of: store).first { $0.header.type == 1 && $0.header.baseNumber == 9 })
+    store.files[path]?[frame.position + 70] ^= 1
+    let result = try check(store)
+    #expect(result.clean)
+    #expect(result.findings.map(\.kind) == [.flippedBit])
+    #expect(result.findings.map(\.severity) == [.warning])
+    #expect(result.findings.map(\.position) == [frame.position])
+    #expect(result.checked.events == 15)
   }
 
   @Test("A checkpoint behind the end of its partition is an error and names the group")

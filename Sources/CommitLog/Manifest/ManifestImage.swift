@@ -8,6 +8,8 @@ package struct ManifestImage: Sendable {
   package let header: FileHeader
   package let state: ManifestState
   package let verdict: RecoveryRule.Verdict
+  /// Flipped bits in the last edits, read as if they were right.
+  package let repairs: [BitRepair]
 
   /// Reads the manifest of a store.
   ///
@@ -19,12 +21,12 @@ package struct ManifestImage: Sendable {
     let path = root.appending(FileNames.manifest)
     let file = try open(path, root: root, fileSystem: fileSystem)
     let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try file.size().bytes }
-    let source = StoredFrames(file, size: size)
+    var source = HealedFrames(StoredFrames(file, size: size))
     let header = try readHeader(source, path)
-    var scanner = FrameScanner(source, identity: header.identity)
-    let verdict = try decide(&scanner, header, path)
+    let verdict = try decide(&source, header, path)
     return ManifestImage(
-      header: header, state: try replay(verdict.kept, source, path), verdict: verdict)
+      header: header, state: try replay(verdict.kept, source, path), verdict: verdict,
+      repairs: source.repairs)
   }
 
   private static func open(
@@ -45,7 +47,7 @@ package struct ManifestImage: Sendable {
   }
 
   private static func readHeader(
-    _ source: StoredFrames, _ path: FilePath
+    _ source: HealedFrames<StoredFrames>, _ path: FilePath
   ) throws(CommitLogFailure) -> FileHeader {
     var buffer = ByteBuffer(capacity: FileHeader.size)
     do throws(IOFailure) {
@@ -68,17 +70,16 @@ package struct ManifestImage: Sendable {
   }
 
   private static func decide(
-    _ scanner: inout FrameScanner<StoredFrames>, _ header: FileHeader, _ path: FilePath
+    _ source: inout HealedFrames<StoredFrames>, _ header: FileHeader, _ path: FilePath
   ) throws(CommitLogFailure) -> RecoveryRule.Verdict {
-    let verdict: RecoveryRule.Verdict
-    let scan: ScanResult
-    do throws(IOFailure) {
-      scan = try scanner.scan(from: FileHeader.size)
-      verdict = try RecoveryRule.decide(
-        from: .behind(header), scan: scan, evidence: 0, checksEverything: true
-      ) { (frame) throws(IOFailure) in try scanner.isIntact(frame) }
-    } catch {
-      throw .io(error)
+    var (scan, verdict) = try scan(source, header)
+    // The last edits may be all that names a segment full of events.
+    while verdict.tail != .clean,
+      source.repairs.count < TailHealing<StoredFrames>.repairCountMax,
+      let repair = try repair(source, header, verdict)
+    {
+      source.repairs.append(repair)
+      (scan, verdict) = try self.scan(source, header)
     }
     if let unsupported = scan.unsupported {
       throw .format(path, position: scan.endOfData, unsupported)
@@ -93,12 +94,44 @@ package struct ManifestImage: Sendable {
     return verdict
   }
 
+  private static func scan(
+    _ source: HealedFrames<StoredFrames>, _ header: FileHeader
+  ) throws(CommitLogFailure) -> (ScanResult, RecoveryRule.Verdict) {
+    var scanner = FrameScanner(source, identity: header.identity)
+    do throws(IOFailure) {
+      let scan = try scanner.scan(from: FileHeader.size)
+      let verdict = try RecoveryRule.decide(
+        from: .behind(header), scan: scan, evidence: 0, checksEverything: true
+      ) { (frame) throws(IOFailure) in try scanner.isIntact(frame) }
+      return (scan, verdict)
+    } catch {
+      throw .io(error)
+    }
+  }
+
+  private static func repair(
+    _ source: HealedFrames<StoredFrames>, _ header: FileHeader, _ verdict: RecoveryRule.Verdict
+  ) throws(CommitLogFailure) -> BitRepair? {
+    let healing = TailHealing(source, identity: header.identity) { header, clear, body in
+      FrameContents.contentHolds(header, clear: clear, body: body)
+    }
+    do throws(IOFailure) {
+      return try healing.repair(at: verdict.end)
+    } catch {
+      throw .io(error)
+    }
+  }
+
   private static func replay(
-    _ frames: [ScannedFrame], _ source: StoredFrames, _ path: FilePath
+    _ frames: [ScannedFrame], _ source: HealedFrames<StoredFrames>, _ path: FilePath
   ) throws(CommitLogFailure) -> ManifestState {
     var state = ManifestState()
     var body = ByteBuffer(capacity: 64 << 10)
-    for frame in frames where frame.header.type == FrameHeader.FrameType.manifestEdits {
+    for frame in frames {
+      if let unsupported = frame.unsupported(besides: FrameHeader.FrameType.manifestEdits) {
+        throw .format(path, position: frame.position, unsupported)
+      }
+      guard frame.header.type == FrameHeader.FrameType.manifestEdits else { continue }
       body.removeAll()
       do throws(IOFailure) {
         _ = try source.append(frame.bodyRange, to: &body)

@@ -199,6 +199,11 @@ package final class ManifestLog: Sendable {
       // What was read may be in the page cache alone: nothing may rest on it before this returns.
       try file.synchronize()
       try environment.fileSystem.synchronizeDirectory(root)
+      let quarantine = Quarantine(
+        root.appending(FileNames.quarantine), fileSystem: environment.fileSystem)
+      for repair in image.repairs {
+        try PartitionRecovery.write(repair, to: file, named: FileNames.manifest, quarantine)
+      }
       try PartitionRecovery.rewriteUnproven(image.verdict, of: file)
       return ManifestLog(
         path: path, storeID: image.header.storeID, environment: environment, file: file,

@@ -26,6 +26,8 @@ package final class BatchCursor {
   private let decompressor = BatchDecompressor()
   private var window: SegmentWindow?
   private var position = 0
+  /// The epoch at the position: frames of an older one are left over from before a cut.
+  private var epoch: UInt16 = 0
   private var lastTime: Timestamp?
   /// The next number to be read.
   package private(set) var next: UInt64
@@ -108,10 +110,12 @@ package final class BatchCursor {
       segment.index.load { IndexFile.read(segment, fileSystem: fileSystem).entries }
     }
     position = FileHeader.size
+    epoch = 0
     if next > segment.baseNumber, let entry = segment.index.entry(atOrBefore: next),
       entry.position < UInt64(end), try holds(entry, end: end)
     {
       position = Int(entry.position)
+      epoch = entry.epoch
     }
   }
 
@@ -141,6 +145,14 @@ package final class BatchCursor {
     }
   }
 
+  /// The frame of the log that stands at the position.
+  private func currentFrame(end: Int) throws(CommitLogFailure) -> ScannedFrame? {
+    guard let frame = try header(at: position, end: end), frame.end <= end,
+      !RecoveryRule.isOlder(frame.header.epoch, than: epoch)
+    else { return nil }
+    return frame
+  }
+
   private func load(_ range: Range<Int>, end: Int) throws(CommitLogFailure) -> Bool {
     do throws(IOFailure) {
       return try window?.load(range, end: end) ?? false
@@ -157,7 +169,7 @@ package final class BatchCursor {
     guard position + FrameHeader.size <= end, window?.isMissing == false else {
       return endSegment(index, in: snapshot)
     }
-    guard let frame = try header(at: position, end: end), frame.end <= end else {
+    guard let frame = try currentFrame(end: end) else {
       return try resynchronize(index, in: snapshot)
     }
     let header = frame.header
@@ -166,8 +178,23 @@ package final class BatchCursor {
         gap(upTo: header.baseNumber, in: snapshot, otherwise: .damaged, to: header.baseTime))
     }
     position = frame.end
-    guard header.type == FrameHeader.FrameType.batch, header.nextNumber > next else { return nil }
+    epoch = header.epoch
+    guard header.nextNumber > next else { return nil }
+    guard header.type == FrameHeader.FrameType.batch else {
+      try pass(frame)
+      return nil
+    }
     return try readBatch(frame, end: end, in: snapshot)
+  }
+
+  /// Passes over the records of a frame that this program need not know; stops at any other.
+  private func pass(_ frame: ScannedFrame) throws(CommitLogFailure) {
+    if let segment = window?.segment,
+      let unsupported = frame.unsupported(besides: FrameHeader.FrameType.batch)
+    {
+      throw .format(segment.path, position: frame.position, unsupported)
+    }
+    next = frame.header.nextNumber
   }
 
   private func readBatch(
@@ -218,9 +245,9 @@ package final class BatchCursor {
     let end = snapshot.end(of: index).position
     while position + FrameHeader.size <= end {
       position += FrameHeader.alignment
-      guard let frame = try header(at: position, end: end), frame.end <= end,
-        frame.header.baseNumber >= next
-      else { continue }
+      guard let frame = try currentFrame(end: end), frame.header.baseNumber >= next else {
+        continue
+      }
       // Numbers that go on without a break: what was damaged held no events.
       guard frame.header.baseNumber > next else { return nil }
       return .gap(

@@ -13,6 +13,8 @@ package final class LogFollower: Sendable {
   package let context: LogContext
   package let mappings: MappingCache
   package let partitionCount: Int
+  /// What was known about durable numbers from outside the log when it was opened.
+  private let evidence: [UInt32: UInt64]
   private let state: Mutex<State>
 
   private struct State {
@@ -24,15 +26,26 @@ package final class LogFollower: Sendable {
     var sizes: [Int]
   }
 
-  private init(context: LogContext, state: State) {
+  private init(context: LogContext, evidence: [UInt32: UInt64], state: State) {
     self.context = context
+    self.evidence = evidence
     mappings = MappingCache(context.fileSystem)
     partitionCount = state.snapshots.count
     self.state = Mutex(state)
   }
 
+  /// Opens a store for reading.
+  ///
+  /// - Parameters:
+  ///   - root: the store's folder.
+  ///   - environment: files, time and chance.
+  ///   - evidence: what is known about durable numbers from outside the log, such as consumers'
+  ///     checkpoints: asked for before the segments are read.
+  /// - Returns: the store as it is now.
+  /// - Throws: ``CommitLogFailure``.
   package static func open(
-    at root: FilePath, environment: EngineEnvironment
+    at root: FilePath, environment: EngineEnvironment,
+    evidence: (StoreID) throws(CommitLogFailure) -> [UInt32: UInt64]
   ) throws(CommitLogFailure) -> LogFollower {
     let image = try ManifestImage.read(root: root, fileSystem: environment.fileSystem)
     guard let stored = image.state.configuration else {
@@ -43,8 +56,9 @@ package final class LogFollower: Sendable {
       settings: LogSettings(
         codec: stored.codec, segmentSize: Int(clamping: stored.segmentSize),
         batchSize: Int(clamping: stored.batchSize)))
-    let state = try scan(context)
-    return LogFollower(context: context, state: state)
+    let evidence = try evidence(image.header.storeID)
+    let state = try scan(context, evidence, isFirst: true)
+    return LogFollower(context: context, evidence: evidence, state: state)
   }
 
   /// Whether a process that writes is at work on the store.
@@ -68,7 +82,7 @@ package final class LogFollower: Sendable {
     let sizes = try Self.sizes(known.snapshots.map(\.segments), context)
     let manifestSize = try Self.manifestSize(context)
     guard sizes != known.sizes || manifestSize != known.manifestSize else { return false }
-    let fresh = try Self.scan(context)
+    let fresh = try Self.scan(context, evidence, isFirst: false)
     state.withLock { state in
       // Two refreshes may overlap: what has been shown stays shown.
       let shown = state.snapshots
@@ -107,23 +121,35 @@ package final class LogFollower: Sendable {
   /// Reads the manifest and scans every active segment.
   ///
   /// A roll in between is met by beginning again.
-  private static func scan(_ context: LogContext) throws(CommitLogFailure) -> State {
+  private static func scan(
+    _ context: LogContext, _ evidence: [UInt32: UInt64], isFirst: Bool
+  ) throws(CommitLogFailure) -> State {
     var attempt = 0
     while true {
       let manifestSize = try manifestSize(context)
       let image = try ManifestImage.read(root: context.root, fileSystem: context.fileSystem)
       do throws(CommitLogFailure) {
-        return try scan(image.state, manifestSize: manifestSize, context)
-      } catch .missingFile(let path) {
+        if isFirst { try OrphanSegments.checkAllNamed(image, context: context) }
+        return try scan(image.state, manifestSize: manifestSize, context, evidence)
+      } catch {
+        // What the manifest named a moment ago, or did not yet name, is no damage if it says
+        // something else now.
         attempt += 1
-        // The same file missing again and again is no roll.
-        guard attempt < 10 else { throw .missingFile(path) }
+        guard attempt < 10, isAboutNames(error) else { throw error }
       }
     }
   }
 
+  private static func isAboutNames(_ failure: CommitLogFailure) -> Bool {
+    switch failure {
+    case .missingFile, .format: true
+    default: false
+    }
+  }
+
   private static func scan(
-    _ manifest: ManifestState, manifestSize: Int, _ context: LogContext
+    _ manifest: ManifestState, manifestSize: Int, _ context: LogContext,
+    _ evidence: [UInt32: UInt64]
   ) throws(CommitLogFailure) -> State {
     var state = State(
       manifest: manifest, manifestSize: manifestSize, snapshots: [], reports: [], sizes: [])
@@ -136,16 +162,10 @@ package final class LogFollower: Sendable {
           context.root.appending(FileNames.manifest), position: 0,
           .corrupt("the manifest names no active segment for partition \(partition)"))
       }
-      let file = try open(last.added, isLive: isLive, context)
-      let active = SegmentHandle(last.added, summary: nil, context: context, activeFile: file)
-      let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try file.size().bytes }
-      let closedEnd = manifest.closedEnd(of: log).flatMap {
-        $0.segmentID == last.added.segmentID ? $0.summary : nil
-      }
-      let scan = try SegmentScan.scan(
-        active, file: file, closedEnd: closedEnd,
-        evidence: PartitionRecovery.evidence(log, manifest: manifest, external: 0),
-        context: context)
+      let known = max(evidence[partition] ?? 0, manifest.evidence(of: log))
+      let (active, size, scan, healed) = try scanActive(
+        last.added, closedEnd: manifest.closedEnd(of: log), evidence: known, isLive: isLive,
+        context)
       let sealed = segments.dropLast().map {
         SegmentHandle($0.added, summary: $0.summary, context: context)
       }
@@ -162,10 +182,43 @@ package final class LogFollower: Sendable {
         report.lostSuffix = scan.verdict.lostSuffix
         report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
         report.findings = scan.verdict.findings
+        report.healed = healed
       }
       state.reports.append(report)
     }
     return state
+  }
+
+  private typealias ActiveScan = (
+    handle: SegmentHandle, size: Int, scan: SegmentScan, healed: [Int]
+  )
+
+  /// Scans an active segment and, where nobody writes, reads flipped bits at its end as recovery
+  /// would set them right.
+  private static func scanActive(
+    _ added: ManifestEdit.SegmentAdded, closedEnd: ManifestEdit.LogEnd?, evidence: UInt64,
+    isLive: Bool, _ context: LogContext
+  ) throws(CommitLogFailure) -> ActiveScan {
+    let stored = try open(added, isLive: isLive, context)
+    let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try stored.size().bytes }
+    let closedEnd = closedEnd.flatMap { $0.segmentID == added.segmentID ? $0.summary : nil }
+    var file = stored
+    var repairs: [BitRepair] = []
+    while true {
+      let handle = SegmentHandle(added, summary: nil, context: context, activeFile: file)
+      let scan = try SegmentScan.scan(
+        handle, file: file, closedEnd: repairs.isEmpty ? closedEnd : nil, evidence: evidence,
+        context: context)
+      let source = StoredFrames(file, size: size)
+      let repair = try CommitLogFailure.wrapping { () throws(IOFailure) in
+        isLive ? nil : try scan.repair(in: source, handle)
+      }
+      guard let repair, repairs.count < TailHealing<StoredFrames>.repairCountMax else {
+        return (handle, size, scan, repairs.map(\.position))
+      }
+      repairs.append(repair)
+      file = HealedFile(stored, repairs)
+    }
   }
 
   private static func open(

@@ -55,6 +55,8 @@ final class SegmentWindow {
     let count = available(min(max(range.count, size), end - position), at: position)
     start = position
     bytes.removeAll()
+    // The file may be shorter than its frames once were.
+    guard count > 0 else { return range.isEmpty }
     let source = source
     _ = try bytes.appendUpTo(count) { (room) throws(IOFailure) in
       switch source {

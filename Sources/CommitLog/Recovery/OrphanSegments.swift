@@ -6,6 +6,67 @@ internal import SystemPackage
 /// Segment files that the manifest does not name: a crash came between making the file and naming
 /// it, or between forgetting it and unlinking it.
 enum OrphanSegments {
+  /// Refuses a store whose manifest has lost edits.
+  ///
+  /// The edit that names a segment is durable before the first event goes into it, so a segment
+  /// that holds events and was never named is no orphan: the events would vanish with it.
+  static func checkAllNamed(
+    _ image: ManifestImage, context: LogContext
+  ) throws(CommitLogFailure) {
+    for partition in 0..<(image.state.identity?.partitionCount ?? 0) {
+      let log = ManifestEdit.LogID(stream: .events, partition: partition)
+      let unnamed: FilePath?
+      do throws(IOFailure) {
+        unnamed = try firstUnnamed(log, image, context)
+      } catch {
+        throw CommitLogFailure(error)
+      }
+      guard let unnamed else { continue }
+      throw .format(
+        context.root.appending(FileNames.manifest), position: image.verdict.end.position,
+        .corrupt(
+          "edits that were once synced are gone: \(unnamed) holds events and is not named; run "
+            + "`millrace fsck` on a copy"))
+    }
+  }
+
+  private static func firstUnnamed(
+    _ log: ManifestEdit.LogID, _ image: ManifestImage, _ context: LogContext
+  ) throws(IOFailure) -> FilePath? {
+    let known = Set((image.state.logs[log] ?? []).map { context.segmentPath($0.added) })
+    let directory = context.directory(of: log)
+    guard try context.fileSystem.kind(of: directory) == .directory else { return nil }
+    for entry in try context.fileSystem.list(directory)
+    where entry.kind == .file && entry.name.hasSuffix(FileNames.segmentSuffix) {
+      let path = directory.appending(entry.name)
+      if !known.contains(path), try holdsEvents(path, image, context) { return path }
+    }
+    return nil
+  }
+
+  /// Whether a file is a segment of this store that holds events and that the manifest never knew.
+  private static func holdsEvents(
+    _ path: FilePath, _ image: ManifestImage, _ context: LogContext
+  ) throws(IOFailure) -> Bool {
+    let file = try context.fileSystem.open(path, .readOnly)
+    let source = StoredFrames(file, size: try file.size().bytes)
+    var bytes = ByteBuffer(capacity: FileHeader.size)
+    guard try source.append(0..<FileHeader.size, to: &bytes) else { return false }
+    let header: FileHeader
+    do throws(FormatError) {
+      header = try bytes.withBytes { (bytes) throws(FormatError) in
+        try FileHeader(decoding: bytes)
+      }
+    } catch {
+      return false
+    }
+    guard header.kind == .segment, header.storeID == image.header.storeID,
+      header.fileID > image.state.segmentIDMax
+    else { return false }
+    var scanner = FrameScanner(source, identity: header.identity)
+    return try scanner.scan(from: FileHeader.size).frames.contains { $0.header.recordCount > 0 }
+  }
+
   /// Moves them to the quarantine, so that nothing stands in the way of the ids to come.
   ///
   /// A full disk keeps them where they are; a segment that needs the name then says so.

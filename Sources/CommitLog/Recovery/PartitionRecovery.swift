@@ -18,9 +18,6 @@ struct RecoveredPartition: ~Copyable {
 ///
 /// What must be cut is cut before the first write, by ``TailRepair``.
 enum PartitionRecovery {
-  /// A tail in which more single bits than this are wrong is no accident that healing helps with.
-  private static let healingMax = 8
-
   static func recover(
     _ log: ManifestEdit.LogID, manifest: ManifestState, evidence: UInt64, context: LogContext
   ) throws(CommitLogFailure) -> RecoveredPartition {
@@ -33,16 +30,20 @@ enum PartitionRecovery {
     let handle = SegmentHandle(last.added, summary: nil, context: context)
     let file = try openActive(handle, context)
     var report = RecoveryReport(log: log)
-    let evidence = Self.evidence(log, manifest: manifest, external: evidence)
+    let evidence = max(evidence, manifest.evidence(of: log))
     let closedEnd = manifest.closedEnd(of: log).flatMap {
       $0.segmentID == last.added.segmentID ? $0.summary : nil
     }
     var scan = try SegmentScan.scan(
       handle, file: file, closedEnd: closedEnd, evidence: evidence, context: context)
-    while report.healed.count < healingMax,
-      let position = try heal(scan, handle, file: file, context: context)
+    if let header = scan.header, header.isReadOnly {
+      throw .format(
+        handle.path, position: 0, .unsupportedFeatures(header.readOnlyCompatibleFlags))
+    }
+    while report.healed.count < TailHealing<StoredFrames>.repairCountMax,
+      let repair = try heal(scan, handle, file: file, context: context)
     {
-      report.healed.append(position)
+      report.healed.append(repair.position)
       scan = try SegmentScan.scan(
         handle, file: file, closedEnd: nil, evidence: evidence, context: context)
     }
@@ -50,7 +51,7 @@ enum PartitionRecovery {
       try rewriteUnproven(scan.verdict, of: file)
     }
     report.findings = scan.verdict.findings
-    report.lostHeader = !scan.hasHeader
+    report.lostHeader = scan.header == nil
     report.lostSuffix = scan.verdict.lostSuffix
     report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
     let index = SparseIndex(
@@ -112,41 +113,29 @@ enum PartitionRecovery {
     try file.synchronize()
   }
 
-  /// The highest watermark that anything outside the active segment testifies to.
-  static func evidence(
-    _ log: ManifestEdit.LogID, manifest: ManifestState, external: UInt64
-  ) -> UInt64 {
-    // A roll is a barrier: what stands before a segment was durable when the segment was named.
-    var evidence = max(external, manifest.logs[log]?.last?.added.baseNumber ?? 0)
-    for gap in manifest.gaps where gap.log == log { evidence = max(evidence, gap.next) }
-    let ids = Set((manifest.logs[log] ?? []).map(\.added.segmentID))
-    for cut in manifest.cuts where ids.contains(cut.segmentID) {
-      evidence = max(evidence, cut.watermark)
-    }
-    return evidence
-  }
-
-  /// Sets one flipped bit right where that makes the next frame whole; returns where it was.
-  ///
-  /// The frame is copied to the quarantine first (I7).
+  /// Sets one flipped bit right where that makes the next frame whole.
   private static func heal(
     _ scan: SegmentScan, _ segment: SegmentHandle, file: any StorageFile, context: LogContext
-  ) throws(CommitLogFailure) -> Int? {
-    guard scan.verdict.tail != .clean || scan.verdict.lostSuffix != nil else { return nil }
-    return try CommitLogFailure.wrapping { () throws(IOFailure) in
+  ) throws(CommitLogFailure) -> BitRepair? {
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
       let source = StoredFrames(file, size: try file.size().bytes)
-      let healing = TailHealing(source, identity: segment.identity)
-      guard let repair = try healing.repair(at: scan.verdict.end) else { return nil }
-      try context.quarantine.keep(
-        repair.frame, of: file,
-        name: "\(context.stem(segment.added)).healed.\(repair.frame.lowerBound)")
-      var byte = ByteBuffer(capacity: 1)
-      byte.append(repair.value)
-      try byte.withBytes { (bytes) throws(IOFailure) in
-        try file.write(bytes, at: FilePosition(repair.position))
-      }
-      try file.synchronize()
-      return repair.position
+      guard let repair = try scan.repair(in: source, segment) else { return nil }
+      try write(repair, to: file, named: context.stem(segment.added), context.quarantine)
+      return repair
     }
+  }
+
+  /// Copies the frame to the quarantine (I7), then writes the bit.
+  static func write(
+    _ repair: BitRepair, to file: any StorageFile, named name: String, _ quarantine: Quarantine
+  ) throws(IOFailure) {
+    try quarantine.keep(
+      repair.frame, of: file, name: "\(name).healed.\(repair.frame.lowerBound)")
+    var byte = ByteBuffer(capacity: 1)
+    byte.append(repair.value)
+    try byte.withBytes { (bytes) throws(IOFailure) in
+      try file.write(bytes, at: FilePosition(repair.position))
+    }
+    try file.synchronize()
   }
 }

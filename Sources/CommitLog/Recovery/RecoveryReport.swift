@@ -20,6 +20,7 @@ package struct RecoveryReport: Hashable, Sendable {
   package init(log: ManifestEdit.LogID) { self.log = log }
 
   package var isClean: Bool {
-    tail == nil && lostSuffix == nil && findings.isEmpty && healed.isEmpty && !lostHeader
+    tail == nil && possiblyAcknowledged == nil && lostSuffix == nil && findings.isEmpty
+      && healed.isEmpty && !lostHeader
   }
 }

@@ -9,7 +9,8 @@ package struct SegmentScan: Sendable {
   package let verdict: RecoveryRule.Verdict
   /// What the segment holds up to the verdict's end.
   package var summary: SegmentSummary
-  package let hasHeader: Bool
+  /// The file's own header; nil if it is damaged and the manifest's word has to do.
+  package let header: FileHeader?
   package let index: [IndexEntry]
   /// Whether the index's file holds exactly these entries.
   package let indexIsCurrent: Bool
@@ -22,10 +23,11 @@ package struct SegmentScan: Sendable {
   ) throws(CommitLogFailure) -> SegmentScan {
     let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try file.size().bytes }
     let source = StoredFrames(file, size: size)
-    let hasHeader = try checkHeader(source, segment, context)
+    let header = try readHeader(source, segment, context)
     let stored = IndexFile.read(segment, fileSystem: context.fileSystem)
     let start = try start(
-      segment, source: source, closedEnd: closedEnd, index: stored.entries, context: context)
+      segment, source: source, closedEnd: closedEnd, index: stored.entries,
+      header: header ?? context.header(of: segment.added))
     var scanner = FrameScanner(source, identity: segment.identity)
     let scan: ScanResult
     let verdict: RecoveryRule.Verdict
@@ -40,29 +42,46 @@ package struct SegmentScan: Sendable {
     if let unsupported = scan.unsupported {
       throw .format(segment.path, position: scan.endOfData, unsupported)
     }
+    for frame in verdict.kept {
+      guard let unsupported = frame.unsupported(besides: FrameHeader.FrameType.batch) else {
+        continue
+      }
+      throw .format(segment.path, position: frame.position, unsupported)
+    }
     let kept = stored.entries.filter { $0.position < UInt64(verdict.end.position) }
     return SegmentScan(
       added: segment.added, verdict: verdict,
-      summary: try summary(start.summary, behind: verdict, source: source), hasHeader: hasHeader,
+      summary: try summary(start.summary, behind: verdict, source: source), header: header,
       index: kept, indexIsCurrent: stored.isExact && kept.count == stored.entries.count)
   }
 
-  /// Whether the file begins with the header that the manifest says it has.
-  private static func checkHeader(
+  /// The flipped bit that explains why the log ends where it does; nil if none does.
+  func repair(
+    in source: StoredFrames, _ segment: SegmentHandle
+  ) throws(IOFailure) -> BitRepair? {
+    guard verdict.tail != .clean || verdict.lostSuffix != nil else { return nil }
+    let healing = TailHealing(source, identity: segment.identity) { header, clear, body in
+      FrameContents.contentHolds(header, clear: clear, body: body)
+    }
+    return try healing.repair(at: verdict.end)
+  }
+
+  /// The header that the file begins with, if it is the one that the manifest says it has.
+  private static func readHeader(
     _ source: StoredFrames, _ segment: SegmentHandle, _ context: LogContext
-  ) throws(CommitLogFailure) -> Bool {
+  ) throws(CommitLogFailure) -> FileHeader? {
     var bytes = ByteBuffer(capacity: FileHeader.size)
     let isWhole = try CommitLogFailure.wrapping { () throws(IOFailure) in
       try source.append(0..<FileHeader.size, to: &bytes)
     }
-    guard isWhole else { return false }
+    guard isWhole else { return nil }
     do throws(FormatError) {
       let header = try bytes.withBytes { (bytes) throws(FormatError) in
         try FileHeader(decoding: bytes)
       }
-      return header == context.header(of: segment.added)
+      return header.agrees(with: context.header(of: segment.added)) ? header : nil
     } catch .corrupt {
-      return false
+      return nil
     } catch {
       throw .format(segment.path, position: 0, error)
     }
@@ -72,7 +91,7 @@ package struct SegmentScan: Sendable {
 
   private static func start(
     _ segment: SegmentHandle, source: StoredFrames, closedEnd: SegmentSummary?,
-    index: [IndexEntry], context: LogContext
+    index: [IndexEntry], header: FileHeader
   ) throws(CommitLogFailure) -> KnownEnd {
     if let closedEnd, source.size >= closedEnd.endPosition {
       let end = RecoveryRule.Start(
@@ -95,7 +114,7 @@ package struct SegmentScan: Sendable {
       summary.lastTime = entry.baseTime
       return (end, summary)
     }
-    let start = RecoveryRule.Start.behind(context.header(of: segment.added))
+    let start = RecoveryRule.Start.behind(header)
     let summary = SegmentSummary(
       endPosition: UInt64(start.position), nextNumber: start.nextNumber, chain: start.chain,
       epoch: start.epoch)
@@ -108,7 +127,7 @@ package struct SegmentScan: Sendable {
     of entry: IndexEntry, _ source: StoredFrames, _ segment: SegmentHandle
   ) throws(CommitLogFailure) -> UInt32? {
     let position = Int(clamping: entry.position)
-    guard position + FrameHeader.size <= source.size, position % FrameHeader.alignment == 0 else {
+    guard position <= source.size - FrameHeader.size, position % FrameHeader.alignment == 0 else {
       return nil
     }
     var bytes = ByteBuffer(capacity: FrameHeader.size)

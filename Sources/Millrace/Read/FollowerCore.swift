@@ -18,12 +18,21 @@ final class FollowerCore: ReadSource {
   init(
     at root: FilePath, environment: EngineEnvironment
   ) throws(EventStoreError) {
+    var table = CheckpointTable()
     do throws(CommitLogFailure) {
-      log = try LogFollower.open(at: root, environment: environment)
+      log = try LogFollower.open(at: root, environment: environment) {
+        (storeID) throws(CommitLogFailure) in
+        do throws(CheckpointFailure) {
+          table = try Self.readCheckpoints(root, storeID, environment.fileSystem)
+          return table.highest
+        } catch {
+          throw CommitLogFailure(error)
+        }
+      }
     } catch {
       throw EventStoreError(error)
     }
-    table = Mutex(try Self.readCheckpoints(log))
+    self.table = Mutex(table)
     let log = log
     tails = (0..<log.partitionCount).map {
       TailSignal(highWatermark: log.snapshot(of: $0).highWatermark)
@@ -49,15 +58,9 @@ final class FollowerCore: ReadSource {
   }
 
   private static func readCheckpoints(
-    _ log: LogFollower
-  ) throws(EventStoreError) -> CheckpointTable {
-    do throws(CheckpointFailure) {
-      return try CheckpointImage.read(
-        root: log.context.root, storeID: log.context.storeID, fileSystem: log.context.fileSystem
-      ).table
-    } catch {
-      throw EventStoreError(error)
-    }
+    _ root: FilePath, _ storeID: StoreID, _ fileSystem: any FileSystem
+  ) throws(CheckpointFailure) -> CheckpointTable {
+    try CheckpointImage.read(root: root, storeID: storeID, fileSystem: fileSystem).table
   }
 
   deinit { close() }
@@ -83,8 +86,13 @@ final class FollowerCore: ReadSource {
     } catch {
       throw EventStoreError(error)
     }
-    let fresh = try Self.readCheckpoints(log)
-    table.withLock { $0 = fresh }
+    do throws(CheckpointFailure) {
+      let fresh = try Self.readCheckpoints(
+        log.context.root, log.context.storeID, log.context.fileSystem)
+      table.withLock { $0 = fresh }
+    } catch {
+      throw EventStoreError(error)
+    }
   }
 
   func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {

@@ -1,31 +1,37 @@
-internal import BlockCompression
 internal import EventModel
-package import LogFormat
-package import StorageIO
+
+/// A byte of a file that has one bit wrong, and its right value.
+package struct BitRepair: Hashable, Sendable {
+  package let position: Int
+  package let value: UInt8
+  /// The frame that holds with it.
+  package let frame: Range<Int>
+}
 
 /// Looks for the one flipped bit that explains why the last group before a crash does not hold.
 ///
 /// A repair is believed only when checksums of two kinds agree with it: the CRC it was found by and
 /// the content checksum, or the checksum of a header and those of its sections (I4).
-package struct TailHealing {
-  /// A byte of the file that has one bit wrong, and its right value.
-  package struct Repair: Hashable, Sendable {
-    package let position: Int
-    package let value: UInt8
-    /// The frame that holds with it.
-    package let frame: Range<Int>
-  }
+package struct TailHealing<Source: FrameSource> {
+  /// A tail in which more single bits than this are wrong is no accident that healing helps with.
+  package static var repairCountMax: Int { 8 }
 
-  private let source: StoredFrames
+  private let source: Source
   private let identity: FrameIdentity
+  /// Whether a frame's sections have, uncompressed, the content checksum that its header names.
+  private let contentHolds: (FrameHeader, _ clear: RawSpan, _ body: RawSpan) -> Bool
 
-  package init(_ source: StoredFrames, identity: FrameIdentity) {
+  package init(
+    _ source: Source, identity: FrameIdentity,
+    contentHolds: @escaping (FrameHeader, _ clear: RawSpan, _ body: RawSpan) -> Bool
+  ) {
     self.source = source
     self.identity = identity
+    self.contentHolds = contentHolds
   }
 
   /// The repair that makes a whole, chained frame stand at the end of what recovery keeps.
-  package func repair(at end: RecoveryRule.Start) throws(IOFailure) -> Repair? {
+  package func repair(at end: RecoveryRule.Start) throws(Source.Failure) -> BitRepair? {
     var header = ByteBuffer(capacity: FrameHeader.size)
     let range = end.position..<end.position + FrameHeader.size
     guard range.upperBound <= source.size, try source.append(range, to: &header) else {
@@ -43,7 +49,7 @@ package struct TailHealing {
     }
     var scanner = FrameScanner(source, identity: identity)
     guard try scanner.isIntact(frame), frame.header.storedSize > 0 else { return nil }
-    return Repair(
+    return BitRepair(
       position: end.position + place.byte, value: value, frame: frame.position..<frame.end)
   }
 
@@ -81,7 +87,9 @@ package struct TailHealing {
     return place
   }
 
-  private func repairSection(of frame: ScannedFrame, seed: UInt32) throws(IOFailure) -> Repair? {
+  private func repairSection(of frame: ScannedFrame, seed: UInt32) throws(Source.Failure)
+    -> BitRepair?
+  {
     var clear = ByteBuffer(capacity: frame.clearRange.count)
     var body = ByteBuffer(capacity: frame.bodyRange.count)
     guard frame.end <= source.size, try source.append(frame.clearRange, to: &clear),
@@ -105,11 +113,43 @@ package struct TailHealing {
       clear.store(value, at: place.byte)
     }
     let holds = clear.withBytes { clear in
-      body.withBytes { FrameContents.contentHolds(frame.header, clear: clear, body: $0) }
+      body.withBytes { contentHolds(frame.header, clear, $0) }
     }
     guard holds else { return nil }
     let start = clearHolds ? frame.bodyRange.lowerBound : frame.clearRange.lowerBound
-    return Repair(
+    return BitRepair(
       position: start + place.byte, value: value, frame: frame.position..<frame.end)
+  }
+}
+
+/// A file as it was before bits in it flipped: for who may not, or need not, write them back.
+package struct HealedFrames<Source: FrameSource>: FrameSource {
+  package let source: Source
+  package var repairs: [BitRepair]
+
+  package init(_ source: Source, _ repairs: [BitRepair] = []) {
+    self.source = source
+    self.repairs = repairs
+  }
+
+  package var size: Int { source.size }
+
+  package func read(
+    at position: Int, into buffer: inout MutableRawSpan
+  ) throws(Source.Failure) -> Int {
+    let count = try source.read(at: position, into: &buffer)
+    repairs.apply(to: &buffer, at: position)
+    return count
+  }
+}
+
+extension [BitRepair] {
+  /// Sets right what was read from a position of the file.
+  package func apply(to buffer: inout MutableRawSpan, at position: Int) {
+    for repair in self where repair.position >= position {
+      let index = repair.position - position
+      guard index < buffer.byteCount else { continue }
+      buffer.storeBytes(of: repair.value, toByteOffset: index, as: UInt8.self)
+    }
   }
 }

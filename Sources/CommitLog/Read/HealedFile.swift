@@ -1,0 +1,40 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import SystemPackage
+
+/// A file read as it was before bits in it flipped, by a process that must not write: it shows what
+/// the next writer will recover.
+final class HealedFile: StorageFile {
+  private let below: any StorageFile
+  private let repairs: [BitRepair]
+
+  init(_ below: any StorageFile, _ repairs: [BitRepair]) {
+    self.below = below
+    self.repairs = repairs
+  }
+
+  var path: FilePath { below.path }
+  func size() throws(IOFailure) -> ByteCount { try below.size() }
+  func allocatedSize() throws(IOFailure) -> ByteCount { try below.allocatedSize() }
+  func synchronize() throws(IOFailure) { try below.synchronize() }
+  func startWriteback(from position: FilePosition, count: Int) {}
+
+  func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int {
+    let count = try below.read(into: &buffer, at: position)
+    repairs.apply(to: &buffer, at: position.bytes)
+    return count
+  }
+
+  /// A map would show the file as it is.
+  func map(_ size: ByteCount) throws(IOFailure) -> FileMapping { throw refusal(.map) }
+  func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure) {
+    throw refusal(.write)
+  }
+  func reserve(_ size: ByteCount) throws(IOFailure) { throw refusal(.reserve) }
+  func truncate(to size: ByteCount) throws(IOFailure) { throw refusal(.truncate) }
+
+  private func refusal(_ operation: IOFailure.Operation) -> IOFailure {
+    IOFailure(operation, path, .readOnlyFileSystem)
+  }
+}
