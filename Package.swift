@@ -154,6 +154,12 @@ let package = Package(
         "LogInspection", "EventModel", systemPackage,
       ]),
     .testTarget(
+      name: "DamageTests",
+      dependencies: [
+        "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogInspection", "LogFormat",
+        "StorageIO", "EventModel", systemPackage,
+      ]),
+    .testTarget(
       name: "CommandTests",
       // The tests run the command itself, so that it must be built.
       dependencies: [

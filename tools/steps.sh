@@ -62,8 +62,9 @@ run_tests() {
 # A module may import only what its target declares; the default is to say nothing.
 build_options=(--explicit-target-dependency-import-check error)
 
-# The families that try thousands of crashes: an unoptimised build would take an hour over them.
-long_families='^(CrashTests|SimulationTests)\.'
+# The families that try thousands of crashes and damaged bytes: an unoptimised build would take an
+# hour over them.
+long_families='^(CrashTests|DamageTests|SimulationTests)\.'
 
 # A test that stops at a fatal error is told from one that waits for a debugger.
 export SWIFT_BACKTRACE=enable=no

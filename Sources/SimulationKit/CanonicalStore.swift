@@ -1,0 +1,173 @@
+internal import CommitLog
+internal import ConsumerCheckpoints
+package import EventModel
+internal import LogFormat
+package import StorageIO
+package import SystemPackage
+
+/// A store of a few KiB with a bit of everything: sealed and active segments, every codec, several
+/// openings, consumer groups, all kinds of properties.
+///
+/// The engine writes it, in memory and always with the same events, so that tests may damage every
+/// byte of it and golden files show what a version wrote.
+package struct CanonicalStore: Sendable {
+  /// How the last writer left the store.
+  package enum Ending: String, CaseIterable, Sendable {
+    case closed
+    /// Killed after a sync: nothing in the files says that it returned.
+    case killed
+    /// Killed when it had been idle: marks say what is durable.
+    case killedIdle
+    /// Killed with events that were written and not synced.
+    case killedWriting
+  }
+
+  package static let root: FilePath = "/store"
+  package static let groups: [GroupName] = ["alerts", "billing"]
+  package static let partitionCount = 2
+
+  package private(set) var files: [FilePath: [UInt8]]
+  package let directories: [FilePath]
+  /// Every event that was written, by partition and number.
+  package let events: [[Event]]
+  /// How many of them were acknowledged as durable.
+  package let acknowledged: [Int]
+
+  /// Lets the engine write the store.
+  package init(_ ending: Ending) throws {
+    let fileSystem = MemoryFileSystem()
+    var writer = try CanonicalWriter(fileSystem)
+    for (codec, counts) in [(CompressionCodec.lz4, [7, 2]), (.zstd, [3, 1]), (.none, [1, 1])] {
+      try writer.open(codec)
+      for _ in 0..<counts[0] { try writer.append(to: 0) }
+      try writer.commit(codec == .lz4 ? Self.groups[0] : Self.groups[1])
+      for _ in 0..<counts[1] { try writer.append(to: 1) }
+      if codec != .none { try writer.close() }
+    }
+    switch ending {
+    case .closed: try writer.close()
+    case .killed: break
+    case .killedIdle: try writer.mark()
+    case .killedWriting:
+      for partition in [0, 1, 1] { try writer.append(to: partition, isSynced: false) }
+    }
+    files = fileSystem.image
+    directories = fileSystem.directories
+    events = writer.events
+    acknowledged = writer.acknowledged
+  }
+
+  /// The same store with another content of one file; nil removes it.
+  package func replacing(_ path: FilePath, by bytes: [UInt8]?) -> CanonicalStore {
+    var store = self
+    store.files[path] = bytes
+    return store
+  }
+
+  package var fileSystem: MemoryFileSystem {
+    MemoryFileSystem(files: files, directories: directories)
+  }
+
+  /// What the engine takes from outside when the store is opened again.
+  package static func environment(
+    _ fileSystem: any FileSystem, seed: UInt64 = 1
+  ) -> EngineEnvironment {
+    SimulatedStore.environment(fileSystem, seed: seed)
+  }
+}
+
+/// Writes the events of a ``CanonicalStore``.
+private struct CanonicalWriter {
+  private let fileSystem: MemoryFileSystem
+  private let environment: EngineEnvironment
+  private var log: CommitLog?
+  private var checkpoints: CheckpointLog?
+  private(set) var events: [[Event]] = [[], []]
+  private(set) var acknowledged = [0, 0]
+  private let devices: [[EventModel.DeviceID]]
+
+  init(_ fileSystem: MemoryFileSystem) throws(CommitLogFailure) {
+    self.fileSystem = fileSystem
+    environment = CanonicalStore.environment(fileSystem)
+    devices = (0..<CanonicalStore.partitionCount).map { partition in
+      (0..<20).map { EventModel.DeviceID(stringLiteral: "meter-\($0)") }.filter {
+        PartitionID(of: $0, partitionCount: CanonicalStore.partitionCount).number == partition
+      }
+    }
+    try CommitLog.create(
+      at: CanonicalStore.root, partitionCount: CanonicalStore.partitionCount,
+      configuration: ManifestEdit.StoredConfiguration(
+        codec: .lz4, segmentSize: 2_000, batchSize: 4 << 10),
+      environment: environment)
+  }
+
+  mutating func open(_ codec: CompressionCodec) throws {
+    var image: CheckpointImage?
+    let opened = try CommitLog.open(
+      at: CanonicalStore.root, environment: environment, choices: .init(codec: codec)
+    ) { (storeID) throws(CommitLogFailure) in
+      do throws(CheckpointFailure) {
+        let read = try CheckpointImage.read(
+          root: CanonicalStore.root, storeID: storeID, fileSystem: fileSystem)
+        image = read
+        return read.table.highest
+      } catch {
+        preconditionFailure("the checkpoints cannot be read: \(error)")
+      }
+    }
+    log = opened
+    if let image {
+      checkpoints = try CheckpointLog(
+        image, root: CanonicalStore.root, storeID: opened.context.storeID,
+        environment: environment)
+    }
+  }
+
+  /// Appends one batch of three events.
+  mutating func append(to partition: Int, isSynced: Bool = true) throws(CommitLogFailure) {
+    guard let log = log?.partitions[partition] else { return }
+    let batch = BatchEncoder(targetSize: 4 << 10)
+    for _ in 0..<3 {
+      let event = event(events[partition].count, in: partition)
+      let time = event.enqueuedTime?.microseconds ?? 0
+      event.body.withBytes { body in
+        _ = batch.append(from: event.deviceID, body: body, properties: event.properties, at: time)
+      }
+      batch.setSystemProperties(event.systemProperties)
+      events[partition].append(event)
+    }
+    _ = try log.write(batch)
+    if isSynced { _ = try log.synchronize() }
+    acknowledged[partition] = Int(log.highWatermark)
+  }
+
+  private func event(_ number: Int, in partition: Int) -> Event {
+    let text = (0..<number % 4 * 4).map { "reading \($0) of \(number)" }.joined(separator: ", ")
+    var event = Event(
+      from: devices[partition][number % 3], body: Payload(text + "!"),
+      contentType: number % 3 == 0 ? "text/plain" : nil,
+      messageID: number % 2 == 0 ? MessageID(stringLiteral: "m-\(partition)-\(number)") : nil,
+      properties: number % 4 == 1 ? ["site": "plant-7", "line": "ü"] : .empty,
+      enqueuedTime: environment.now())
+    if number % 5 == 0 { event.systemProperties[.userID] = "user" }
+    return event
+  }
+
+  /// Commits a checkpoint behind the third event of partition 0.
+  func commit(_ group: GroupName) throws(CheckpointFailure) {
+    let time = environment.now()
+    try checkpoints?.commit([
+      .groupCreated(group, at: time),
+      .checkpoint(.init(group: group, partition: 0, next: 3, ownerEpoch: 0, time: time)),
+    ])
+  }
+
+  func mark() throws(CommitLogFailure) {
+    for partition in log?.partitions ?? [] { try partition.writeMark() }
+  }
+
+  mutating func close() throws(CommitLogFailure) {
+    try log?.close()
+    (log, checkpoints) = (nil, nil)
+  }
+}

@@ -1,0 +1,88 @@
+import EventModel
+import SimulationKit
+import SystemPackage
+import Testing
+
+/// Damages each file of a store in many ways and asks every reader what it makes of it.
+struct DamageSweep {
+  typealias Damaged = (what: String, bytes: [UInt8])
+
+  let store: CanonicalStore
+  let isWide: Bool
+
+  /// - Parameters:
+  ///   - store: the store before.
+  ///   - isWide: whether more than a bit is damaged at once.
+  init(_ store: CanonicalStore, isWide: Bool = false) {
+    self.store = store
+    self.isWide = isWide
+  }
+
+  /// Tries every damage and says how many there were.
+  func expectHonest(_ damages: (FilePath, [UInt8]) -> [Damaged]) throws {
+    var count = 0
+    // One fault shows at a thousand bytes: the first of each kind is enough.
+    var violations: [String: String] = [:]
+    for (path, bytes) in store.files.sorted(by: { $0.key.string < $1.key.string }) {
+      for damage in damages(path, bytes) {
+        count += 1
+        let honesty = Honesty(
+          store: store, damaged: store.replacing(path, by: damage.bytes), file: path,
+          isWide: isWide)
+        let violation: String?
+        do {
+          violation = try honesty.violation()
+        } catch {
+          violation = "\(error)"
+        }
+        guard let violation else { continue }
+        let key = "\(path.lastComponent?.string ?? ""): \(violation)"
+        violations[key] = violations[key] ?? damage.what
+      }
+    }
+    let all = violations.map { "\($0.value) of \($0.key)" }.sorted()
+    #expect(all.isEmpty, "of \(count):\n\(all.prefix(20).joined(separator: "\n"))")
+    #expect(count > 0)
+    print("damaged stores tried: \(count)")
+  }
+}
+
+/// Every byte of every file of a small store, as each kind of writer leaves it.
+@Suite("Damage in every place of a store that the engine wrote")
+struct SweepTests {
+  /// Every place in a release build; without optimisation a sample of them is slow enough.
+  #if DEBUG
+    private static let step = 61
+  #else
+    private static let step = 1
+  #endif
+
+  @Test(
+    "A store that nothing happened to is what was written",
+    arguments: CanonicalStore.Ending.allCases)
+  func untouched(_ ending: CanonicalStore.Ending) throws {
+    try DamageSweep(try CanonicalStore(ending)).expectHonest { [("nothing", $1)] }
+  }
+
+  @Test(
+    "A flipped bit anywhere is healed, told or without effect",
+    arguments: CanonicalStore.Ending.allCases)
+  func flips(_ ending: CanonicalStore.Ending) throws {
+    try DamageSweep(try CanonicalStore(ending)).expectHonest { _, bytes in
+      stride(from: 0, to: bytes.count, by: Self.step).map { index in
+        var damaged = bytes
+        damaged[index] ^= 1 << UInt8((index * 5 + 3) % 8)
+        return ("byte \(index)", damaged)
+      }
+    }
+  }
+
+  @Test(
+    "A file cut at any length loses nothing unsaid that anything testifies to",
+    arguments: CanonicalStore.Ending.allCases)
+  func cuts(_ ending: CanonicalStore.Ending) throws {
+    try DamageSweep(try CanonicalStore(ending), isWide: true).expectHonest { _, bytes in
+      stride(from: 0, to: bytes.count, by: Self.step).map { ("cut to \($0)", Array(bytes[..<$0])) }
+    }
+  }
+}
