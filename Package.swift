@@ -160,6 +160,13 @@ let package = Package(
         "StorageIO", "EventModel", systemPackage,
       ]),
     .testTarget(
+      name: "GoldenFileTests",
+      dependencies: [
+        "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogInspection", "LogFormat",
+        "StorageIO", "EventModel", systemPackage,
+      ],
+      exclude: ["version-1"]),
+    .testTarget(
       name: "CommandTests",
       // The tests run the command itself, so that it must be built.
       dependencies: [
