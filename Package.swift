@@ -132,8 +132,7 @@ let package = Package(
     .testTarget(
       name: "CommitLogTests",
       dependencies: [
-        "CommitLog", "ConsumerCheckpoints", "SimulationKit", "StorageIO", "LogFormat", "EventModel",
-        "BlockCompression", systemPackage,
+        "CommitLog", "SimulationKit", "StorageIO", "LogFormat", "EventModel", systemPackage,
       ]),
     .testTarget(
       name: "MillraceTests",

@@ -55,10 +55,10 @@ package final class SimulatedDisk: FileSystem {
   ) {
     var state = State()
     var tree = DirectoryTree()
-    func makeDirectory(_ path: FilePath) -> Int {
+    func makeDirectory(_ names: ArraySlice<String>) -> Int {
       var directory = DirectoryTree.root
-      for component in path.lexicallyNormalized().components {
-        let slot = DirectoryTree.Slot(directory: directory, name: component.string)
+      for name in names {
+        let slot = DirectoryTree.Slot(directory: directory, name: name)
         if case .directory(let child) = tree.entry(at: slot) {
           directory = child
           continue
@@ -69,13 +69,14 @@ package final class SimulatedDisk: FileSystem {
       }
       return directory
     }
-    for path in directories { _ = makeDirectory(path) }
+    for path in directories { _ = makeDirectory(DirectoryTree.names(of: path)[...]) }
     for (path, bytes) in files.sorted(by: { $0.key.string < $1.key.string }) {
-      guard let name = path.lastComponent else { preconditionFailure("a file without a name") }
-      let directory = makeDirectory(path.removingLastComponent())
+      let names = DirectoryTree.names(of: path)
+      guard let name = names.last else { preconditionFailure("a file without a name") }
+      let directory = makeDirectory(names.dropLast())
       let number = state.newNumber()
       state.inodes[number] = SimulatedInode(PagedBytes(bytes))
-      tree.set(.init(directory: directory, name: name.string), .file(number))
+      tree.set(.init(directory: directory, name: name), .file(number))
     }
     state.names = EntryLog(tree)
     state.faults = FaultProgress(plan)

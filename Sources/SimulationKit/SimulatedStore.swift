@@ -128,7 +128,7 @@ package struct PartitionContents: Hashable, Sendable {
   /// The first event that is not what was appended, as its number.
   package private(set) var wrong: UInt64?
 
-  init(_ cursor: BatchCursor) throws(CommitLogFailure) {
+  package init(_ cursor: BatchCursor) throws(CommitLogFailure) {
     let decompressor = BatchDecompressor()
     var lastTime = Timestamp(microseconds: .min)
     while let item = try cursor.read() {

@@ -29,13 +29,16 @@ package final class MemoryFileSystem: FileSystem {
   /// A file system with these directories and files; directories above them are made.
   package init(files: [FilePath: [UInt8]], directories: [FilePath] = []) {
     var state = State()
-    for path in directories { _ = Self.makeDirectory(path, in: &state) }
+    for path in directories {
+      _ = Self.makeDirectory(DirectoryTree.names(of: path)[...], in: &state)
+    }
     for (path, bytes) in files {
-      guard let name = path.lastComponent else { preconditionFailure("a file without a name") }
-      let directory = Self.makeDirectory(path.removingLastComponent(), in: &state)
+      let names = DirectoryTree.names(of: path)
+      guard let name = names.last else { preconditionFailure("a file without a name") }
+      let directory = Self.makeDirectory(names.dropLast(), in: &state)
       let number = state.newNumber()
       state.inodes[number] = MemoryInode(PagedBytes(bytes))
-      state.tree.set(.init(directory: directory, name: name.string), .file(number))
+      state.tree.set(.init(directory: directory, name: name), .file(number))
     }
     self.state = Mutex(state)
   }
@@ -58,10 +61,10 @@ package final class MemoryFileSystem: FileSystem {
     }
   }
 
-  private static func makeDirectory(_ path: FilePath, in state: inout State) -> Int {
+  private static func makeDirectory(_ names: ArraySlice<String>, in state: inout State) -> Int {
     var directory = DirectoryTree.root
-    for component in path.lexicallyNormalized().components {
-      let slot = DirectoryTree.Slot(directory: directory, name: component.string)
+    for name in names {
+      let slot = DirectoryTree.Slot(directory: directory, name: name)
       if case .directory(let child) = state.tree.entry(at: slot) {
         directory = child
         continue

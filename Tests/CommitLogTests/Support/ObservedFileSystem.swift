@@ -1,0 +1,139 @@
+import EventModel
+import StorageIO
+import Synchronization
+import SystemPackage
+
+/// Stands before a file system and remembers what was asked of it.
+final class ObservedFileSystem: FileSystem {
+  /// A call that changes something or makes it durable.
+  struct Call: Hashable, Sendable, CustomStringConvertible {
+    let operation: IOFailure.Operation
+    let path: FilePath
+
+    var description: String { "\(operation.rawValue) \(path)" }
+  }
+
+  private struct Seen {
+    var calls: [Call] = []
+    var bytesRead = 0
+    var mappings: [WeakMapping] = []
+  }
+
+  private struct WeakMapping {
+    weak var mapping: FileMapping?
+  }
+
+  private let real: any FileSystem
+  private let seen = Mutex(Seen())
+
+  init(_ real: any FileSystem) { self.real = real }
+
+  var calls: [Call] { seen.withLock { $0.calls } }
+  var bytesRead: Int { seen.withLock { $0.bytesRead } }
+  /// Maps that somebody still holds.
+  var mappingCount: Int { seen.withLock { $0.mappings.count { $0.mapping != nil } } }
+
+  func forget() { seen.withLock { $0 = Seen() } }
+
+  fileprivate func note(_ operation: IOFailure.Operation, _ path: FilePath) {
+    seen.withLock { $0.calls.append(Call(operation: operation, path: path)) }
+  }
+
+  fileprivate func noteRead(_ count: Int) { seen.withLock { $0.bytesRead += count } }
+
+  fileprivate func note(_ mapping: FileMapping) {
+    seen.withLock { seen in
+      seen.mappings.removeAll { $0.mapping == nil }
+      seen.mappings.append(WeakMapping(mapping: mapping))
+    }
+  }
+
+  func open(_ path: FilePath, _ access: FileAccess) throws(IOFailure) -> any StorageFile {
+    if access == .create { note(.create, path) }
+    return ObservedFile(try real.open(path, access), self)
+  }
+
+  func kind(of path: FilePath) throws(IOFailure) -> FileKind? { try real.kind(of: path) }
+  func list(_ path: FilePath) throws(IOFailure) -> [DirectoryEntry] { try real.list(path) }
+
+  func createDirectory(_ path: FilePath) throws(IOFailure) {
+    note(.createDirectory, path)
+    try real.createDirectory(path)
+  }
+
+  func rename(_ path: FilePath, to target: FilePath) throws(IOFailure) {
+    note(.rename, target)
+    try real.rename(path, to: target)
+  }
+
+  func link(_ path: FilePath, to target: FilePath) throws(IOFailure) {
+    note(.link, target)
+    try real.link(path, to: target)
+  }
+
+  func remove(_ path: FilePath) throws(IOFailure) {
+    note(.remove, path)
+    try real.remove(path)
+  }
+
+  func removeDirectory(_ path: FilePath) throws(IOFailure) {
+    note(.remove, path)
+    try real.removeDirectory(path)
+  }
+
+  func synchronizeDirectory(_ path: FilePath) throws(IOFailure) {
+    note(.synchronizeDirectory, path)
+    try real.synchronizeDirectory(path)
+  }
+
+  func lock(_ path: FilePath) throws(IOFailure) -> LockAttempt { try real.lock(path) }
+  func lockHolder(of path: FilePath) throws(IOFailure) -> LockHolder? {
+    try real.lockHolder(of: path)
+  }
+}
+
+private final class ObservedFile: StorageFile {
+  private let real: any StorageFile
+  private let owner: ObservedFileSystem
+
+  init(_ real: any StorageFile, _ owner: ObservedFileSystem) {
+    self.real = real
+    self.owner = owner
+  }
+
+  var path: FilePath { real.path }
+  func size() throws(IOFailure) -> ByteCount { try real.size() }
+
+  func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int {
+    let count = try real.read(into: &buffer, at: position)
+    owner.noteRead(count)
+    return count
+  }
+
+  func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure) {
+    owner.note(.write, path)
+    try real.write(bytes, at: position)
+  }
+
+  func reserve(_ size: ByteCount) throws(IOFailure) { try real.reserve(size) }
+
+  func truncate(to size: ByteCount) throws(IOFailure) {
+    owner.note(.truncate, path)
+    try real.truncate(to: size)
+  }
+
+  func synchronize() throws(IOFailure) {
+    owner.note(.synchronize, path)
+    try real.synchronize()
+  }
+
+  func startWriteback(from position: FilePosition, count: Int) {}
+
+  func map(_ size: ByteCount) throws(IOFailure) -> FileMapping {
+    let mapping = try real.map(size)
+    owner.note(mapping)
+    return mapping
+  }
+
+  func allocatedSize() throws(IOFailure) -> ByteCount { try real.allocatedSize() }
+}
