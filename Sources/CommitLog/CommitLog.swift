@@ -120,7 +120,17 @@ package final class CommitLog: Sendable {
   package func close() throws(CommitLogFailure) {
     defer { lock.withLock { $0 = nil } }
     var ends: [ManifestEdit.LogEnd] = []
-    for partition in partitions { ends.append(try partition.close()) }
+    var failure: CommitLogFailure?
+    for partition in partitions {
+      do throws(CommitLogFailure) {
+        if let end = try partition.close() { ends.append(end) }
+      } catch {
+        // The others are closed all the same.
+        failure = failure ?? error
+      }
+    }
+    if let failure { throw failure }
+    guard ends.count == partitions.count else { return }
     do throws(CommitLogFailure) {
       try manifest.append([.closed(context.environment.now(), ends)])
     } catch .storageFull {

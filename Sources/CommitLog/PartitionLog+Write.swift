@@ -15,15 +15,22 @@ extension PartitionLog {
   }
 
   func prepare(_ writing: inout PartitionWriting) throws(CommitLogFailure) {
-    guard let repair = writing.repair else { return }
-    let (tail, gap) = try repair.run(writing.segment.file, manifest: manifest, context: context)
+    guard var repair = writing.repair else { return }
+    if !repair.isDone {
+      // Each attempt goes on where the one before it met a full disk.
+      defer { writing.repair = repair }
+      try repair.run(writing.segment.file, manifest: manifest, context: context)
+    }
     try manifest.noteWriter()
     let verdict = repair.scan.verdict
-    if repair.scan.header == nil {
+    if repair.scan.header == nil,
+      writing.segment.added.segmentID == repair.scan.added.segmentID
+    {
       try roll(&writing, baseNumber: verdict.nextNumber)
     }
     try writeEpoch(number: verdict.nextNumber, &writing)
     writing.repair = nil
+    let (tail, gap) = (repair.tail, repair.gap)
     // What is lost is durable knowledge now: readers meet the gap and go on behind it.
     shared.withLock { shared in
       durableNumber.store(verdict.nextNumber, ordering: .releasing)
@@ -91,6 +98,8 @@ extension PartitionLog {
       try checkSound()
       let watermark = highWatermark
       let end = writing.segment.end
+      // Before the repair nothing may be written over what it has to keep.
+      guard writing.repair == nil else { return }
       guard watermark > writing.lastWatermark, watermark == end.nextNumber else { return }
       try writeSmall(
         FrameHeader.FrameType.mark, epoch: end.epoch, body: ByteBuffer(capacity: 0),

@@ -43,7 +43,8 @@ package final class PartitionLog: Sendable {
           log: id, segments: sealed + [active], highWatermark: durableNumber,
           activeEnd: end.position, activeEventSize: eventSize, gaps: gaps)))
     self.durableNumber = Atomic(durableNumber)
-    let repair = TailRepair(scan: recovered.scan)
+    let repair = TailRepair(
+      scan: recovered.scan, lastTime: recovered.lastTime, waitsForRoom: recovered.waitsForRoom)
     do throws(CompressionFailure) {
       writing = Mutex(
         PartitionWriting(
@@ -113,7 +114,10 @@ package final class PartitionLog: Sendable {
   }
 
   /// Ends the log for a clean close: everything is durable, and reserved space is given back.
-  package func close() throws(CommitLogFailure) -> ManifestEdit.LogEnd {
+  ///
+  /// - Returns: where it ended; nil when what opening found still waits to be repaired, of which no
+  ///   byte is touched then.
+  package func close() throws(CommitLogFailure) -> ManifestEdit.LogEnd? {
     _ = try synchronize()
     do throws(CommitLogFailure) {
       try writeMark()
@@ -121,6 +125,7 @@ package final class PartitionLog: Sendable {
       // A mark is a hint for recovery; everything is durable without it (I9).
     }
     return try writing.withLock { (writing) throws(CommitLogFailure) in
+      guard writing.repair == nil else { return nil }
       do throws(IOFailure) {
         try writing.segment.giveBackReserve()
         try writing.segment.file.synchronize()

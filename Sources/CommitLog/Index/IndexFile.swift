@@ -16,6 +16,11 @@ enum IndexFile {
     var isExact = false
   }
 
+  /// A file that is larger than the index of the largest segment is none.
+  private static var sizeMax: Int {
+    FileHeader.size + Limits.segmentSizeMax / Int(SparseIndex.spacing) * IndexEntry.size
+  }
+
   /// Reads the entries that hold; an absent or unreadable file has none.
   static func read(_ segment: SegmentHandle, fileSystem: any FileSystem) -> Stored {
     var stored = Stored()
@@ -24,7 +29,9 @@ enum IndexFile {
       let file = try fileSystem.open(segment.indexPath, .readOnly)
       let source = StoredFrames(file, size: try file.size().bytes)
       var buffer = ByteBuffer(capacity: 64 << 10)
-      guard try source.append(0..<source.size, to: &buffer) else { return stored }
+      guard source.size <= sizeMax, try source.append(0..<source.size, to: &buffer) else {
+        return stored
+      }
       var position = FileHeader.size
       while position + IndexEntry.size <= source.size {
         let entry = try buffer.withBytes(position..<position + IndexEntry.size) {

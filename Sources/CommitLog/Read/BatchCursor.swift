@@ -173,10 +173,7 @@ package final class BatchCursor {
       return try resynchronize(index, in: snapshot)
     }
     let header = frame.header
-    if header.baseNumber > next {
-      return .gap(
-        gap(upTo: header.baseNumber, in: snapshot, otherwise: .damaged, to: header.baseTime))
-    }
+    if header.baseNumber > next { return .gap(gap(before: frame, in: snapshot)) }
     position = frame.end
     epoch = header.epoch
     guard header.nextNumber > next else { return nil }
@@ -205,19 +202,20 @@ package final class BatchCursor {
       try load(frame.clearRange.lowerBound..<frame.bodyRange.upperBound, end: end)
     else { return .gap(gap(upTo: header.nextNumber, in: snapshot, otherwise: .damaged)) }
     let seed = segment.identity.seed(at: FilePosition(frame.position))
-    var devices: [DeviceID]?
+    var clear: (devices: [DeviceID], span: UInt64)?
     let stored = window?.withBytes(
       frame.clearRange.lowerBound..<frame.bodyRange.upperBound
     ) { bytes -> StoredBatch? in
       if let batch = StoredBatch(header, sections: bytes, seed: seed) { return batch }
-      devices = Self.devices(bytes.extracting(0..<frame.clearRange.count), header, seed: seed)
+      clear = Self.clear(bytes.extracting(0..<frame.clearRange.count), header, seed: seed)
       return nil
     }
     guard let batch = stored ?? nil else {
+      let times = try times(of: frame, span: clear?.span, end: end)
       return .gap(
         gap(
-          upTo: header.nextNumber, in: snapshot, otherwise: .damaged, devices: devices,
-          to: header.baseTime))
+          upTo: header.nextNumber, in: snapshot, otherwise: .damaged, devices: clear?.devices,
+          times: times))
     }
     let first = Int(next - header.baseNumber)
     next = header.nextNumber
@@ -225,14 +223,33 @@ package final class BatchCursor {
     return .batch(batch, from: first)
   }
 
-  /// The devices of a batch whose body is damaged, if its device set is not.
-  private static func devices(
+  /// When the records of a damaged batch were enqueued: its first one's time stands in the header,
+  /// the last one's in the clear section, and the next batch is no earlier.
+  private func times(
+    of frame: ScannedFrame, span: UInt64?, end: Int
+  ) throws(CommitLogFailure) -> ClosedRange<Timestamp>? {
+    let first = frame.header.baseTime
+    var last: Timestamp?
+    if let span {
+      last = Timestamp(microseconds: first.microseconds &+ Int64(bitPattern: span))
+    } else if let next = try header(at: frame.end, end: end),
+      next.header.type == FrameHeader.FrameType.batch
+    {
+      last = next.header.baseTime
+    }
+    guard let last, first <= last else { return nil }
+    return first...last
+  }
+
+  /// The devices and the time span of a batch whose body is damaged, if its clear section is not.
+  private static func clear(
     _ clear: RawSpan, _ header: FrameHeader, seed: UInt32
-  ) -> [DeviceID]? {
+  ) -> (devices: [DeviceID], span: UInt64)? {
     guard CRC32C.checksum(clear, seed: seed) == header.clearChecksum else { return nil }
     do throws(FormatError) {
       let section = try BatchClearSection(decoding: clear, header: header)
-      return try BatchClearSection.devices(clear, count: section.deviceCount)
+      let devices = try BatchClearSection.devices(clear, count: section.deviceCount)
+      return (devices, section.timeSpan)
     } catch {
       return nil
     }
@@ -250,10 +267,7 @@ package final class BatchCursor {
       }
       // Numbers that go on without a break: what was damaged held no events.
       guard frame.header.baseNumber > next else { return nil }
-      return .gap(
-        gap(
-          upTo: frame.header.baseNumber, in: snapshot, otherwise: .damaged,
-          to: frame.header.baseTime))
+      return .gap(gap(before: frame, in: snapshot))
     }
     return endSegment(index, in: snapshot)
   }
@@ -264,23 +278,36 @@ package final class BatchCursor {
     let limit = isLast ? snapshot.highWatermark : snapshot.segments[index + 1].baseNumber
     let reason: Gap.Reason = window?.isMissing == true ? .missingSegment : .damaged
     guard next < limit else { return nil }
-    return .gap(gap(upTo: limit, in: snapshot, otherwise: reason))
+    var times: ClosedRange<Timestamp>?
+    if let summary = snapshot.segments[index].summary, summary.recordCount > 0 {
+      let first = max(lastTime ?? summary.firstTime, summary.firstTime)
+      if first <= summary.lastTime { times = first...summary.lastTime }
+    }
+    return .gap(gap(upTo: limit, in: snapshot, otherwise: reason, times: times))
+  }
+
+  /// The loss before a sound frame.
+  ///
+  /// A batch tells when it was enqueued, other frames only when they were made.
+  private func gap(before frame: ScannedFrame, in snapshot: LogSnapshot) -> Gap {
+    let header = frame.header
+    var times: ClosedRange<Timestamp>?
+    if header.type == FrameHeader.FrameType.batch, let lastTime, lastTime <= header.baseTime {
+      times = lastTime...header.baseTime
+    }
+    return gap(upTo: header.baseNumber, in: snapshot, otherwise: .damaged, times: times)
   }
 
   /// The loss from the next number up to `end`, as it was recorded or as it looks, and moves on.
   private func gap(
     upTo end: UInt64, in snapshot: LogSnapshot, otherwise reason: Gap.Reason,
-    devices: [DeviceID]? = nil, to time: Timestamp? = nil
+    devices: [DeviceID]? = nil, times known: ClosedRange<Timestamp>? = nil
   ) -> Gap {
     let first = next
     next = end
     let recorded = snapshot.gaps.first { $0.first <= first && end <= $0.next }
-    var times: ClosedRange<Timestamp>?
-    if let recorded, recorded.from <= recorded.to {
-      times = recorded.from...recorded.to
-    } else if let lastTime, let time, lastTime <= time {
-      times = lastTime...time
-    }
+    var times = known
+    if let recorded, recorded.from <= recorded.to { times = recorded.from...recorded.to }
     return Gap(
       partition: PartitionID(Int(snapshot.log.partition)), first: Offset(first),
       next: Offset(end), reason: recorded?.reason.publicReason ?? reason, devices: devices,

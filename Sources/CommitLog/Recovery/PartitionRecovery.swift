@@ -11,6 +11,10 @@ struct RecoveredPartition: ~Copyable {
   let scan: SegmentScan
   /// Everything below it has just been synced.
   let durableNumber: UInt64
+  /// Enqueue time of the last record there is, nil if there is none.
+  let lastTime: Timestamp?
+  /// Why a bit that is wrong could not be set right: there was no room to keep the frame first.
+  let waitsForRoom: IOFailure?
   var report: RecoveryReport
 }
 
@@ -40,12 +44,18 @@ enum PartitionRecovery {
       throw .format(
         handle.path, position: 0, .unsupportedFeatures(header.readOnlyCompatibleFlags))
     }
-    while report.healed.count < TailHealing<StoredFrames>.repairCountMax,
-      let repair = try heal(scan, handle, file: file, context: context)
-    {
-      report.healed.append(repair.position)
-      scan = try SegmentScan.scan(
-        handle, file: file, closedEnd: nil, evidence: evidence, context: context)
+    var waitsForRoom: IOFailure?
+    do throws(CommitLogFailure) {
+      while report.healed.count < TailHealing<StoredFrames>.repairCountMax,
+        let repair = try heal(scan, handle, file: file, context: context)
+      {
+        report.healed.append(repair.position)
+        scan = try SegmentScan.scan(
+          handle, file: file, closedEnd: closedEnd, evidence: evidence, context: context)
+      }
+    } catch .storageFull(let failure) {
+      // Reading works (I9); the next opening that finds room heals.
+      waitsForRoom = failure
     }
     try CommitLogFailure.wrapping { () throws(IOFailure) in
       try rewriteUnproven(scan.verdict, of: file)
@@ -54,18 +64,21 @@ enum PartitionRecovery {
     report.lostHeader = scan.header == nil
     report.lostSuffix = scan.verdict.lostSuffix
     report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
-    let index = SparseIndex(
-      entries: scan.index, storedCount: scan.indexIsCurrent ? scan.index.count : 0)
+    let index = SparseIndex(entries: scan.index, storedCount: scan.storedIndexCount)
     let segment = ActiveSegment(
       last.added, file: file, identity: handle.identity, end: scan.verdict.end,
       summary: scan.summary, index: index)
+    let lastSummary =
+      ([scan.summary] + segments.dropLast().reversed().compactMap(\.summary))
+      .first { $0.recordCount > 0 }
     return RecoveredPartition(
       segment: segment,
       sealed: segments.dropLast().map {
         SegmentHandle($0.added, summary: $0.summary, context: context)
       },
       gaps: manifest.gaps.filter { $0.log == log }, scan: scan,
-      durableNumber: scan.verdict.end.nextNumber, report: report)
+      durableNumber: scan.verdict.end.nextNumber, lastTime: lastSummary?.lastTime,
+      waitsForRoom: waitsForRoom, report: report)
   }
 
   /// Opens the file and syncs it with its directory, so that nothing is decided, shown or named by

@@ -11,9 +11,10 @@ package struct SegmentScan: Sendable {
   package var summary: SegmentSummary
   /// The file's own header; nil if it is damaged and the manifest's word has to do.
   package let header: FileHeader?
+  /// What the index's file held, and where the scan found more batches.
   package let index: [IndexEntry]
-  /// Whether the index's file holds exactly these entries.
-  package let indexIsCurrent: Bool
+  /// How many of the entries the index's file holds; none if it must be written anew.
+  package let storedIndexCount: Int
 
   /// Scans from the last place that is known to be good: where a clean close ended, else the last
   /// entry of the index whose frame is there, else the beginning (I10).
@@ -49,10 +50,12 @@ package struct SegmentScan: Sendable {
       throw .format(segment.path, position: frame.position, unsupported)
     }
     let kept = stored.entries.filter { $0.position < UInt64(verdict.end.position) }
+    var index = kept
+    let summary = try summary(
+      start.summary, behind: verdict, source: source, identity: segment.identity, index: &index)
     return SegmentScan(
-      added: segment.added, verdict: verdict,
-      summary: try summary(start.summary, behind: verdict, source: source), header: header,
-      index: kept, indexIsCurrent: stored.isExact && kept.count == stored.entries.count)
+      added: segment.added, verdict: verdict, summary: summary, header: header, index: index,
+      storedIndexCount: stored.isExact && kept.count == stored.entries.count ? kept.count : 0)
   }
 
   /// The flipped bit that explains why the log ends where it does; nil if none does.
@@ -149,9 +152,23 @@ package struct SegmentScan: Sendable {
     }
   }
 
+  /// Adds a batch to the index where it has none for a while: the index is rebuilt as it was (I6).
+  private static func note(
+    _ frame: ScannedFrame, behind summary: SegmentSummary, in index: inout [IndexEntry]
+  ) {
+    let position = UInt64(frame.position)
+    if let last = index.last, position < last.position + SparseIndex.spacing { return }
+    index.append(
+      IndexEntry(
+        position: position, baseNumber: frame.header.baseNumber, baseTime: frame.header.baseTime,
+        recordCount: summary.recordCount, batchCount: summary.batchCount,
+        eventSize: summary.eventSize, epoch: frame.header.epoch, frameChecksum: frame.checksum))
+  }
+
   /// Adds what the scanned frames hold to what was known before them.
   private static func summary(
-    _ known: SegmentSummary, behind verdict: RecoveryRule.Verdict, source: StoredFrames
+    _ known: SegmentSummary, behind verdict: RecoveryRule.Verdict, source: StoredFrames,
+    identity: FrameIdentity, index: inout [IndexEntry]
   ) throws(CommitLogFailure) -> SegmentSummary {
     var summary = known
     var clear = ByteBuffer(capacity: 4 << 10)
@@ -160,11 +177,16 @@ package struct SegmentScan: Sendable {
       _ = try CommitLogFailure.wrapping { () throws(IOFailure) in
         try source.append(frame.clearRange, to: &clear)
       }
+      note(frame, behind: summary, in: &index)
       if summary.recordCount == 0 { summary.firstTime = frame.header.baseTime }
       summary.recordCount += UInt64(frame.header.recordCount)
       summary.batchCount += 1
       summary.lastTime = frame.header.baseTime
-      // A clear section below the watermark may be damaged: its batch then counts without a size.
+      // A clear section below the watermark may be damaged: its batch then counts without a size,
+      // and does not say how late it is.
+      let seed = identity.seed(at: FilePosition(frame.position))
+      let checksum = clear.withBytes { CRC32C.checksum($0, seed: seed) }
+      guard checksum == frame.header.clearChecksum else { continue }
       let section: BatchClearSection?
       do throws(FormatError) {
         section = try clear.withBytes { (bytes) throws(FormatError) in
