@@ -172,7 +172,7 @@ extension PartitionLog {
     let old = writing.segment.summary
     let oldAdded = writing.segment.added
     var fresh: ActiveSegment?
-    try manifest.addSegment { (segmentID) throws(CommitLogFailure) in
+    try nameSegment { (segmentID) throws(CommitLogFailure) in
       let added = ManifestEdit.SegmentAdded(
         log: id, segmentID: segmentID, salt: context.environment.random(),
         baseNumber: baseNumber, predecessorID: oldAdded.segmentID,
@@ -206,6 +206,28 @@ extension PartitionLog {
       shared.durableEnd = end
       shared.durableEventSize = 0
       shared.publish(highWatermark)
+    }
+  }
+
+  /// Makes a segment and names it in the manifest.
+  ///
+  /// When it is not known whether the edit will survive, nothing more may go into the old segment,
+  /// which the edit seals.
+  private func nameSegment(
+    _ make: (_ segmentID: UInt64) throws(CommitLogFailure) -> [ManifestEdit]
+  ) throws(CommitLogFailure) {
+    var added: ManifestEdit.SegmentAdded?
+    do throws(CommitLogFailure) {
+      try manifest.addSegment { (segmentID) throws(CommitLogFailure) in
+        let edits = try make(segmentID)
+        if case .segmentAdded(let segment) = edits.last { added = segment }
+        return edits
+      }
+    } catch .poisoned(let cause) {
+      throw failedSync(cause)
+    } catch {
+      if let added { ActiveSegment.discard(added, context: context) }
+      throw error
     }
   }
 }

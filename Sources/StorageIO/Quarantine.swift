@@ -23,8 +23,33 @@ package struct Quarantine: Sendable {
   ) throws(IOFailure) -> String {
     try prepare()
     let name = try freeName(name)
-    let copy = try fileSystem.open(directory.appending(name), .create)
-    var buffer = [UInt8](repeating: 0, count: min(range.count, Self.copySize))
+    let path = directory.appending(name)
+    let copy = try fileSystem.open(path, .create)
+    do throws(IOFailure) {
+      try Self.copy(range, of: file, to: copy)
+      try copy.synchronize()
+      try fileSystem.synchronizeDirectory(directory)
+    } catch {
+      discard(path)
+      throw error
+    }
+    return name
+  }
+
+  /// Removes a copy that is not whole, so that attempts on a full disk do not fill it further.
+  private func discard(_ path: FilePath) {
+    do throws(IOFailure) {
+      try fileSystem.remove(path)
+    } catch {
+      // It means nothing: no edit names it.
+      return
+    }
+  }
+
+  private static func copy(
+    _ range: Range<Int>, of file: any StorageFile, to copy: any StorageFile
+  ) throws(IOFailure) {
+    var buffer = [UInt8](repeating: 0, count: min(range.count, copySize))
     var position = range.lowerBound
     while position < range.upperBound {
       let wanted = min(range.upperBound - position, buffer.count)
@@ -40,9 +65,6 @@ package struct Quarantine: Sendable {
         at: FilePosition(position - range.lowerBound))
       position += count
     }
-    try copy.synchronize()
-    try fileSystem.synchronizeDirectory(directory)
-    return name
   }
 
   /// Moves a whole file that belongs to nothing.

@@ -28,8 +28,10 @@ package final class ManifestLog: Sendable {
     var rewriteSize: Int
     /// Given out once, even when the segment could not be made.
     var segmentIDNext: UInt64
-    /// How the file was found, until this writer's first edit.
+    /// How the file was found, until this writer's epoch.
     var taken: RecoveryRule.Verdict?
+    /// Whether an edit of this writer's is durable: then no close before it holds any more.
+    var isOpened: Bool
   }
 
   private init(
@@ -43,12 +45,12 @@ package final class ManifestLog: Sendable {
     contents = Mutex(
       Contents(
         file: file, log: log, state: state, rewriteSize: rewriteSize,
-        segmentIDNext: state.segmentIDMax + 1, taken: taken))
+        segmentIDNext: state.segmentIDMax + 1, taken: taken, isOpened: taken == nil))
   }
 
   /// Makes durable that a writer is at work, before its first frame: no clean close holds then.
   package func noteWriter() throws(CommitLogFailure) {
-    if contents.withLock({ $0.taken != nil }) { try append([]) }
+    if contents.withLock({ !$0.isOpened }) { try append([]) }
   }
 
   /// Makes a segment with an id of its own and appends the edits that name it.
@@ -73,7 +75,7 @@ package final class ManifestLog: Sendable {
     try contents.withLock { (contents) throws(CommitLogFailure) in
       if let poison = contents.poison { throw .poisoned(poison) }
       // A writer's first edit says that what the last close said no longer holds.
-      let edits = contents.taken == nil ? edits : [.opened(environment.now())] + edits
+      let edits = contents.isOpened ? edits : [.opened(environment.now())] + edits
       var state = contents.state
       do throws(FormatError) {
         for edit in edits { try state.apply(edit) }
@@ -87,6 +89,7 @@ package final class ManifestLog: Sendable {
         FrameHeader.FrameType.manifestEdits, recordCount: edits.count, body: contents.body,
         at: environment.now())
       try write(&contents)
+      contents.isOpened = true
       contents.state = state
       if contents.log.end.position > contents.rewriteSize { try rewrite(&contents) }
     }
@@ -100,8 +103,7 @@ package final class ManifestLog: Sendable {
         try file.write(bytes, at: position)
       }
     } catch {
-      // What did reach the file stands behind the end: the next edit overwrites it.
-      throw CommitLogFailure(error)
+      try discard(error, &contents)
     }
     do throws(IOFailure) {
       try file.synchronize()
@@ -112,14 +114,37 @@ package final class ManifestLog: Sendable {
     contents.log.confirm()
   }
 
+  /// Takes back what did reach the file of an edit that was not written: what it says is not so,
+  /// and must not be found after a crash.
+  private func discard(
+    _ failure: IOFailure, _ contents: inout Contents
+  ) throws(CommitLogFailure) -> Never {
+    do throws(IOFailure) {
+      try contents.file.truncate(to: ByteCount(contents.log.end.position))
+      try contents.file.synchronize()
+    } catch {
+      contents.poison = error
+      throw .poisoned(error)
+    }
+    throw CommitLogFailure(failure)
+  }
+
   /// Replaces the file by one that holds the state and nothing else.
+  ///
+  /// Without room for that the file goes on growing.
   private func rewrite(_ contents: inout Contents) throws(CommitLogFailure) {
     let replacement = Self.encode(
       contents.state.snapshot, storeID: storeID, environment: environment)
     do throws(IOFailure) {
-      try replacement.bytes.withBytes { (bytes) throws(IOFailure) in
-        try AtomicReplace.replace(path, with: bytes, in: environment.fileSystem)
+      do throws(IOFailure) {
+        try replacement.bytes.withBytes { (bytes) throws(IOFailure) in
+          try AtomicReplace.prepare(path, with: bytes, in: environment.fileSystem)
+        }
+      } catch  where error.isStorageFull {
+        contents.rewriteSize = 2 * contents.log.end.position
+        return
       }
+      try AtomicReplace.commit(path, in: environment.fileSystem)
       contents.file = try environment.fileSystem.open(path, .readWrite)
     } catch {
       // The old file or the new one stands under the name, and this process cannot tell which.
@@ -225,6 +250,8 @@ package final class ManifestLog: Sendable {
           name: "\(FileNames.manifest).\(verdict.tail.label).\(verdict.cut.lowerBound)")
         try contents.file.truncate(to: ByteCount(verdict.cut.lowerBound))
         try contents.file.synchronize()
+        // Should the disk be full now, it is done all the same.
+        contents.taken?.cut = verdict.cut.lowerBound..<verdict.cut.lowerBound
       }
       contents.log.prepareEpoch(
         key: (environment.random(), environment.random()), at: environment.now())

@@ -40,9 +40,14 @@ struct ActiveSegment: ~Copyable {
     header.encode(into: &bytes)
     let fileSystem = context.fileSystem
     let file = try fileSystem.open(context.segmentPath(added), .create)
-    try bytes.withBytes { (bytes) throws(IOFailure) in try file.write(bytes, at: .start) }
-    try file.synchronize()
-    try fileSystem.synchronizeDirectory(context.directory(of: added.log))
+    do throws(IOFailure) {
+      try bytes.withBytes { (bytes) throws(IOFailure) in try file.write(bytes, at: .start) }
+      try file.synchronize()
+      try fileSystem.synchronizeDirectory(context.directory(of: added.log))
+    } catch {
+      discard(added, context: context)
+      throw error
+    }
     let end = RecoveryRule.Start.behind(header)
     let summary = SegmentSummary(
       endPosition: UInt64(end.position), nextNumber: end.nextNumber, chain: end.chain,
@@ -50,6 +55,18 @@ struct ActiveSegment: ~Copyable {
     return ActiveSegment(
       added, file: file, identity: header.identity, end: end, summary: summary,
       index: SparseIndex())
+  }
+
+  /// Removes the file of a segment that no edit names, so that attempts on a full disk leave
+  /// nothing behind.
+  ///
+  /// What cannot be removed is set aside at the next opening.
+  static func discard(_ added: ManifestEdit.SegmentAdded, context: LogContext) {
+    do throws(IOFailure) {
+      try context.fileSystem.remove(context.segmentPath(added))
+    } catch {
+      return
+    }
   }
 
   /// Writes a frame that was laid out for this segment's end.

@@ -10,12 +10,46 @@ package enum AtomicReplace {
   package static func replace(
     _ path: FilePath, with bytes: RawSpan, in fileSystem: any FileSystem
   ) throws(IOFailure) {
-    let temporary = FilePath(path.string + ".new")
+    try prepare(path, with: bytes, in: fileSystem)
+    try commit(path, in: fileSystem)
+  }
+
+  /// The first half: the new bytes stand, synced, beside the file, which is as it was.
+  ///
+  /// After an error nothing is left of them, so that attempts on a full disk do not fill it more.
+  package static func prepare(
+    _ path: FilePath, with bytes: RawSpan, in fileSystem: any FileSystem
+  ) throws(IOFailure) {
+    let temporary = sibling(of: path)
     if try fileSystem.kind(of: temporary) != nil { try fileSystem.remove(temporary) }
     let file = try fileSystem.open(temporary, .create)
-    try file.write(bytes, at: .start)
-    try file.synchronize()
-    try fileSystem.rename(temporary, to: path)
+    do throws(IOFailure) {
+      try file.write(bytes, at: .start)
+      try file.synchronize()
+    } catch {
+      discard(temporary, in: fileSystem)
+      throw error
+    }
+  }
+
+  private static func discard(_ temporary: FilePath, in fileSystem: any FileSystem) {
+    do throws(IOFailure) {
+      try fileSystem.remove(temporary)
+    } catch {
+      // It means nothing unless it is renamed, and the next attempt begins by removing it.
+      return
+    }
+  }
+
+  /// The second half: the new bytes take the file's name.
+  ///
+  /// After an error nobody knows which of the two a crash will leave.
+  package static func commit(
+    _ path: FilePath, in fileSystem: any FileSystem
+  ) throws(IOFailure) {
+    try fileSystem.rename(sibling(of: path), to: path)
     try fileSystem.synchronizeDirectory(path.removingLastComponent())
   }
+
+  private static func sibling(of path: FilePath) -> FilePath { FilePath(path.string + ".new") }
 }
