@@ -135,6 +135,12 @@ let package = Package(
         "CommitLog", "SimulationKit", "StorageIO", "LogFormat", "EventModel", systemPackage,
       ]),
     .testTarget(
+      name: "ConsumerCheckpointsTests",
+      dependencies: [
+        "ConsumerCheckpoints", "SimulationKit", "StorageIO", "LogFormat", "EventModel",
+        systemPackage,
+      ]),
+    .testTarget(
       name: "MillraceTests",
       dependencies: [
         "Millrace", "MillraceTesting", "SimulationKit", "StorageIO", "EventModel", "LogFormat",

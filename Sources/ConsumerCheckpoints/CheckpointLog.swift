@@ -78,10 +78,12 @@ package final class CheckpointLog: Sendable {
       if let poison = contents.poison { throw .poisoned(poison) }
       var table = contents.table
       for entry in entries { table.apply(entry) }
-      guard let file = contents.file, contents.log.end.position <= contents.rewriteSize else {
+      if contents.file == nil || contents.log.end.position > contents.rewriteSize,
         try rewrite(&contents, as: table)
+      {
         return
       }
+      guard let file = contents.file else { preconditionFailure("there is no file to append to") }
       do throws(IOFailure) {
         try prepare(&contents, file)
         contents.body.removeAll()
@@ -139,9 +141,11 @@ package final class CheckpointLog: Sendable {
   /// Replaces the file by one that holds the table and nothing else.
   ///
   /// One that was damaged is kept in the quarantine (I7).
+  ///
+  /// - Returns: false when there is no room for that and the file may go on growing.
   private func rewrite(
     _ contents: inout Contents, as table: CheckpointTable
-  ) throws(CheckpointFailure) {
+  ) throws(CheckpointFailure) -> Bool {
     let now = environment.now()
     let header = FileHeader(
       kind: .checkpoints, storeID: storeID, fileID: 0, salt: environment.random(), created: now)
@@ -163,28 +167,42 @@ package final class CheckpointLog: Sendable {
       log.pending.withBytes { bytes.append($0) }
       log.confirm()
     }
-    let fileSystem = environment.fileSystem
-    do throws(IOFailure) {
-      if contents.file == nil, try fileSystem.kind(of: path) == .file {
-        let damaged = try fileSystem.open(path, .readOnly)
-        try keep(0..<(try damaged.size().bytes), of: damaged)
-      }
-    } catch {
-      throw .io(error)
-    }
-    do throws(IOFailure) {
-      try bytes.withBytes { (bytes) throws(IOFailure) in
-        try AtomicReplace.replace(path, with: bytes, in: fileSystem)
-      }
-      contents.file = try fileSystem.open(path, .readWrite)
-    } catch {
-      if !error.isStorageFull { contents.poison = error }
-      throw error.isStorageFull ? .io(error) : .poisoned(error)
+    guard try replace(&contents, with: bytes) else {
+      contents.rewriteSize = 2 * contents.log.end.position
+      return false
     }
     contents.rewriteSize = max(Self.rewriteSize, 2 * log.end.position)
     contents.log = log
     contents.table = table
     contents.isPrepared = true
+    return true
+  }
+
+  private func replace(
+    _ contents: inout Contents, with bytes: borrowing ByteBuffer
+  ) throws(CheckpointFailure) -> Bool {
+    let fileSystem = environment.fileSystem
+    do throws(IOFailure) {
+      try bytes.withBytes { (bytes) throws(IOFailure) in
+        try AtomicReplace.prepare(path, with: bytes, in: fileSystem)
+      }
+      if contents.file == nil, try fileSystem.kind(of: path) == .file {
+        let damaged = try fileSystem.open(path, .readOnly)
+        try keep(0..<(try damaged.size().bytes), of: damaged)
+      }
+    } catch {
+      if error.isStorageFull, contents.file != nil { return false }
+      throw .io(error)
+    }
+    do throws(IOFailure) {
+      try AtomicReplace.commit(path, in: fileSystem)
+      contents.file = try fileSystem.open(path, .readWrite)
+    } catch {
+      // The old file or the new one stands under the name, and this process cannot tell which.
+      contents.poison = error
+      throw .poisoned(error)
+    }
+    return true
   }
 
   private func keep(_ range: Range<Int>, of file: any StorageFile) throws(IOFailure) {

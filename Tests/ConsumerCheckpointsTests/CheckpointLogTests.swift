@@ -1,0 +1,153 @@
+import ConsumerCheckpoints
+import EventModel
+import LogFormat
+import SimulationKit
+import StorageIO
+import SystemPackage
+import Testing
+
+@Suite struct CheckpointLogTests {
+  private let group: GroupName = "workers"
+
+  private func disk(_ files: [FilePath: [UInt8]] = [:]) -> SimulatedDisk {
+    SimulatedDisk(files: files, directories: [Checkpoints.root])
+  }
+
+  @Test("A commit that returned survives a power loss at any operation after it")
+  func durable() throws {
+    let counting = disk()
+    try commit(10, on: counting)
+    for operation in 1...counting.operationCount {
+      let dying = disk()
+      dying.plan = .crash(at: operation)
+      var committed: UInt64 = 0
+      do throws(CheckpointFailure) {
+        try commit(10, on: dying) { committed = $0 }
+      } catch {
+        #expect(dying.isDead)
+      }
+      for style in [CrashStyle.dropAll, .keepAll, .random] {
+        var random = SeededRandom(seed: UInt64(operation))
+        let image = try Checkpoints.read(dying.crashImage(using: &random, style))
+        let found = image.table.checkpoint(of: group, in: 0) ?? 0
+        // The one under way may be there or not.
+        #expect(
+          found == committed || found == committed + 1, "operation \(operation), \(style)")
+        #expect(image.findings.isEmpty, "operation \(operation), \(style)")
+      }
+    }
+  }
+
+  private func commit(
+    _ count: UInt64, on fileSystem: any FileSystem,
+    _ confirmed: (UInt64) -> Void = { _ in }
+  ) throws(CheckpointFailure) {
+    let log = try Checkpoints.open(on: fileSystem)
+    for next in 1...count {
+      try log.commit([Checkpoints.entry(group, 0, next)])
+      confirmed(next)
+    }
+  }
+
+  @Test("The entries of one commit stand or fall together")
+  func atomic() throws {
+    let disk = disk()
+    let log = try Checkpoints.open(on: disk)
+    try log.commit([.groupCreated(group, at: Timestamp(microseconds: 1))])
+    disk.plan = FaultPlan(failures: [
+      .init(.call(.write, pathSuffix: "CHECKPOINTS"), .noSpace, bytesWritten: 100)
+    ])
+    let entries = (0..<8).map { Checkpoints.entry(group, $0, 5) }
+    #expect(throws: CheckpointFailure.self) { try log.commit(entries) }
+    #expect(log.table.groups[group]?.checkpoints.isEmpty == true)
+    #expect(try Checkpoints.read(disk).table.groups[group]?.checkpoints.isEmpty == true)
+    try log.commit(entries)
+    let found = try Checkpoints.read(disk)
+    #expect(found.table.highest == Dictionary(uniqueKeysWithValues: (0..<8).map { ($0, 5) }))
+    #expect(found.findings.isEmpty)
+  }
+
+  @Test("A failed sync takes no more commits, and shows none that it did not keep")
+  func poisoned() throws {
+    let disk = disk()
+    let log = try Checkpoints.open(on: disk)
+    try log.commit([Checkpoints.entry(group, 0, 1)])
+    disk.plan = FaultPlan(failures: [.init(.call(.synchronize), .ioError)])
+    for next in 2...3 as ClosedRange<UInt64> {
+      do throws(CheckpointFailure) {
+        try log.commit([Checkpoints.entry(group, 0, next)])
+        Issue.record("committed")
+      } catch {
+        guard case .poisoned(let cause) = error else {
+          Issue.record("\(error)")
+          return
+        }
+        #expect(cause.operation == .synchronize)
+      }
+    }
+    #expect(log.table.checkpoint(of: group, in: 0) == 1)
+    var random = SeededRandom(seed: 1)
+    let found = try Checkpoints.read(disk.crashImage(using: &random, .dropAll))
+    #expect(found.table.checkpoint(of: group, in: 0) == 1)
+  }
+
+  @Test("A file that has grown is replaced by one that holds the table and nothing else")
+  func replaced() throws {
+    let disk = disk()
+    let log = try Checkpoints.open(on: disk)
+    try log.commit([.groupCreated("gone", at: Timestamp(microseconds: 1))])
+    try log.commit([.groupDeleted("gone", at: Timestamp(microseconds: 2))])
+    var commits: UInt64 = 0
+    var sizes: [Int] = []
+    // Each commit of a thousand entries takes some 50 KB.
+    while commits < 60 {
+      commits += 1
+      try log.commit((0..<1_000).map { Checkpoints.entry(group, $0, commits) })
+      sizes.append(disk.image[Checkpoints.path]?.count ?? 0)
+    }
+    let sizeMax = try #require(sizes.max())
+    #expect(sizeMax > CheckpointLog.rewriteSize)
+    #expect(sizeMax < CheckpointLog.rewriteSize + 200 << 10)
+    #expect(zip(sizes, sizes.dropFirst()).contains { $1 < $0 })
+    let found = try Checkpoints.read(disk)
+    #expect(found.table == log.table && found.findings.isEmpty)
+    #expect(found.table.groups.keys.map(\.text) == ["workers"])
+    var random = SeededRandom(seed: 1)
+    let lost = try Checkpoints.read(disk.crashImage(using: &random, .dropAll))
+    #expect(lost.table == log.table)
+  }
+
+  @Test("A file that has grown on a full disk takes commits as long as they fit")
+  func grownOnFullDisk() throws {
+    let disk = disk()
+    let log = try Checkpoints.open(on: disk)
+    disk.plan = FaultPlan(failures: [
+      .init(.call(.write, pathSuffix: ".new", nth: 2), .noSpace, isLasting: true)
+    ])
+    for next in 1...60 as ClosedRange<UInt64> {
+      try log.commit((0..<1_000).map { Checkpoints.entry(group, $0, next) })
+    }
+    #expect(try Checkpoints.read(disk).table.highest[999] == 60)
+    disk.plan = .none
+    for next in 61...100 as ClosedRange<UInt64> {
+      try log.commit((0..<1_000).map { Checkpoints.entry(group, $0, next) })
+    }
+    #expect(try Checkpoints.read(disk).table == log.table)
+  }
+
+  @Test("The table of a thousand groups in a thousand partitions comes back as it was")
+  func manyGroups() throws {
+    let fileSystem = MemoryFileSystem(files: [:], directories: [Checkpoints.root])
+    let log = try Checkpoints.open(on: fileSystem)
+    let names = (0..<Limits.groupCountMax).map { GroupName(stringLiteral: "group-\($0)") }
+    try log.commit(names.map { .groupCreated($0, at: Timestamp(microseconds: 1)) })
+    try log.commit(names.map { Checkpoints.entry($0, UInt32($0.text.utf8.count), 3) })
+    // A group that is deleted takes its checkpoints along, also when it is made again.
+    try log.commit([.groupDeleted(names[0], at: Timestamp(microseconds: 2))])
+    try log.commit([.groupCreated(names[0], at: Timestamp(microseconds: 3))])
+    let found = try Checkpoints.read(fileSystem).table
+    #expect(found == log.table && found.groups.count == Limits.groupCountMax)
+    #expect(found.groups[names[0]]?.checkpoints.isEmpty == true)
+    #expect(found.checkpoint(of: names[9], in: 7) == 3)
+  }
+}
