@@ -78,7 +78,8 @@ package struct ManifestState: Hashable, Sendable {
   /// The highest number that anything in the manifest proves to have been durable in a log, beside
   /// the segments' own summaries (format-spec §3.6).
   package func evidence(of log: ManifestEdit.LogID) -> UInt64 {
-    var evidence: UInt64 = 0
+    // A roll is a barrier: what stands before a segment was durable when the segment was named.
+    var evidence = logs[log]?.last?.added.baseNumber ?? 0
     for end in lastClose?.ends ?? [] where end.log == log {
       evidence = max(evidence, end.summary.nextNumber)
     }

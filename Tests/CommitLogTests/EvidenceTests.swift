@@ -94,6 +94,31 @@ import Testing
     #expect(gap.first.value == lost.baseNumber && gap.next.value == lost.nextNumber)
   }
 
+  /// A follower that came right behind a roll saw an empty partition.
+  @Test("A segment without a frame proves the events before it")
+  func rolled() throws {
+    let fileSystem = MemoryFileSystem()
+    try TestStore.create(on: fileSystem)
+    let store = try TestStore.open(on: fileSystem, segmentSize: 2_048)
+    var serial: UInt64 = 0
+    while store.partition.snapshot.segments.count < 3 {
+      try store.append(serial..<serial + 2)
+      serial += 2
+    }
+    var image = StoreImage(fileSystem)
+    var segment = try image.segment()
+    let base = segment.frames[0].header.baseNumber
+    segment.truncate(to: FileHeader.size)
+    image.put(segment)
+    let follower = try LogFollower.open(
+      at: TestStore.root, environment: TestStore.environment(image.memory(), seed: 3)
+    ) { (_) throws(CommitLogFailure) in [:] }
+    #expect(base > 0 && follower.snapshot(of: 0).highWatermark == base)
+    let again = try TestStore.open(on: image.memory())
+    #expect(again.partition.highWatermark == base)
+    #expect(try again.read().serials == Array(0..<base))
+  }
+
   /// Each opening recorded the loss again until an event was appended.
   @Test("A loss is recorded once, however often the store is opened before the next event")
   func recordedOnce() throws {
