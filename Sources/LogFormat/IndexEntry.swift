@@ -50,7 +50,7 @@ package struct IndexEntry: Hashable, Sendable {
     buffer.append(buffer.withBytes(start..<buffer.count) { CRC32C.checksum($0, seed: seed) })
   }
 
-  /// Decodes an entry; nil when its checksum does not hold.
+  /// Decodes an entry; nil when its checksum does not hold, or it points beyond what a store holds.
   package init?(
     decoding bytes: RawSpan, identity: FrameIdentity, at filePosition: FilePosition
   ) throws(FormatError) {

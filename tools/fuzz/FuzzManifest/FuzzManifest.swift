@@ -60,7 +60,11 @@ enum FuzzManifest {
       entry.span.bytes.extracting(0..<end), seed: identity.seed(at: .start))
     for byte in 0..<4 { entry[end + byte] = UInt8(truncatingIfNeeded: checksum >> (byte * 8)) }
     let decoded = try IndexEntry(decoding: entry.span.bytes, identity: identity, at: .start)
-    precondition(decoded != nil, "a sealed index entry is not believed")
+    let numbers = [0, 8].map { start in
+      entry[start..<start + 8].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    }
+    let isPossible = numbers.allSatisfy { $0 <= Limits.numberMax }
+    precondition((decoded != nil) == isPossible, "a sealed index entry is judged wrongly")
   }
 
   private static func seeds() -> [[UInt8]] {
