@@ -71,6 +71,29 @@ struct FollowingTests {
     try await reader.close()
   }
 
+  /// Who looked first took the news away from those who waited.
+  @Test("What one reader finds out wakes those who wait")
+  func sharedNews() async throws {
+    let disk = MemoryFileSystem()
+    try await disk.openStore().close()
+    let reader = try await disk.openStore(access: .readOnly)
+    for number in 0..<10 {
+      let waiting = Task {
+        for try await batch in reader.batches(in: 0, from: .offset(Offset(UInt64(number)))) {
+          return batch.first?.text
+        }
+        return nil
+      }
+      await Task.yield()
+      let writer = try await disk.openStore(access: .readWrite)
+      try await writer.append(number..<number + 1)
+      try await writer.close()
+      while try await reader.texts().count == number {}
+      #expect(try await waiting.value == "\(number)")
+    }
+    try await reader.close()
+  }
+
   @Test("A store open for reading changes nothing and says why not")
   func readOnly() async throws {
     let disk = MemoryFileSystem()
