@@ -158,6 +158,7 @@ let package = Package(
         "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogFormat", "StorageIO",
         "LogInspection", "EventModel", systemPackage,
       ]),
+    .testTarget(name: "SimulationTests", dependencies: ["SimulationKit"]),
     .testTarget(
       name: "DamageTests",
       dependencies: [

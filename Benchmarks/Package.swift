@@ -17,5 +17,12 @@ let package = Package(
         .product(name: "MillraceTesting", package: "millrace"),
       ],
       path: "Sources/Ratios"),
+    .executableTarget(
+      name: "reading",
+      dependencies: [
+        .product(name: "Millrace", package: "millrace"),
+        .product(name: "MillraceTesting", package: "millrace"),
+      ],
+      path: "Sources/Reading"),
   ]
 )

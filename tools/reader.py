@@ -651,12 +651,20 @@ def read_manifest(data):
                 evidence[segment_id] = max(evidence.get(segment_id, 0), skip_summary(fields))
         elif kind == 10:
             fields.unpack("Q")
+        elif kind == 11:
+            del segments[fields.unpack("Q")]
+            segment = Segment(*fields.unpack("IIQQQQIq"))
+            segment.sealed_next = skip_summary(fields)
+            segments[segment.segment_id] = segment
+        elif kind == 12:
+            fields.unpack("BQ")
         elif kind < 128:
             raise Unsupported(f"a manifest edit of kind {kind}")
         else:
             fields.take(fields.remaining)
         fields.end()
-    return header, list(segments.values()), evidence
+    # Stable: segments that begin alike stay in the order of their edits.
+    return header, sorted(segments.values(), key=lambda segment: segment.base_number), evidence
 
 
 def read_checkpoints(data):
@@ -671,6 +679,9 @@ def read_checkpoints(data):
             fields.text()
             partition, number, _, _ = fields.unpack("IQQq")
             highest[partition] = max(highest.get(partition, 0), number)
+        elif kind == 4:
+            fields.text()
+            fields.unpack("IQq")
         elif kind < 128:
             raise Unsupported(f"a checkpoint entry of kind {kind}")
     return highest

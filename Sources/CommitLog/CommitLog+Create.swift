@@ -12,15 +12,11 @@ extension CommitLog {
   /// - Throws: `.alreadyExists` when the folder holds anything that this function does not make.
   package static func create(
     at root: FilePath, partitionCount: Int, configuration: ManifestEdit.StoredConfiguration,
-    environment: EngineEnvironment
+    readingFirst: ManifestEdit.ReadingFirst? = nil, environment: EngineEnvironment
   ) throws(CommitLogFailure) {
     let fileSystem = environment.fileSystem
-    try CommitLogFailure.wrapping { () throws(IOFailure) in try makeDirectory(root, fileSystem) }
-    try checkVacant(root, fileSystem)
-    let lock = try takeLock(root, fileSystem)
+    let lock = try takeVacant(root, fileSystem)
     defer { withExtendedLifetime(lock) {} }
-    // Another creator may have been faster.
-    try checkVacant(root, fileSystem)
     let now = environment.now()
     let context = LogContext(
       root: root, storeID: StoreID(high: environment.random(), low: environment.random()),
@@ -32,6 +28,7 @@ extension CommitLog {
       .identity(ManifestEdit.StoreIdentity(partitionCount: UInt32(partitionCount))),
       .configuration(configuration),
     ]
+    if let readingFirst { edits.append(.readingFirst(readingFirst)) }
     do throws(IOFailure) {
       let partitions = root.appending(FileNames.partitions)
       try clear(partitions, fileSystem)
@@ -57,6 +54,25 @@ extension CommitLog {
     _ = try ManifestLog.create(
       at: root.appending(FileNames.manifest), storeID: context.storeID, edits: edits,
       environment: environment)
+  }
+
+  /// Makes the folder where it is missing and takes its lock.
+  ///
+  /// - Throws: `.alreadyExists` when it holds anything but a store or a copy that was begun and
+  ///   never got its manifest.
+  static func takeVacant(
+    _ root: FilePath, _ fileSystem: any FileSystem
+  ) throws(CommitLogFailure) -> any FileLock {
+    try CommitLogFailure.wrapping { () throws(IOFailure) in try makeDirectory(root, fileSystem) }
+    try checkVacant(root, fileSystem)
+    let lock = try takeLock(root, fileSystem)
+    // Another creator may have been faster.
+    try checkVacant(root, fileSystem)
+    // The lock's name tells an attempt that a crash ended from somebody else's folder.
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try fileSystem.synchronizeDirectory(root)
+    }
+    return lock
   }
 
   /// Makes the folder and those above it that are missing, each durable in its parent.
@@ -91,18 +107,44 @@ extension CommitLog {
     let entries = try CommitLogFailure.wrapping { () throws(IOFailure) in
       try fileSystem.list(root)
     }
-    let ours: Set<String> = [
-      FileNames.lock, FileNames.partitions, FileNames.manifest + FileNames.replacementSuffix,
-    ]
     let names = Set(entries.map(\.name))
-    // The lock file tells our unfinished attempt from a folder of someone else's.
-    guard names.isEmpty || (names.isSubset(of: ours) && names.contains(FileNames.lock)) else {
-      throw .alreadyExists(root)
+    // The lock file tells our unfinished attempt from a folder of someone else's, and the marker a
+    // copy from a store that has lost its manifest.
+    let isCopy = names.contains(FileNames.unfinished)
+    let ours = Set(
+      [FileNames.lock, FileNames.partitions, FileNames.manifest + FileNames.replacementSuffix]
+        + (isCopy
+          ? [
+            FileNames.unfinished, FileNames.checkpoints,
+            FileNames.checkpoints + FileNames.replacementSuffix,
+          ] : []))
+    let isOurs = names.isSubset(of: ours) && names.contains(FileNames.lock)
+    guard names.isEmpty || isOurs else { throw .alreadyExists(root) }
+    guard !isCopy, names.contains(FileNames.partitions) else { return }
+    let isEmpty = try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try holdsHeadersOnly(root.appending(FileNames.partitions), fileSystem)
+    }
+    guard isEmpty else {
+      throw .notAStore(
+        root, "it holds segments but no \(FileNames.manifest); `millrace salvage` reads them")
     }
   }
 
-  /// Removes the empty segments of an attempt that never got its manifest.
-  private static func clear(
+  private static func holdsHeadersOnly(
+    _ directory: FilePath, _ fileSystem: any FileSystem
+  ) throws(IOFailure) -> Bool {
+    for entry in try fileSystem.list(directory) where entry.kind == .directory {
+      let folder = directory.appending(entry.name)
+      for file in try fileSystem.list(folder) where file.kind == .file {
+        let size = try fileSystem.open(folder.appending(file.name), .readOnly).size().bytes
+        guard size <= FileHeader.size else { return false }
+      }
+    }
+    return true
+  }
+
+  /// Removes the segments of an attempt that never got its manifest.
+  static func clear(
     _ directory: FilePath, _ fileSystem: any FileSystem
   ) throws(IOFailure) {
     guard try fileSystem.kind(of: directory) != nil else { return }

@@ -14,6 +14,8 @@ package final class CommitLog: Sendable {
   /// In the order of their numbers.
   package let partitions: [PartitionLog]
   package let mappings: MappingCache
+  /// Held by whoever merges, makes footers or retires: one change of the sealed segments at a time.
+  let maintaining = Mutex<Void>(())
   /// Released by the close; by a crash, with the process.
   private let lock: Mutex<(any FileLock)?>
 

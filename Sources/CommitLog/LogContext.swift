@@ -34,8 +34,17 @@ package struct LogContext: Sendable {
     path(added, FileNames.indexSuffix)
   }
 
+  package func footerPath(_ added: ManifestEdit.SegmentAdded) -> FilePath {
+    path(added, FileNames.footerSuffix)
+  }
+
   private func path(_ added: ManifestEdit.SegmentAdded, _ suffix: String) -> FilePath {
     directory(of: added.log).appending(stem(added) + suffix)
+  }
+
+  /// The name of a segment's file.
+  package func segmentName(_ added: ManifestEdit.SegmentAdded) -> String {
+    stem(added) + FileNames.segmentSuffix
   }
 
   /// The name of a segment's files without what tells them apart.

@@ -198,6 +198,8 @@ extension PartitionLog {
       writing.segment.added, summary: nil, context: context, activeFile: writing.segment.file,
       index: writing.segment.index)
     let end = writing.segment.end.position
+    sealed.footer.noteAbsent()
+    rolls.add(1, ordering: .relaxed)
     shared.withLock { shared in
       shared.sealed.append(sealed)
       shared.active = active

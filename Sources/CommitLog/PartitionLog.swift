@@ -19,6 +19,7 @@ package final class PartitionLog: Sendable {
   private let syncing = Mutex<Void>(())
   let shared: Mutex<PublishedState>
   let durableNumber: Atomic<UInt64>
+  let rolls = Atomic(0)
 
   init(
     _ recovered: consuming RecoveredPartition, context: LogContext, manifest: ManifestLog
@@ -62,6 +63,9 @@ package final class PartitionLog: Sendable {
 
   /// The failed sync or write that stopped this partition, nil while it is sound.
   package var poison: IOFailure? { shared.withLock { $0.poison } }
+
+  /// How often this log has been rolled since it was opened.
+  package var rollCount: Int { rolls.load(ordering: .relaxed) }
 
   /// Bytes that were written and not yet synced.
   package var unsyncedSize: Int { shared.withLock { $0.writtenEnd - $0.durableEnd } }

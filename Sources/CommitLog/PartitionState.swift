@@ -14,8 +14,10 @@ struct PartitionWriting: ~Copyable {
 
 /// What a partition's stages and readers share; never held across a system call.
 struct PublishedState {
-  var sealed: [SegmentHandle]
-  var active: SegmentHandle
+  var sealed: [SegmentHandle] { didSet { segments = nil } }
+  var active: SegmentHandle { didSet { segments = nil } }
+  /// Both together, once a snapshot has needed them.
+  var segments: [SegmentHandle]?
   var gaps: [ManifestEdit.RecordedGap]
   /// What has been handed to the operating system.
   var writtenNumber: UInt64
@@ -28,8 +30,10 @@ struct PublishedState {
   var snapshot: LogSnapshot
 
   mutating func publish(_ highWatermark: UInt64) {
+    let all = segments ?? sealed + [active]
+    segments = all
     snapshot = LogSnapshot(
-      log: snapshot.log, segments: sealed + [active], highWatermark: highWatermark,
+      log: snapshot.log, segments: all, highWatermark: highWatermark,
       activeEnd: durableEnd, activeEventSize: durableEventSize, gaps: gaps)
   }
 }

@@ -146,36 +146,67 @@ package final class CheckpointLog: Sendable {
   private func rewrite(
     _ contents: inout Contents, as table: CheckpointTable
   ) throws(CheckpointFailure) -> Bool {
+    let encoded = Self.encode(table, storeID: storeID, environment: environment)
+    guard try replace(&contents, with: encoded.bytes) else {
+      contents.rewriteSize = 2 * contents.log.end.position
+      return false
+    }
+    contents.rewriteSize = max(Self.rewriteSize, 2 * encoded.end.position)
+    contents.log = FrameLog(identity: encoded.identity, end: encoded.end)
+    contents.table = table
+    contents.isPrepared = true
+    return true
+  }
+
+  /// Writes the file of a store that nobody has open.
+  ///
+  /// Returns when it would survive a crash.
+  package static func write(
+    _ table: CheckpointTable, at root: FilePath, storeID: StoreID, environment: EngineEnvironment
+  ) throws(CheckpointFailure) {
+    let encoded = encode(table, storeID: storeID, environment: environment)
+    do throws(IOFailure) {
+      try encoded.bytes.withBytes { (bytes) throws(IOFailure) in
+        try AtomicReplace.replace(
+          root.appending(FileNames.checkpoints), with: bytes, in: environment.fileSystem)
+      }
+    } catch {
+      throw .io(error)
+    }
+  }
+
+  private struct Encoded: ~Copyable {
+    let identity: FrameIdentity
+    let end: RecoveryRule.Start
+    let bytes: ByteBuffer
+  }
+
+  /// The bytes of a file that holds a table and nothing else.
+  private static func encode(
+    _ table: CheckpointTable, storeID: StoreID, environment: EngineEnvironment
+  ) -> Encoded {
     let now = environment.now()
     let header = FileHeader(
       kind: .checkpoints, storeID: storeID, fileID: 0, salt: environment.random(), created: now)
     var bytes = ByteBuffer(capacity: 64 << 10)
     header.encode(into: &bytes)
     var log = FrameLog(header: header)
+    var body = ByteBuffer(capacity: 4 << 10)
     let entries = table.snapshot
     var index = 0
     while index < entries.count {
-      contents.body.removeAll()
+      body.removeAll()
       let start = index
-      while index < entries.count, contents.body.count < 32 << 10 {
-        entries[index].encode(into: &contents.body)
+      while index < entries.count, body.count < 32 << 10 {
+        entries[index].encode(into: &body)
         index += 1
       }
       log.prepare(
-        FrameHeader.FrameType.checkpointEntries, recordCount: index - start,
-        body: contents.body, at: now)
+        FrameHeader.FrameType.checkpointEntries, recordCount: index - start, body: body, at: now)
       log.pending.withBytes { bytes.append($0) }
       log.confirm()
     }
-    guard try replace(&contents, with: bytes) else {
-      contents.rewriteSize = 2 * contents.log.end.position
-      return false
-    }
-    contents.rewriteSize = max(Self.rewriteSize, 2 * log.end.position)
-    contents.log = log
-    contents.table = table
-    contents.isPrepared = true
-    return true
+    return Encoded(identity: log.identity, end: log.end, bytes: bytes)
   }
 
   private func replace(

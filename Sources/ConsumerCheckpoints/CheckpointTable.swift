@@ -6,9 +6,12 @@ package struct CheckpointTable: Hashable, Sendable {
   package struct Group: Hashable, Sendable {
     package let created: Timestamp
     package fileprivate(set) var checkpoints: [UInt32: CheckpointEntry.GroupCheckpoint] = [:]
+    package fileprivate(set) var owners: [UInt32: CheckpointEntry.PartitionOwner] = [:]
   }
 
   package private(set) var groups: [GroupName: Group] = [:]
+  /// The highest epoch that an owner was given.
+  package private(set) var highestEpoch: UInt64 = 0
 
   package init() {}
 
@@ -21,12 +24,26 @@ package struct CheckpointTable: Hashable, Sendable {
       // The frame that created the group may be lost to damage: its checkpoint still counts.
       groups[checkpoint.group, default: Group(created: checkpoint.time)]
         .checkpoints[checkpoint.partition] = checkpoint
+    case .owner(let owner):
+      groups[owner.group, default: Group(created: owner.time)].owners[owner.partition] = owner
+      highestEpoch = max(highestEpoch, owner.epoch)
     }
   }
 
   /// Where a group goes on in a partition; nil if it never committed there.
   package func checkpoint(of group: GroupName, in partition: UInt32) -> UInt64? {
     groups[group]?.checkpoints[partition]?.next
+  }
+
+  /// The epoch of who owns a partition for a group; nil if nobody took it over.
+  package func ownerEpoch(of group: GroupName, in partition: UInt32) -> UInt64? {
+    groups[group]?.owners[partition]?.epoch
+  }
+
+  /// The smallest number that some group has yet to read in a partition, 0 for a group that has
+  /// committed nothing there; nil without any group that was made or has committed.
+  package func smallest(in partition: UInt32) -> UInt64? {
+    groups.values.map { $0.checkpoints[partition]?.next ?? 0 }.min()
   }
 
   /// The highest checkpoint of each partition: what it covers was durable when it was committed.
@@ -45,6 +62,7 @@ package struct CheckpointTable: Hashable, Sendable {
     groups.sorted { $0.key < $1.key }.flatMap { name, group in
       [.groupCreated(name, at: group.created)]
         + group.checkpoints.sorted { $0.key < $1.key }.map { .checkpoint($0.value) }
+        + group.owners.sorted { $0.key < $1.key }.map { .owner($0.value) }
     }
   }
 }

@@ -5,6 +5,22 @@ package enum CheckpointEntry: Hashable, Sendable {
   case groupCreated(GroupName, at: Timestamp)
   case groupDeleted(GroupName, at: Timestamp)
   case checkpoint(GroupCheckpoint)
+  case owner(PartitionOwner)
+
+  /// Who may commit for a group in a partition: an epoch, and no older one.
+  package struct PartitionOwner: Hashable, Sendable {
+    package var group: GroupName
+    package var partition: UInt32
+    package var epoch: UInt64
+    package var time: Timestamp
+
+    package init(group: GroupName, partition: UInt32, epoch: UInt64, time: Timestamp) {
+      self.group = group
+      self.partition = partition
+      self.epoch = epoch
+      self.time = time
+    }
+  }
 
   /// Where a group goes on in a partition.
   package struct GroupCheckpoint: Hashable, Sendable {
@@ -30,6 +46,7 @@ package enum CheckpointEntry: Hashable, Sendable {
     static let groupCreated: UInt8 = 1
     static let groupDeleted: UInt8 = 2
     static let checkpoint: UInt8 = 3
+    static let owner: UInt8 = 4
     static let ignorable: UInt8 = 128
   }
 
@@ -52,6 +69,12 @@ package enum CheckpointEntry: Hashable, Sendable {
       fields.append(checkpoint.next)
       fields.append(checkpoint.ownerEpoch)
       fields.append(checkpoint.time.microseconds)
+    case .owner(let owner):
+      kind = Kind.owner
+      fields.appendText(owner.group.text)
+      fields.append(owner.partition)
+      fields.append(owner.epoch)
+      fields.append(owner.time.microseconds)
     }
     buffer.append(kind)
     buffer.appendVariableLength(UInt64(fields.count))
@@ -84,7 +107,7 @@ package enum CheckpointEntry: Hashable, Sendable {
   private static func decode(
     _ kind: UInt8, _ fields: inout ByteReader
   ) throws(FormatError) -> CheckpointEntry {
-    guard (Kind.groupCreated...Kind.checkpoint).contains(kind) else {
+    guard (Kind.groupCreated...Kind.owner).contains(kind) else {
       throw .unsupportedFeatures(UInt32(kind))
     }
     let text = try fields.text(sizeMax: Limits.groupNameSizeMax)
@@ -106,6 +129,13 @@ package enum CheckpointEntry: Hashable, Sendable {
         GroupCheckpoint(
           group: group, partition: partition, next: try fields.number(),
           ownerEpoch: try fields.integer(),
+          time: Timestamp(microseconds: try fields.integer())))
+    case Kind.owner:
+      let partition = try fields.integer(UInt32.self)
+      guard partition < Limits.partitionCountMax else { throw .corrupt("partition \(partition)") }
+      return .owner(
+        PartitionOwner(
+          group: group, partition: partition, epoch: try fields.integer(),
           time: Timestamp(microseconds: try fields.integer())))
     default: throw .unsupportedFeatures(UInt32(kind))
     }

@@ -151,6 +151,15 @@ package final class DecodedBatch: Sendable {
     try deviceIDs.withBytes(deviceRange(index), body)
   }
 
+  /// The records of some devices among a range, ascending.
+  package func indexes(of filter: DeviceFilter, in range: Range<Int>) -> [Int] {
+    let places = Set(filter.places(in: deviceIDs, deviceEnds))
+    guard !places.isEmpty else { return [] }
+    return range.filter { index in
+      places.contains(Int(deviceColumn.value(at: index, in: blocks, base: 0)))
+    }
+  }
+
   package func properties(at index: Int) -> Properties {
     guard let setColumn, let propertySets else { return .empty }
     let number = Int(setColumn.value(at: index, in: blocks, base: 0))

@@ -12,6 +12,7 @@ package struct FileHeader: Hashable, Sendable {
     case journal = 4
     case queue = 5
     case index = 6
+    case footer = 7
   }
 
   /// Which of a store's logs a segment belongs to.

@@ -3,10 +3,13 @@ package enum FileNames {
   package static let manifest = "MANIFEST"
   package static let checkpoints = "CHECKPOINTS"
   package static let lock = "LOCK"
+  /// Empty; stands while a folder is filled with a copy of a store.
+  package static let unfinished = "UNFINISHED"
   package static let partitions = "partitions"
   package static let quarantine = "quarantine"
   package static let segmentSuffix = ".segment"
   package static let indexSuffix = ".index"
+  package static let footerSuffix = ".footer"
   /// What the temporary sibling of a file under replacement ends in.
   package static let replacementSuffix = ".new"
 
@@ -20,18 +23,22 @@ package enum FileNames {
     decimal(baseNumber, digits: 20) + "-" + Hexadecimal.text(UInt32(truncatingIfNeeded: segmentID))
   }
 
-  /// The base number and id that a segment's or index's file name states, nil for other names.
+  /// Whether a name is one of a file that can be made again from its segment (I6).
+  package static func isDerived(_ name: String) -> Bool {
+    name.hasSuffix(indexSuffix) || name.hasSuffix(footerSuffix)
+      || name.hasSuffix(footerSuffix + replacementSuffix)
+  }
+
+  /// The base number and id that the name of a segment or of a file about it states, nil for other
+  /// names.
   package static func parseSegmentStem(
     _ name: String
   ) -> (baseNumber: UInt64, segmentID: UInt64)? {
-    let stem: Substring
-    if name.hasSuffix(segmentSuffix) {
-      stem = name.dropLast(segmentSuffix.utf8.count)
-    } else if name.hasSuffix(indexSuffix) {
-      stem = name.dropLast(indexSuffix.utf8.count)
-    } else {
-      return nil
-    }
+    let suffix = [
+      segmentSuffix, indexSuffix, footerSuffix, footerSuffix + replacementSuffix,
+    ].first { name.hasSuffix($0) }
+    guard let suffix else { return nil }
+    let stem = name.dropLast(suffix.utf8.count)
     let parts = stem.split(separator: "-", omittingEmptySubsequences: false)
     guard parts.count == 2, parts[0].utf8.count == 20, parts[1].utf8.count == 8,
       let base = UInt64(parts[0]), let id = UInt64(parts[1], radix: 16),

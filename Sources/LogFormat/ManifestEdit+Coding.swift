@@ -13,6 +13,8 @@ extension ManifestEdit {
     static let opened: UInt8 = 8
     static let closed: UInt8 = 9
     static let segmentIDFloor: UInt8 = 10
+    static let segmentReplaced: UInt8 = 11
+    static let readingFirst: UInt8 = 12
     /// Kinds from here on may be passed over by a reader that does not know them.
     static let ignorable: UInt8 = 128
   }
@@ -48,6 +50,15 @@ extension ManifestEdit {
     case .segmentRetired(let segmentID):
       fields.append(segmentID)
       return Kind.segmentRetired
+    case .segmentReplaced(let replaced):
+      fields.append(replaced.segmentID)
+      replaced.added.encode(into: &fields)
+      replaced.summary.encode(into: &fields)
+      return Kind.segmentReplaced
+    case .readingFirst(let rule):
+      fields.append(UInt8(rule.isOn ? 1 : 0))
+      fields.append(rule.sizeMax)
+      return Kind.readingFirst
     case .cut(let cut):
       cut.encode(into: &fields)
       return Kind.cut
@@ -124,6 +135,15 @@ extension ManifestEdit {
         SegmentSealed(
           segmentID: try fields.number(), summary: try SegmentSummary(decoding: &fields)))
     case Kind.segmentRetired: return .segmentRetired(segmentID: try fields.number())
+    case Kind.segmentReplaced:
+      return .segmentReplaced(
+        SegmentReplaced(
+          segmentID: try fields.number(), added: try SegmentAdded(decoding: &fields),
+          summary: try SegmentSummary(decoding: &fields)))
+    case Kind.readingFirst:
+      return .readingFirst(
+        ReadingFirst(
+          isOn: try fields.integer(UInt8.self) == 1, sizeMax: try fields.integer()))
     case Kind.cut: return .cut(try TailCut(decoding: &fields))
     case Kind.gap: return .gap(try RecordedGap(decoding: &fields))
     case Kind.opened: return .opened(Timestamp(microseconds: try fields.integer()))

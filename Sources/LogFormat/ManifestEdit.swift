@@ -10,6 +10,8 @@ package enum ManifestEdit: Hashable, Sendable {
   case segmentSealed(SegmentSealed)
   /// The segment is no longer part of the store; its file may still have to be unlinked.
   case segmentRetired(segmentID: UInt64)
+  /// A sealed segment takes the place of another that holds the same events.
+  case segmentReplaced(SegmentReplaced)
   case cut(TailCut)
   case gap(RecordedGap)
   /// No segment id up to this one may be given again.
@@ -18,6 +20,21 @@ package enum ManifestEdit: Hashable, Sendable {
   case opened(Timestamp)
   /// Every log ended here, synced, when the writer closed the store.
   case closed(Timestamp, [LogEnd])
+
+  /// Whether segments stay until they were read.
+  case readingFirst(ReadingFirst)
+
+  /// What retention may not drop before every consumer group has read it.
+  package struct ReadingFirst: Hashable, Sendable {
+    package var isOn: Bool
+    /// Size of all segments beyond which they go all the same; 0 for no bound.
+    package var sizeMax: UInt64
+
+    package init(isOn: Bool, sizeMax: UInt64) {
+      self.isOn = isOn
+      self.sizeMax = sizeMax
+    }
+  }
 
   /// What never changes after creation.
   package struct StoreIdentity: Hashable, Sendable {
@@ -94,6 +111,19 @@ package enum ManifestEdit: Hashable, Sendable {
 
     package init(segmentID: UInt64, summary: SegmentSummary) {
       self.segmentID = segmentID
+      self.summary = summary
+    }
+  }
+
+  package struct SegmentReplaced: Hashable, Sendable {
+    /// The segment whose place is taken.
+    package var segmentID: UInt64
+    package var added: SegmentAdded
+    package var summary: SegmentSummary
+
+    package init(segmentID: UInt64, added: SegmentAdded, summary: SegmentSummary) {
+      self.segmentID = segmentID
+      self.added = added
       self.summary = summary
     }
   }

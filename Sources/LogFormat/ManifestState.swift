@@ -14,6 +14,7 @@ package struct ManifestState: Hashable, Sendable {
 
   package private(set) var identity: ManifestEdit.StoreIdentity?
   package private(set) var configuration: ManifestEdit.StoredConfiguration?
+  package private(set) var readingFirst: ManifestEdit.ReadingFirst?
   /// The segments of each log, in the order of their base numbers.
   package private(set) var logs: [ManifestEdit.LogID: [Segment]] = [:]
   /// Retired segments whose files may still have to be unlinked.
@@ -43,7 +44,7 @@ package struct ManifestState: Hashable, Sendable {
         throw .corrupt("the manifest adds segment \(added.segmentID) twice")
       }
       segmentIDMax = added.segmentID
-      logs[added.log, default: []].append(Segment(added: added))
+      insert(Segment(added: added))
     case .segmentSealed(let sealed):
       let place = try find(sealed.segmentID)
       logs[place.log]?[place.index].summary = sealed.summary
@@ -51,6 +52,8 @@ package struct ManifestState: Hashable, Sendable {
       let place = try find(segmentID)
       if let segment = logs[place.log]?.remove(at: place.index) { retired.append(segment.added) }
       if logs[place.log]?.isEmpty == true { logs[place.log] = nil }
+    case .segmentReplaced(let replaced): try replace(replaced)
+    case .readingFirst(let rule): readingFirst = rule
     case .cut(let cut): cuts.append(cut)
     case .gap(let gap): gaps.append(gap)
     case .segmentIDFloor(let segmentID): segmentIDMax = max(segmentIDMax, segmentID)
@@ -59,6 +62,33 @@ package struct ManifestState: Hashable, Sendable {
       lastClose = Close(time: time, ends: ends)
       openedSince = nil
     }
+  }
+
+  /// Adds a segment behind those of its log that begin no later: ids tell the order in which
+  /// segments were made, which is another one once some were replaced.
+  private mutating func insert(_ segment: Segment) {
+    let segments = logs[segment.added.log] ?? []
+    let index = segments.lastIndex { $0.added.baseNumber <= segment.added.baseNumber }
+    logs[segment.added.log, default: []].insert(segment, at: index.map { $0 + 1 } ?? 0)
+  }
+
+  private mutating func replace(
+    _ replaced: ManifestEdit.SegmentReplaced
+  ) throws(FormatError) {
+    let added = replaced.added
+    let place = try find(replaced.segmentID)
+    let isKnown = logs.values.joined().contains { $0.added.segmentID == added.segmentID }
+    guard !isKnown, place.log == added.log, let old = logs[place.log]?[place.index],
+      old.added.baseNumber == added.baseNumber,
+      old.summary?.nextNumber == replaced.summary.nextNumber
+    else {
+      throw .corrupt(
+        "the manifest puts segment \(added.segmentID) in the place of \(replaced.segmentID), "
+          + "which holds other events")
+    }
+    segmentIDMax = max(segmentIDMax, added.segmentID)
+    logs[place.log]?[place.index] = Segment(added: added, summary: replaced.summary)
+    retired.append(old.added)
   }
 
   private func find(
@@ -99,6 +129,7 @@ package struct ManifestState: Hashable, Sendable {
     var edits: [ManifestEdit] = []
     if let identity { edits.append(.identity(identity)) }
     if let configuration { edits.append(.configuration(configuration)) }
+    if let readingFirst { edits.append(.readingFirst(readingFirst)) }
     // Ids are never used again, not even those of segments that are gone. The segments below add
     // theirs again.
     let segments = logs.values.flatMap { $0 }.sorted { $0.added.segmentID < $1.added.segmentID }

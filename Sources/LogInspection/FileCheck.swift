@@ -10,7 +10,9 @@ struct FileCheck {
   private let folders: Set<String> = [
     FileNames.partitions, FileNames.quarantine, "queues", "feedback", "dead-letter",
   ]
-  private let files: Set<String> = [FileNames.manifest, FileNames.checkpoints, FileNames.lock]
+  private let files: Set<String> = [
+    FileNames.manifest, FileNames.checkpoints, FileNames.lock, FileNames.unfinished,
+  ]
 
   init(_ fsck: Fsck) {
     self.fsck = fsck
@@ -67,12 +69,16 @@ struct FileCheck {
   private func checkLog(_ log: ManifestEdit.LogID, _ folder: String) {
     let segments = state.logs[log] ?? []
     let known = Set(segments.map { StoreSnapshot.name(of: $0.added) })
-    let indexes = Set(
-      segments.map { StoreSnapshot.name(of: $0.added, suffix: FileNames.indexSuffix) })
+    let derived = Set(
+      segments.flatMap { segment in
+        [FileNames.indexSuffix, FileNames.footerSuffix].map {
+          StoreSnapshot.name(of: segment.added, suffix: $0)
+        }
+      })
     let retired = Set(state.retired.map { StoreSnapshot.name(of: $0) })
     for entry in list(folder) {
       let name = folder + "/" + entry.name
-      if known.contains(name) || indexes.contains(name) { continue }
+      if known.contains(name) || derived.contains(name) { continue }
       fsck.count { $0.files += 1 }
       if retired.contains(name) {
         fsck.add(

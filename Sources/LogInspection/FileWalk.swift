@@ -126,6 +126,45 @@ struct FileWalk {
     return end(source, visit)
   }
 
+  /// Tells the batches and devices of a segment's footer.
+  func footer(_ visit: Visitor) -> WalkStep {
+    guard let source = open(visit) else { return .goOn }
+    guard let begun = begin(source, fallback: nil, visit) else { return .stop }
+    guard let header = begun else { return .goOn }
+    let reading: FooterReading
+    do throws(FormatError) {
+      reading = try FooterReading(source, identity: header.identity)
+    } catch {
+      return visit(
+        .damage(
+          Damage(
+            .badIndex, file: name, position: SegmentFooter.position.bytes, detail: "\(error)")))
+    }
+    if let damage = reading.damage,
+      visit(
+        .damage(
+          Damage(.badIndex, file: name, position: reading.position(ofBatch: 0), detail: damage)))
+        == .stop
+    {
+      return .stop
+    }
+    for place in 0..<reading.footer.batchCount {
+      guard let batch = reading.batch(at: place) else { break }
+      let entry = InspectedEntry(
+        file: name, position: reading.position(ofBatch: place), number: UInt64(place),
+        entry: batch)
+      guard visit(.footerBatch(entry)) == .goOn else { return .stop }
+    }
+    for place in 0..<reading.footer.deviceCount {
+      guard let device = reading.device(at: place) else { break }
+      let entry = InspectedEntry(
+        file: name, position: reading.position(ofDevice: place), number: UInt64(place),
+        entry: device)
+      guard visit(.footerDevice(entry)) == .goOn else { return .stop }
+    }
+    return end(source, visit)
+  }
+
   /// Tells the entries of an index.
   func index(_ visit: Visitor) -> WalkStep {
     guard let source = open(visit) else { return .goOn }

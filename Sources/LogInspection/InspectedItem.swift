@@ -9,6 +9,8 @@ package enum InspectedItem {
   case manifestEdit(InspectedEntry<ManifestEdit>)
   case checkpointEntry(InspectedEntry<CheckpointEntry>)
   case indexEntry(InspectedEntry<IndexEntry>)
+  case footerBatch(InspectedEntry<FooterBatch>)
+  case footerDevice(InspectedEntry<InspectedDevice>)
   case damage(Damage)
 }
 

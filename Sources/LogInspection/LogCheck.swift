@@ -73,7 +73,8 @@ final class LogCheck {
     let name = StoreSnapshot.name(of: segment.added)
     let evidence = fsck.snapshot.evidence(segments, at: index)
     // Opened before the segment: entries that a live writer adds later are not compared.
-    let comparison = openIndex(of: segment)
+    let footer = openFooter(of: segment)
+    let comparison = openIndex(of: segment, isNeeded: footer == nil)
     let source: InspectedSource
     do throws(IOFailure) {
       source = try InspectedSource(
@@ -105,6 +106,11 @@ final class LogCheck {
     }
     lastTime = check.lastTime
     compare(check, outcome, segment, name)
+    if let footer, !check.isDamaged {
+      let damage = footer.run(
+        check.batches, of: source, end: outcome.end, contents: fsck.snapshot.contents)
+      if let damage { add(damage) }
+    }
     end = (outcome.end.nextNumber, check.isDamaged ? nil : outcome.end.chain)
     if let lost = outcome.lostSuffix { end = (lost.upperBound, nil) }
     if index == segments.indices.last { end?.nextNumber = outcome.end.nextNumber }
@@ -155,15 +161,34 @@ final class LogCheck {
     }
   }
 
-  private func openIndex(of segment: ManifestState.Segment) -> (InspectedSource, FileHeader)? {
-    let name = StoreSnapshot.name(of: segment.added, suffix: FileNames.indexSuffix)
+  /// The footer of a sealed segment, if it has one.
+  private func openFooter(of segment: ManifestState.Segment) -> FooterCheck? {
+    guard segment.isSealed,
+      let (source, header) = openDerived(
+        from: segment, FileNames.footerSuffix, .footer, isNeeded: false)
+    else { return nil }
+    return FooterCheck(source, header: header)
+  }
+
+  private func openIndex(
+    of segment: ManifestState.Segment, isNeeded: Bool
+  ) -> (InspectedSource, FileHeader)? {
+    // An active segment's index is written when there is enough of it.
+    openDerived(
+      from: segment, FileNames.indexSuffix, .index,
+      isNeeded: isNeeded && (segment.summary?.batchCount ?? 0) > 0)
+  }
+
+  private func openDerived(
+    from segment: ManifestState.Segment, _ suffix: String, _ kind: FileHeader.Kind, isNeeded: Bool
+  ) -> (InspectedSource, FileHeader)? {
+    let name = StoreSnapshot.name(of: segment.added, suffix: suffix)
     let source: InspectedSource
     do throws(IOFailure) {
       source = try InspectedSource(
         fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem)
     } catch {
-      // An active segment's index is written when there is enough of it.
-      if !error.isMissing || (segment.summary?.batchCount ?? 0) > 0 {
+      if !error.isMissing || isNeeded {
         add(
           Damage(
             .missingFile, file: name, detail: "\(error); readers do without, only slower"),
@@ -181,10 +206,10 @@ final class LogCheck {
         Damage(.badIndex, file: name, detail: damage.detail))
     }
     guard let header = reading.header else { return nil }
-    guard header.kind == .index, header.fileID == segment.added.segmentID,
+    guard header.kind == kind, header.fileID == segment.added.segmentID,
       header.storeID == fsck.snapshot.header?.storeID ?? header.storeID
     else {
-      add(Damage(.staleIndex, file: name, detail: "the index belongs to another segment"))
+      add(Damage(.staleIndex, file: name, detail: "the file belongs to another segment"))
       return nil
     }
     return (source, header)

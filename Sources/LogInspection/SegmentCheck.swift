@@ -53,6 +53,8 @@ final class SegmentCheck {
   private(set) var lastTime: Timestamp?
   private(set) var tally = SegmentTally()
   private(set) var frameCount = 0
+  /// The batches that stand.
+  private(set) var batches: [ScannedFrame] = []
   private(set) var isDamaged = false
   private(set) var indexEntryCount = 0
 
@@ -104,6 +106,7 @@ final class SegmentCheck {
     checkEpoch(frame, add)
     previous = frame.frame
     guard frame.header.type == FrameHeader.FrameType.batch else { return }
+    batches.append(frame.frame)
     index?.pass(frame.frame, eventSize: batch?.section.eventSize)
     guard let batch else { return }
     tally.add(frame.header, batch.section)

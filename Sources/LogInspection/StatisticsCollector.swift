@@ -46,7 +46,9 @@ final class StatisticsCollector {
       partition.segments += 1
       partition.events &+= segment.tally.recordCount
       partition.rawBytes &+= segment.tally.eventSize
-      for suffix in [FileNames.segmentSuffix, FileNames.indexSuffix] {
+      for suffix in [
+        FileNames.segmentSuffix, FileNames.indexSuffix, FileNames.footerSuffix,
+      ] {
         partition.bytesOnDisk &+= size(StoreSnapshot.name(of: segment.added, suffix: suffix))
       }
       partition.oldestTime = partition.oldestTime ?? segment.tally.firstTime
@@ -199,8 +201,37 @@ final class StatisticsCollector {
     }
   }
 
-  /// Where to begin to look for a number: at a batch that the index knows, else at the beginning.
+  /// Where to begin to look for a number: at a batch that the footer or the index knows, else at
+  /// the beginning.
   private func start(of number: UInt64, _ added: ManifestEdit.SegmentAdded) -> Int {
+    footerStart(of: number, added) ?? indexStart(of: number, added)
+  }
+
+  private func footerStart(of number: UInt64, _ added: ManifestEdit.SegmentAdded) -> Int? {
+    let name = StoreSnapshot.name(of: added, suffix: FileNames.footerSuffix)
+    do {
+      let source = try InspectedSource(
+        snapshot.root.appending(name), name: name, fileSystem: snapshot.fileSystem)
+      guard let header = FileHeaderReading(source).header, header.kind == .footer else {
+        return nil
+      }
+      let reading = try FooterReading(source, identity: header.identity)
+      guard reading.damage == nil else { return nil }
+      var (low, high) = (0, reading.footer.batchCount)
+      while low < high {
+        let middle = (low + high) / 2
+        guard let batch = reading.batch(at: middle) else { return nil }
+        if batch.baseNumber <= number { low = middle + 1 } else { high = middle }
+      }
+      guard low > 0, let batch = reading.batch(at: low - 1) else { return nil }
+      let place = Int(clamping: batch.position)
+      return place >= FileHeader.size && place % FrameHeader.alignment == 0 ? place : nil
+    } catch {
+      return nil
+    }
+  }
+
+  private func indexStart(of number: UInt64, _ added: ManifestEdit.SegmentAdded) -> Int {
     let name = StoreSnapshot.name(of: added, suffix: FileNames.indexSuffix)
     var position = FileHeader.size
     do throws(IOFailure) {

@@ -88,6 +88,7 @@ package final class StoreInspector {
     if name == FileNames.checkpoints { return .checkpoints }
     if name.hasSuffix(FileNames.segmentSuffix) { return .segment }
     if name.hasSuffix(FileNames.indexSuffix) { return .index }
+    if name.hasSuffix(FileNames.footerSuffix) { return .footer }
     return nil
   }
 
@@ -112,18 +113,28 @@ package final class StoreInspector {
           expected: snapshot.header(of: segments[index].added),
           evidence: snapshot.evidence(segments, at: index),
           isSealed: segments[index].isSealed, visit)
-        guard step == .goOn, walkIndex(of: segments[index].added, snapshot, visit) == .goOn else {
+        guard step == .goOn, walkDerived(from: segments[index].added, snapshot, visit) == .goOn
+        else {
           return
         }
       }
     }
   }
 
-  private func walkIndex(
-    of added: ManifestEdit.SegmentAdded, _ snapshot: StoreSnapshot,
+  private func walkDerived(
+    from added: ManifestEdit.SegmentAdded, _ snapshot: StoreSnapshot,
     _ visit: (InspectedItem) -> WalkStep
   ) -> WalkStep {
-    let name = StoreSnapshot.name(of: added, suffix: FileNames.indexSuffix)
+    for suffix in [FileNames.indexSuffix, FileNames.footerSuffix]
+    where walkDerived(from: added, suffix, snapshot, visit) == .stop { return .stop }
+    return .goOn
+  }
+
+  private func walkDerived(
+    from added: ManifestEdit.SegmentAdded, _ suffix: String, _ snapshot: StoreSnapshot,
+    _ visit: (InspectedItem) -> WalkStep
+  ) -> WalkStep {
+    let name = StoreSnapshot.name(of: added, suffix: suffix)
     let indexPath = path.appending(name)
     do throws(IOFailure) {
       guard try fileSystem.kind(of: indexPath) == .file else { return .goOn }
@@ -132,7 +143,7 @@ package final class StoreInspector {
     }
     let walk = FileWalk(
       path: indexPath, name: name, fileSystem: fileSystem, contents: snapshot.contents)
-    return walk.index(visit)
+    return suffix == FileNames.footerSuffix ? walk.footer(visit) : walk.index(visit)
   }
 
   private func walkFile(_ kind: FileHeader.Kind, _ visit: (InspectedItem) -> WalkStep) {
@@ -142,6 +153,7 @@ package final class StoreInspector {
     case .segment:
       _ = walk.segment(expected: expectedHeader(), evidence: 0, isSealed: false, visit)
     case .index: _ = walk.index(visit)
+    case .footer: _ = walk.footer(visit)
     case .manifest:
       _ = walk.entries(
         kind, type: FrameHeader.FrameType.manifestEdits, damageKind: .manifestDamaged, visit,

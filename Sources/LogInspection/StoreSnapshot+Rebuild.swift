@@ -1,5 +1,7 @@
 internal import EventModel
 internal import LogFormat
+internal import StorageIO
+internal import SystemPackage
 
 extension StoreSnapshot {
   /// Whether there are segments with events whose ids the manifest never gave: the edits that
@@ -11,11 +13,28 @@ extension StoreSnapshot {
     var isFound = false
     SegmentFiles.walk(root, fileSystem) { path, name in
       guard !isFound, let stem = FileNames.parseSegmentStem(name),
-        !numbers.contains(UInt32(truncatingIfNeeded: stem.segmentID))
+        !numbers.contains(UInt32(truncatingIfNeeded: stem.segmentID)),
+        !isMerge(path.removingLastComponent(), baseNumber: stem.baseNumber)
       else { return }
       isFound = SegmentFiles.source(at: path, fileSystem).map { isUnnamed($0) } ?? false
     }
     return isFound
+  }
+
+  /// Whether a segment is there that begins at the same event, as where a merge was cut short: then
+  /// what the stranger holds is not lost with it.
+  private func isMerge(_ folder: FilePath, baseNumber: UInt64) -> Bool {
+    state.logs.values.joined().contains { segment in
+      guard segment.isSealed, segment.added.baseNumber == baseNumber else { return false }
+      let stem = FileNames.segmentStem(
+        baseNumber: baseNumber, segmentID: segment.added.segmentID)
+      do throws(IOFailure) {
+        let path = folder.appending(stem + FileNames.segmentSuffix)
+        return try fileSystem.kind(of: path) == .file
+      } catch {
+        return false
+      }
+    }
   }
 
   private func isUnnamed(_ source: InspectedSource) -> Bool {

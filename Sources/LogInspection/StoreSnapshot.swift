@@ -171,6 +171,7 @@ final class StoreSnapshot {
     // The frame that created the group may be lost to damage: its checkpoint still counts.
     case .checkpoint(let checkpoint):
       groups[checkpoint.group, default: [:]][checkpoint.partition] = checkpoint
+    case .owner(let owner): groups[owner.group, default: [:]].merge([:]) { old, _ in old }
     }
   }
 }

@@ -58,11 +58,23 @@ extension EventStore {
     public var age: Duration?
     /// The size of all segments; nil keeps everything.
     public var size: ByteCount?
+    /// Whether segments stay until every consumer group has read them.
+    ///
+    /// A group counts once it was made or has committed anything; one that has committed nothing in
+    /// a partition holds all of it.
+    public var keepUntilConsumed: Bool
+    /// The size of all segments beyond which unread ones go all the same; nil for no bound.
+    public var unreadSizeMax: ByteCount?
 
     /// Makes a rule.
-    public init(age: Duration? = nil, size: ByteCount? = nil) {
+    public init(
+      age: Duration? = nil, size: ByteCount? = nil, keepUntilConsumed: Bool = false,
+      unreadSizeMax: ByteCount? = nil
+    ) {
       self.age = age
       self.size = size
+      self.keepUntilConsumed = keepUntilConsumed
+      self.unreadSizeMax = unreadSizeMax
     }
 
     /// Keeps everything.

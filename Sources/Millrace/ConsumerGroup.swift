@@ -8,7 +8,7 @@ internal import LogFormat
 public struct ConsumerGroup: Sendable {
   /// The group's name.
   public let name: GroupName
-  private let store: EventStore
+  let store: EventStore
 
   init(_ name: GroupName, _ store: EventStore) {
     self.name = name
@@ -26,7 +26,7 @@ public struct ConsumerGroup: Sendable {
     in partition: PartitionID, from position: GroupReadPosition = .checkpoint(orElse: .earliest),
     until end: ReadEnd = .never
   ) -> EventBatches {
-    store.batches(in: partition, until: end) {
+    store.batches(of: nil, in: partition, until: end) {
       switch position {
       case .position(let position): position
       case .checkpoint(let otherwise):
@@ -56,26 +56,40 @@ public struct ConsumerGroup: Sendable {
 
   /// Moves the group in every partition, forwards or back.
   ///
-  /// - Throws: ``EventStoreError`` as ``commit(_:)``; an offset beyond the end is
-  ///   `checkpointAhead`.
+  /// In a partition that ends before an offset the group goes to the end.
+  ///
+  /// - Throws: ``EventStoreError`` as ``commit(_:)``; an offset beyond the end of every partition
+  ///   is `checkpointAhead`.
   public func reset(to position: ReadPosition) async throws(EventStoreError) {
     let source = store.source
     let checkpoints = try await source.readers.offload {
       () throws(EventStoreError) -> [Checkpoint] in
+      let ends = (0..<source.partitionCount).map { source.snapshot(of: $0).highWatermark }
+      var offset = Offset.zero
+      if case .offset(let wanted) = position { offset = wanted }
+      let isSomewhere = ends.contains { $0 >= offset.value }
       var checkpoints: [Checkpoint] = []
-      for partition in 0..<source.partitionCount {
+      for (partition, end) in ends.enumerated() {
+        let number = try source.number(of: position, in: partition)
         checkpoints.append(
           Checkpoint(
-            partition: PartitionID(partition),
-            next: Offset(try source.number(of: position, in: partition))))
+            partition: PartitionID(partition), next: Offset(isSomewhere ? min(number, end) : number)
+          ))
       }
       return checkpoints
     }
     try await move(to: checkpoints, onlyForwards: false)
   }
 
-  private func move(
-    to checkpoints: [Checkpoint], onlyForwards: Bool
+  /// Moves the group in one partition, forwards or back.
+  ///
+  /// - Throws: ``EventStoreError`` as ``commit(_:)``.
+  public func reset(to checkpoint: Checkpoint) async throws(EventStoreError) {
+    try await move(to: [checkpoint], onlyForwards: false)
+  }
+
+  func move(
+    to checkpoints: [Checkpoint], onlyForwards: Bool, owner: PartitionOwnership? = nil
   ) async throws(EventStoreError) {
     let writer = try store.writer()
     let now = store.now()
@@ -90,11 +104,15 @@ public struct ConsumerGroup: Sendable {
       entries.append(
         CheckpointEntry.GroupCheckpoint(
           group: name, partition: UInt32(checkpoint.partition.number),
-          next: checkpoint.next.value, ownerEpoch: 0, time: now))
+          next: checkpoint.next.value, ownerEpoch: owner?.epoch ?? 0, time: now))
     }
     let (name, moves) = (name, entries)
     try await writer.checkpoints.commit { (table) throws(EventStoreError) in
       guard name == .standard || table.groups[name] != nil else { throw .unknown(name) }
+      if let owner {
+        let epoch = table.ownerEpoch(of: name, in: UInt32(owner.partition.number))
+        guard epoch == owner.epoch else { throw .ownershipLost(owner) }
+      }
       return moves.filter { move in
         let present = table.checkpoint(of: name, in: move.partition)
         return !onlyForwards || present.map { move.next > $0 } ?? true
@@ -126,7 +144,7 @@ public enum GroupReadPosition: Hashable, Sendable {
 public struct ConsumerLag: Hashable, Sendable {
   /// Events that were not yet committed.
   public let events: UInt64
-  /// Their bytes, to the nearest 64 KiB of the log.
+  /// Their bytes: within a segment, in proportion to their number.
   public let size: ByteCount
   /// The time between the first of them and the newest event; zero if there are none.
   public let time: Duration
@@ -143,7 +161,7 @@ extension ConsumerLag {
     }
     do throws(CommitLogFailure) {
       let first = try source.cursor(in: partition, from: next).timeOfNextRecord()
-      let size = snapshot.eventSize(from: next, fileSystem: source.fileSystem)
+      let size = snapshot.eventSize(from: next)
       let last = try source.cursor(in: partition, from: snapshot.highWatermark - 1)
         .lastTimeOfNextBatch()
       let time = (last?.microseconds ?? 0) - (first?.microseconds ?? last?.microseconds ?? 0)

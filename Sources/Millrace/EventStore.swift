@@ -129,22 +129,23 @@ public final class EventStore: Sendable {
   public func batches(
     in partition: PartitionID, from position: ReadPosition = .earliest, until end: ReadEnd = .never
   ) -> EventBatches {
-    batches(in: partition, until: end) { position }
+    batches(of: nil, in: partition, until: end) { position }
   }
 
-  /// The batches of a partition from a place that every iterator asks for anew.
+  /// The batches of a partition from a place that every iterator asks for anew, all of them or
+  /// those of some devices.
   func batches(
-    in partition: PartitionID, until end: ReadEnd,
+    of filter: DeviceFilter?, in partition: PartitionID, until end: ReadEnd,
     from position: @escaping @Sendable () -> ReadPosition
   ) -> EventBatches {
     let source = source
-    return EventBatches(source, in: partition, follows: end == .never) {
+    return EventBatches(source, of: filter, in: partition, follows: end == .never) {
       () throws(EventStoreError) in
       try source.check(partition)
       return try await source.readers.offload { () throws(EventStoreError) in
         try source.refresh()
         let start = try source.number(of: position(), in: partition.number)
-        return start..<max(start, source.number(of: end, in: partition.number))
+        return start..<max(start, try source.number(of: end, in: partition.number))
       }
     }
   }

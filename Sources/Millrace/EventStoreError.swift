@@ -51,6 +51,8 @@ public struct EventStoreError: Error, Hashable, Sendable {
     public static let enqueueTimeAhead = Self("enqueueTimeAhead")
     /// No consumer group has this name.
     public static let unknownGroup = Self("unknownGroup")
+    /// Another consumer took the partition over.
+    public static let ownershipLost = Self("ownershipLost")
     /// The checkpoint lies beyond what is durable.
     public static let checkpointAhead = Self("checkpointAhead")
     /// The store was closed.

@@ -14,6 +14,7 @@ final class WriterCore: ReadSource {
   let workers: WorkerPool
   let readers: WorkerPool
   private let pacemaker: Pacemaker
+  private let maintenance: MaintenanceThread
   /// Held while one caller closes: nothing is written once the store's lock is released (I14).
   private let isClosed = Mutex(false)
 
@@ -24,7 +25,7 @@ final class WriterCore: ReadSource {
 
   private init(
     log: CommitLog, partitions: [PartitionWriter], checkpoints: CheckpointCommitter,
-    workers: WorkerPool, pacemaker: Pacemaker
+    workers: WorkerPool, pacemaker: Pacemaker, maintenance: MaintenanceThread
   ) {
     self.log = log
     self.partitions = partitions
@@ -32,6 +33,7 @@ final class WriterCore: ReadSource {
     self.workers = workers
     readers = WorkerPool(threadCount: Self.readerCount)
     self.pacemaker = pacemaker
+    self.maintenance = maintenance
   }
 
   /// Opens the store; blocks.
@@ -83,6 +85,10 @@ final class WriterCore: ReadSource {
         batchSize: UInt64(configuration.batchSize.bytes),
         retentionAge: UInt64(clamping: age?.microseconds ?? 0),
         retentionSize: UInt64(configuration.retention.size?.bytes ?? 0)),
+      readingFirst: configuration.retention.keepUntilConsumed
+        ? ManifestEdit.ReadingFirst(
+          isOn: true, sizeMax: UInt64(configuration.retention.unreadSizeMax?.bytes ?? 0))
+        : nil,
       environment: environment)
   }
 
@@ -115,12 +121,16 @@ final class WriterCore: ReadSource {
     let encoders = EncoderPool(
       targetSize: batchSize, countMax: (pending / batchSize + 2) * min(log.partitions.count, 16))
     let pacemaker = Pacemaker()
+    let checkpoints = CheckpointCommitter(checkpointLog, workers: workers)
+    let maintenance = MaintenanceThread(log, metrics: metrics) { () throws(EventStoreError) in
+      _ = try retain(log, checkpoints, RetentionPlan.Rule(log.manifest.state), isDryRun: false)
+    }
     let writers = log.partitions.map { partition in
       PartitionWriter(
         partition,
         limits: PartitionWriter.BatchLimits(size: batchSize, pendingSize: pending),
-        encoders: encoders, workers: workers, metrics: metrics
-      ) { pacemaker.wake() }
+        encoders: encoders, workers: workers, metrics: metrics,
+        wakePacemaker: { pacemaker.wake() }, wakeMaintenance: { maintenance.wake() })
     }
     pacemaker.watch(writers.map { writer in { writer.beat() } })
     for partition in log.partitions {
@@ -128,8 +138,8 @@ final class WriterCore: ReadSource {
     }
     return WriterCore(
       log: log, partitions: writers,
-      checkpoints: CheckpointCommitter(checkpointLog, workers: workers), workers: workers,
-      pacemaker: pacemaker)
+      checkpoints: checkpoints, workers: workers,
+      pacemaker: pacemaker, maintenance: maintenance)
   }
 
   deinit { stop() }
@@ -138,6 +148,7 @@ final class WriterCore: ReadSource {
   ///
   /// What nobody waited for and no close led to the disk is lost with them.
   private func stop() {
+    maintenance.stop()
     pacemaker.stop()
     workers.stop()
     for partition in partitions { partition.tail.close() }
@@ -152,6 +163,8 @@ final class WriterCore: ReadSource {
 
   /// What this process writes it knows.
   func refresh() {}
+
+  var renewal: (@Sendable () throws(CommitLogFailure) -> Void)? { nil }
 
   func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {
     await partitions[partition].tail.wait(beyond: number)

@@ -48,15 +48,22 @@ package final class SimulatedStore {
   package static func open(
     on disk: any FileSystem, segmentSize: Int, seed: UInt64
   ) throws(CommitLogFailure) -> SimulatedStore {
-    let environment = environment(disk, seed: seed)
-    var image: CheckpointImage?
-    let log = try CommitLog.open(
-      at: root, environment: environment,
+    try open(
+      in: environment(disk, seed: seed),
       choices: CommitLog.Choices(
-        codec: seed % 3 == 0 ? CompressionCodec.none : .lz4, segmentSize: segmentSize)
-    ) { (storeID) throws(CommitLogFailure) in
+        codec: seed % 3 == 0 ? CompressionCodec.none : .lz4, segmentSize: segmentSize))
+  }
+
+  /// Opens the store as its owner does: the lock, the checkpoints, then the log.
+  package static func open(
+    in environment: EngineEnvironment, choices: CommitLog.Choices
+  ) throws(CommitLogFailure) -> SimulatedStore {
+    var image: CheckpointImage?
+    let log = try CommitLog.open(at: root, environment: environment, choices: choices) {
+      (storeID) throws(CommitLogFailure) in
       do throws(CheckpointFailure) {
-        let read = try CheckpointImage.read(root: root, storeID: storeID, fileSystem: disk)
+        let read = try CheckpointImage.read(
+          root: root, storeID: storeID, fileSystem: environment.fileSystem)
         image = read
         return read.table.highest
       } catch {
@@ -73,7 +80,7 @@ package final class SimulatedStore {
     }
   }
 
-  private static func failure(_ failure: CheckpointFailure) -> CommitLogFailure {
+  static func failure(_ failure: CheckpointFailure) -> CommitLogFailure {
     switch failure {
     case .io(let cause): .io(cause)
     case .poisoned(let cause): .poisoned(cause)

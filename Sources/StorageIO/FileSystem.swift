@@ -40,6 +40,10 @@ package protocol FileSystem: AnyObject, Sendable {
   /// the file so that others can name it.
   func lock(_ path: FilePath) throws(IOFailure) -> LockAttempt
 
+  /// Watches some directories; nil where the file system, or what is left of its resources, does
+  /// not allow it.
+  func watch(_ directories: [FilePath]) -> (any DirectoryWatch)?
+
   /// The process that holds the exclusive lock on a file, nil if none does. Changes nothing.
   func lockHolder(of path: FilePath) throws(IOFailure) -> LockHolder?
 }

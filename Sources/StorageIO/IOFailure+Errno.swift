@@ -10,6 +10,12 @@ extension IOFailure {
   /// Whether the process may not do this.
   public var isAccessDenied: Bool { reason == .permissionDenied || reason == .notPermitted }
 
+  /// Whether a file cannot have one more name, or not there: on another disk, or at all.
+  package var isLinkRefused: Bool {
+    [.improperLink, .tooManyLinks, .notPermitted, .notSupported]
+      .contains(reason)
+  }
+
   /// Whether there is nothing at the path.
   public var isMissing: Bool { reason == .noSuchFileOrDirectory || reason == .notDirectory }
 }

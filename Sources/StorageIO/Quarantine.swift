@@ -46,7 +46,8 @@ package struct Quarantine: Sendable {
     }
   }
 
-  private static func copy(
+  /// Writes a range of a file into another one, from its start.
+  package static func copy(
     _ range: Range<Int>, of file: any StorageFile, to copy: any StorageFile
   ) throws(IOFailure) {
     var buffer = [UInt8](repeating: 0, count: min(range.count, copySize))

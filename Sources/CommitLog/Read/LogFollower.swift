@@ -24,6 +24,25 @@ package final class LogFollower: Sendable {
     var reports: [RecoveryReport]
     /// The active files' sizes when they were scanned: a file that has not grown has nothing new.
     var sizes: [Int]
+    /// Whether an active file went on behind its last frame, as after a crash that kept its length
+    /// and not its bytes: then the next frame does not make it grow.
+    var hasRoom = false
+    /// What of each active segment the next look need not read again; nil where bits were healed.
+    var proven: [ManifestEdit.LogEnd?] = []
+
+    /// Where batches of an active segment stand, as far as it was known already.
+    func index(of added: ManifestEdit.SegmentAdded, in partition: UInt32) -> SparseIndex? {
+      guard partition < snapshots.count else { return nil }
+      let active = snapshots[Int(partition)].segments.last
+      return active?.added == added ? active?.index : nil
+    }
+
+    /// The handles of a partition's sealed segments, with what readers have learned about them.
+    func sealed(in partition: UInt32) -> [UInt64: SegmentHandle] {
+      guard partition < snapshots.count else { return [:] }
+      let sealed = snapshots[Int(partition)].segments.dropLast()
+      return Dictionary(sealed.map { ($0.added.segmentID, $0) }) { first, _ in first }
+    }
   }
 
   private init(context: LogContext, evidence: [UInt32: UInt64], state: State) {
@@ -57,13 +76,20 @@ package final class LogFollower: Sendable {
         codec: stored.codec, segmentSize: Int(clamping: stored.segmentSize),
         batchSize: Int(clamping: stored.batchSize)))
     let evidence = try evidence(image.header.storeID)
-    let state = try scan(context, evidence, isFirst: true)
+    let state = try scan(context, evidence, known: nil)
     return LogFollower(context: context, evidence: evidence, state: state)
   }
 
   /// Whether a process that writes is at work on the store.
   package func writer() throws(CommitLogFailure) -> LockHolder? {
     try Self.writer(context)
+  }
+
+  /// Manifest and snapshots of one moment.
+  package var copySource: StoreCopy.Source {
+    state.withLock {
+      StoreCopy.Source(context: context, manifest: $0.manifest, snapshots: $0.snapshots)
+    }
   }
 
   package var manifest: ManifestState { state.withLock { $0.manifest } }
@@ -81,8 +107,10 @@ package final class LogFollower: Sendable {
     let known = state.withLock { $0 }
     let sizes = try Self.sizes(known.snapshots.map(\.segments), context)
     let manifestSize = try Self.manifestSize(context)
-    guard sizes != known.sizes || manifestSize != known.manifestSize else { return false }
-    let fresh = try Self.scan(context, evidence, isFirst: false)
+    guard sizes != known.sizes || manifestSize != known.manifestSize || known.hasRoom else {
+      return false
+    }
+    let fresh = try Self.scan(context, evidence, known: known)
     state.withLock { state in
       // Two refreshes may overlap: what has been shown stays shown.
       let shown = state.snapshots
@@ -122,15 +150,18 @@ package final class LogFollower: Sendable {
   ///
   /// A roll in between is met by beginning again.
   private static func scan(
-    _ context: LogContext, _ evidence: [UInt32: UInt64], isFirst: Bool
+    _ context: LogContext, _ evidence: [UInt32: UInt64], known: State?
   ) throws(CommitLogFailure) -> State {
     var attempt = 0
     while true {
       let manifestSize = try manifestSize(context)
-      let image = try ManifestImage.read(root: context.root, fileSystem: context.fileSystem)
       do throws(CommitLogFailure) {
-        if isFirst { try OrphanSegments.checkAllNamed(image, context: context) }
-        return try scan(image.state, manifestSize: manifestSize, context, evidence)
+        if let known, attempt == 0, known.manifestSize == manifestSize {
+          return try scan(known.manifest, manifestSize, context, evidence, known: known)
+        }
+        let image = try ManifestImage.read(root: context.root, fileSystem: context.fileSystem)
+        if known == nil { try OrphanSegments.checkAllNamed(image, context: context) }
+        return try scan(image.state, manifestSize, context, evidence, known: known)
       } catch {
         // What the manifest named a moment ago, or did not yet name, is no damage if it says
         // something else now.
@@ -148,8 +179,8 @@ package final class LogFollower: Sendable {
   }
 
   private static func scan(
-    _ manifest: ManifestState, manifestSize: Int, _ context: LogContext,
-    _ evidence: [UInt32: UInt64]
+    _ manifest: ManifestState, _ manifestSize: Int, _ context: LogContext,
+    _ evidence: [UInt32: UInt64], known: State?
   ) throws(CommitLogFailure) -> State {
     var state = State(
       manifest: manifest, manifestSize: manifestSize, snapshots: [], reports: [], sizes: [])
@@ -162,21 +193,32 @@ package final class LogFollower: Sendable {
           context.root.appending(FileNames.manifest), position: 0,
           .corrupt("the manifest names no active segment for partition \(partition)"))
       }
-      let known = max(evidence[partition] ?? 0, manifest.evidence(of: log))
+      let proven = known.flatMap { $0.proven[Int(partition)] }
       let (active, size, scan, healed) = try scanActive(
-        last.added, closedEnd: manifest.closedEnd(of: log), evidence: known, isLive: isLive,
-        context)
-      let sealed = segments.dropLast().map {
-        SegmentHandle($0.added, summary: $0.summary, context: context)
+        last.added, closedEnd: proven ?? manifest.closedEnd(of: log),
+        evidence: max(evidence[partition] ?? 0, manifest.evidence(of: log)), isLive: isLive,
+        index: known?.index(of: last.added, in: partition) ?? SparseIndex(), context)
+      let handles = known?.sealed(in: partition) ?? [:]
+      let sealed = segments.dropLast().map { segment in
+        handles[segment.added.segmentID]
+          ?? SegmentHandle(segment.added, summary: segment.summary, context: context)
       }
       let end = scan.verdict.end.nextNumber
+      // A checkpoint may prove a part of a batch, and with it the whole: a batch is synced as one.
+      let watermark = max(min(end, scan.verdict.watermark), scan.proven.nextNumber)
       state.snapshots.append(
         LogSnapshot(
           log: log, segments: sealed + [active],
-          highWatermark: isLive ? min(end, scan.verdict.watermark) : scan.verdict.nextNumber,
-          activeEnd: scan.verdict.end.position, activeEventSize: scan.summary.eventSize,
+          highWatermark: isLive ? watermark : scan.verdict.nextNumber,
+          activeEnd: isLive ? Int(scan.proven.endPosition) : scan.verdict.end.position,
+          activeEventSize: scan.summary.eventSize,
           gaps: manifest.gaps.filter { $0.log == log }))
       state.sizes.append(size)
+      if scan.verdict.end.position < size { state.hasRoom = true }
+      state.proven.append(
+        healed.isEmpty
+          ? ManifestEdit.LogEnd(
+            log: log, segmentID: last.added.segmentID, summary: scan.proven) : nil)
       var report = RecoveryReport(log: log)
       if !isLive {
         report.lostSuffix = scan.verdict.lostSuffix
@@ -197,7 +239,7 @@ package final class LogFollower: Sendable {
   /// would set them right.
   private static func scanActive(
     _ added: ManifestEdit.SegmentAdded, closedEnd: ManifestEdit.LogEnd?, evidence: UInt64,
-    isLive: Bool, _ context: LogContext
+    isLive: Bool, index: SparseIndex, _ context: LogContext
   ) throws(CommitLogFailure) -> ActiveScan {
     let stored = try open(added, isLive: isLive, context)
     let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try stored.size().bytes }
@@ -205,7 +247,8 @@ package final class LogFollower: Sendable {
     var file = stored
     var repairs: [BitRepair] = []
     while true {
-      let handle = SegmentHandle(added, summary: nil, context: context, activeFile: file)
+      let handle = SegmentHandle(
+        added, summary: nil, context: context, activeFile: file, index: index)
       let scan = try SegmentScan.scan(
         handle, file: file, closedEnd: repairs.isEmpty ? closedEnd : nil, evidence: evidence,
         context: context)
@@ -214,6 +257,7 @@ package final class LogFollower: Sendable {
         isLive ? nil : try scan.repair(in: source, handle)
       }
       guard let repair, repairs.count < TailHealing<StoredFrames>.repairCountMax else {
+        for entry in scan.index { index.note(entry) }
         return (handle, size, scan, repairs.map(\.position))
       }
       repairs.append(repair)

@@ -13,6 +13,7 @@ package final class MappingCache: Sendable {
 
   private let fileSystem: any FileSystem
   private let entries = Mutex<[(segmentID: UInt64, mapping: FileMapping)]>([])
+  private let footers = Mutex<[FooterView]>([])
 
   package init(_ fileSystem: any FileSystem) { self.fileSystem = fileSystem }
 
@@ -34,5 +35,38 @@ package final class MappingCache: Sendable {
       entries.append((id, mapping))
     }
     return mapping
+  }
+
+  /// Lets go of a segment that is no longer part of the store, so that its space comes back once
+  /// its last reader is done.
+  func forget(_ segment: SegmentHandle) {
+    entries.withLock { $0.removeAll { $0.segmentID == segment.added.segmentID } }
+    forgetFooter(of: segment)
+  }
+
+  /// The footer of a sealed segment; nil while there is none that can be believed.
+  package func footer(of segment: SegmentHandle) -> FooterView? {
+    guard segment.summary != nil, !segment.footer.isAbsent else { return nil }
+    let id = segment.added.segmentID
+    let known = footers.withLock { footers -> FooterView? in
+      guard let index = footers.firstIndex(where: { $0.segmentID == id }) else { return nil }
+      let view = footers.remove(at: index)
+      footers.append(view)
+      return view
+    }
+    if let known { return known }
+    guard let view = FooterView.open(segment, fileSystem: fileSystem) else { return nil }
+    footers.withLock { footers in
+      guard !footers.contains(where: { $0.segmentID == id }) else { return }
+      if footers.count == Self.countMax { footers.removeFirst() }
+      footers.append(view)
+    }
+    return view
+  }
+
+  /// Forgets a footer that turned out not to be readable.
+  func forgetFooter(of segment: SegmentHandle) {
+    segment.footer.noteAbsent()
+    footers.withLock { $0.removeAll { $0.segmentID == segment.added.segmentID } }
   }
 }

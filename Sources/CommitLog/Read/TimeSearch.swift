@@ -15,10 +15,7 @@ package enum TimeSearch {
       return summary.recordCount > 0 && summary.lastTime >= time
     }
     guard let segment else { return snapshot.highWatermark }
-    if segment.summary != nil {
-      segment.index.load { IndexFile.read(segment, fileSystem: fileSystem).entries }
-    }
-    let start = segment.index.entry(before: time)?.baseNumber ?? segment.baseNumber
+    let start = start(before: time, in: segment, mappings: mappings, fileSystem: fileSystem)
     let cursor = BatchCursor(
       from: start, mappings: mappings, fileSystem: fileSystem
     ) { snapshot }
@@ -34,5 +31,22 @@ package enum TimeSearch {
       return batch.baseOffset + UInt64(low)
     }
     return snapshot.highWatermark
+  }
+
+  /// The number of a batch at or before the first record enqueued at or after a time.
+  private static func start(
+    before time: Timestamp, in segment: SegmentHandle, mappings: MappingCache,
+    fileSystem: any FileSystem
+  ) -> UInt64 {
+    if let footer = mappings.footer(of: segment), !footer.footer.hasHoles,
+      let place = footer.firstBatch(where: { $0.lastTime >= time }), place < footer.batchCount,
+      let batch = footer.batch(at: place)
+    {
+      return batch.baseNumber
+    }
+    if segment.summary != nil {
+      segment.index.load { IndexFile.read(segment, fileSystem: fileSystem).entries }
+    }
+    return segment.index.entry(before: time)?.baseNumber ?? segment.baseNumber
   }
 }

@@ -33,13 +33,24 @@ enum OrphanSegments {
   private static func firstUnnamed(
     _ log: ManifestEdit.LogID, _ image: ManifestImage, _ context: LogContext
   ) throws(IOFailure) -> FilePath? {
-    let known = Set((image.state.logs[log] ?? []).map { context.segmentPath($0.added) })
+    let segments = image.state.logs[log] ?? []
+    let known = Set(segments.map { context.segmentPath($0.added) })
     let directory = context.directory(of: log)
     guard try context.fileSystem.kind(of: directory) == .directory else { return nil }
-    for entry in try context.fileSystem.list(directory)
-    where entry.kind == .file && entry.name.hasSuffix(FileNames.segmentSuffix) {
-      let path = directory.appending(entry.name)
-      if !known.contains(path), try holdsEvents(path, image, context) { return path }
+    let files = try context.fileSystem.list(directory).filter {
+      $0.kind == .file && $0.name.hasSuffix(FileNames.segmentSuffix)
+    }
+    let names = Set(files.map(\.name))
+    // A merge that was cut short leaves events that stand in the sealed segment as well: while that
+    // one is there, nothing is lost with the other.
+    let merged = Set(
+      segments.filter { $0.isSealed && names.contains(context.segmentName($0.added)) }
+        .map(\.added.baseNumber))
+    for name in files.map(\.name) {
+      let path = directory.appending(name)
+      guard !known.contains(path) else { continue }
+      if let base = FileNames.parseSegmentStem(name)?.baseNumber, merged.contains(base) { continue }
+      if try holdsEvents(path, image, context) { return path }
     }
     return nil
   }
@@ -82,7 +93,7 @@ enum OrphanSegments {
           baseNumber: parsed.baseNumber, segmentID: parsed.segmentID)
         guard !known.contains(stem) else { continue }
         let path = directory.appending(entry.name)
-        if entry.name.hasSuffix(FileNames.indexSuffix) {
+        if FileNames.isDerived(entry.name) {
           // Derived from a segment that is not part of the store (I6).
           try context.fileSystem.remove(path)
         } else {

@@ -9,6 +9,9 @@ package struct SegmentScan: Sendable {
   package let verdict: RecoveryRule.Verdict
   /// What the segment holds up to the verdict's end.
   package var summary: SegmentSummary
+  /// The same up to the frame that holds the last number below the watermark: nothing of it is ever
+  /// cut, so that a reader who looks again can begin behind it.
+  package let proven: SegmentSummary
   /// The file's own header; nil if it is damaged and the manifest's word has to do.
   package let header: FileHeader?
   /// What the index's file held, and where the scan found more batches.
@@ -51,10 +54,11 @@ package struct SegmentScan: Sendable {
     }
     let kept = stored.entries.filter { $0.position < UInt64(verdict.end.position) }
     var index = kept
-    let summary = try summary(
+    let (proven, summary) = try summaries(
       start.summary, behind: verdict, source: source, identity: segment.identity, index: &index)
     return SegmentScan(
-      added: segment.added, verdict: verdict, summary: summary, header: header, index: index,
+      added: segment.added, verdict: verdict, summary: summary, proven: proven, header: header,
+      index: index,
       storedIndexCount: stored.isExact && kept.count == stored.entries.count ? kept.count : 0)
   }
 
@@ -165,14 +169,38 @@ package struct SegmentScan: Sendable {
         eventSize: summary.eventSize, epoch: frame.header.epoch, frameChecksum: frame.checksum))
   }
 
-  /// Adds what the scanned frames hold to what was known before them.
-  private static func summary(
+  /// What the segment holds up to the watermark, and up to the verdict's end.
+  private static func summaries(
     _ known: SegmentSummary, behind verdict: RecoveryRule.Verdict, source: StoredFrames,
     identity: FrameIdentity, index: inout [IndexEntry]
+  ) throws(CommitLogFailure) -> (proven: SegmentSummary, all: SegmentSummary) {
+    let isProven = verdict.kept.prefix { $0.header.baseNumber < verdict.watermark }
+    var proven = known
+    if let last = isProven.last {
+      proven = try summary(known, behind: isProven, source, identity, index: &index)
+      proven.endPosition = UInt64(last.end)
+      proven.nextNumber = last.header.nextNumber
+      proven.chain = last.checksum
+      proven.epoch = last.header.epoch
+    }
+    var all = try summary(
+      proven, behind: verdict.kept[isProven.endIndex...], source, identity, index: &index)
+    let end = verdict.end
+    all.endPosition = UInt64(end.position)
+    all.nextNumber = end.nextNumber
+    all.chain = end.chain
+    all.epoch = end.epoch
+    return (proven, all)
+  }
+
+  /// Adds what frames hold to what was known before them.
+  private static func summary(
+    _ known: SegmentSummary, behind frames: ArraySlice<ScannedFrame>, _ source: StoredFrames,
+    _ identity: FrameIdentity, index: inout [IndexEntry]
   ) throws(CommitLogFailure) -> SegmentSummary {
     var summary = known
     var clear = ByteBuffer(capacity: 4 << 10)
-    for frame in verdict.kept where frame.header.type == FrameHeader.FrameType.batch {
+    for frame in frames where frame.header.type == FrameHeader.FrameType.batch {
       clear.removeAll()
       _ = try CommitLogFailure.wrapping { () throws(IOFailure) in
         try source.append(frame.clearRange, to: &clear)
@@ -200,11 +228,6 @@ package struct SegmentScan: Sendable {
       summary.lastTime = Timestamp(
         microseconds: frame.header.baseTime.microseconds &+ Int64(bitPattern: section.timeSpan))
     }
-    let end = verdict.end
-    summary.endPosition = UInt64(end.position)
-    summary.nextNumber = end.nextNumber
-    summary.chain = end.chain
-    summary.epoch = end.epoch
     return summary
   }
 }

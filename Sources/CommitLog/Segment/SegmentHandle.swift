@@ -1,6 +1,7 @@
 internal import EventModel
 package import LogFormat
 package import StorageIO
+internal import Synchronization
 package import SystemPackage
 
 /// One segment as readers know it: immutable, shared by every snapshot it is part of.
@@ -8,6 +9,9 @@ package final class SegmentHandle: Sendable {
   package let added: ManifestEdit.SegmentAdded
   package let path: FilePath
   package let indexPath: FilePath
+  package let footerPath: FilePath
+  package let footer = FooterKnowledge()
+  let merging = Attempt()
   package let identity: FrameIdentity
   /// What it held when it was sealed; nil while it is active.
   package let summary: SegmentSummary?
@@ -15,7 +19,7 @@ package final class SegmentHandle: Sendable {
   package let activeFile: (any StorageFile)?
   package let index: SparseIndex
 
-  init(
+  package init(
     _ added: ManifestEdit.SegmentAdded, summary: SegmentSummary?, context: LogContext,
     activeFile: (any StorageFile)? = nil, index: SparseIndex? = nil
   ) {
@@ -24,11 +28,23 @@ package final class SegmentHandle: Sendable {
     self.activeFile = activeFile
     path = context.segmentPath(added)
     indexPath = context.indexPath(added)
+    footerPath = context.footerPath(added)
     identity = context.header(of: added).identity
     self.index = index ?? SparseIndex()
   }
 
   package var baseNumber: UInt64 { added.baseNumber }
+}
+
+/// Whether something was tried, so that what fails is not tried again at once.
+final class Attempt: Sendable {
+  private let state = Atomic(false)
+
+  var wasTried: Bool { state.load(ordering: .relaxed) }
+
+  func noteTried() { state.store(true, ordering: .relaxed) }
+
+  func forgetTry() { state.store(false, ordering: .relaxed) }
 }
 
 /// What a reader may see of a partition at one moment: pinned once a batch, never changed.
@@ -56,18 +72,20 @@ package struct LogSnapshot: Sendable {
     return (activeEnd, highWatermark)
   }
 
-  /// Bytes of the events from a number on, counted from the index entry before it.
-  package func eventSize(
-    from number: UInt64, fileSystem: any FileSystem
-  ) -> UInt64 {
+  /// Bytes of the events from a number on: within a segment, in proportion to their number.
+  package func eventSize(from number: UInt64) -> UInt64 {
     var size: UInt64 = 0
     let first = BatchCursor.segmentIndex(of: number, in: self)
-    for segment in segments[first...] { size += segment.summary?.eventSize ?? activeEventSize }
-    let segment = segments[first]
-    if segment.summary != nil {
-      segment.index.load { IndexFile.read(segment, fileSystem: fileSystem).entries }
+    for (index, segment) in segments.enumerated().dropFirst(first) {
+      let next = end(of: index).nextNumber
+      let start = max(number, segment.baseNumber)
+      let count = segment.summary?.recordCount ?? (next - min(next, segment.baseNumber))
+      guard start < next, count > 0 else { continue }
+      // The quotient is at most the segment's size, since no more is unread than there is.
+      let share = (segment.summary?.eventSize ?? activeEventSize)
+        .multipliedFullWidth(by: min(count, next - start))
+      size &+= count.dividingFullWidth(share).quotient
     }
-    guard let entry = segment.index.entry(atOrBefore: number) else { return size }
-    return size - min(size, entry.eventSize)
+    return size
   }
 }

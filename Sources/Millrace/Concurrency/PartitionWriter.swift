@@ -18,6 +18,7 @@ final class PartitionWriter: Work {
   let encoders: EncoderPool
   let workers: WorkerPool
   private let wakePacemaker: @Sendable () -> Void
+  let wakeMaintenance: @Sendable () -> Void
   let metrics: StoreMetrics
   let state: Mutex<State>
 
@@ -50,7 +51,8 @@ final class PartitionWriter: Work {
 
   init(
     _ log: PartitionLog, limits: BatchLimits, encoders: EncoderPool, workers: WorkerPool,
-    metrics: StoreMetrics, wakePacemaker: @escaping @Sendable () -> Void
+    metrics: StoreMetrics, wakePacemaker: @escaping @Sendable () -> Void,
+    wakeMaintenance: @escaping @Sendable () -> Void
   ) {
     self.log = log
     partition = PartitionID(Int(log.id.partition))
@@ -59,6 +61,7 @@ final class PartitionWriter: Work {
     self.workers = workers
     self.metrics = metrics
     self.wakePacemaker = wakePacemaker
+    self.wakeMaintenance = wakeMaintenance
     tail = TailSignal(highWatermark: log.highWatermark)
     var commit = GroupCommit(durable: log.nextNumber)
     commit.note(durable: log.nextNumber)

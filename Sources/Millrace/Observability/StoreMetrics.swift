@@ -15,6 +15,9 @@ struct StoreMetrics: Sendable {
   /// Partitions that stopped after a failed sync or write.
   private let poisoned = Counter(label: "millrace_poisoned_partitions_total")
 
+  /// Work on sealed segments that failed and is tried again later.
+  private let maintenanceFailures = Counter(label: "millrace_maintenance_failures_total")
+
   init(logger: Logger) { self.logger = logger }
 
   func noteWritten(events: Int, batches: Int) {
@@ -28,6 +31,11 @@ struct StoreMetrics: Sendable {
     poisoned.increment()
     logger.error(
       "partition stopped", metadata: ["partition": "\(partition)", "failure": "\(failure)"])
+  }
+
+  func noteMaintenance(_ failure: EventStoreError) {
+    maintenanceFailures.increment()
+    logger.info("maintenance put off", metadata: ["failure": "\(failure)"])
   }
 
   func noteRecovery(_ notice: RecoveryNotice) {

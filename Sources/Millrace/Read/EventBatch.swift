@@ -8,6 +8,8 @@ public struct EventBatch: Sendable {
   /// The partition.
   public let partition: PartitionID
   /// The events' offsets; empty for a gap.
+  ///
+  /// Where only some devices' events were asked for, those of the others in between included.
   public let offsets: Range<Offset>
   /// Set when events that were once acknowledged are gone: a batch of its own, without events.
   ///
@@ -15,11 +17,16 @@ public struct EventBatch: Sendable {
   public let gap: Gap?
   private let batch: DecodedBatch?
   private let indexes: Range<Int>
+  /// The records that were asked for, where not all are: `indexes` are places among these.
+  private let selection: [Int]?
 
-  init(_ batch: DecodedBatch, indexes: Range<Int>, partition: PartitionID) {
+  init(
+    _ batch: DecodedBatch, indexes: Range<Int>, of filter: DeviceFilter?, partition: PartitionID
+  ) {
     self.partition = partition
     self.batch = batch
-    self.indexes = indexes
+    selection = filter.map { batch.indexes(of: $0, in: indexes) }
+    self.indexes = selection?.indices ?? indexes
     gap = nil
     let base = batch.baseOffset
     offsets =
@@ -32,6 +39,7 @@ public struct EventBatch: Sendable {
     offsets = gap.next..<gap.next
     batch = nil
     indexes = 0..<0
+    selection = nil
   }
 
   /// Where a consumer goes on that has processed the batch.
@@ -58,6 +66,6 @@ extension EventBatch: RandomAccessCollection {
     guard let batch, indexes.contains(index) else {
       preconditionFailure("index \(index) is outside of the batch's \(indexes)")
     }
-    return EventView(batch, index: index, partition: partition)
+    return EventView(batch, index: selection?[index] ?? index, partition: partition)
   }
 }

@@ -14,15 +14,17 @@ public struct EventBatches: AsyncSequence, Sendable {
   private let source: any ReadSource
   private let partition: PartitionID
   private let follows: Bool
+  private let filter: DeviceFilter?
   /// The numbers to be read, as they are when reading begins.
   private let numbers: @Sendable () async throws(EventStoreError) -> Range<UInt64>
 
   init(
-    _ source: any ReadSource, in partition: PartitionID, follows: Bool,
+    _ source: any ReadSource, of filter: DeviceFilter?, in partition: PartitionID, follows: Bool,
     numbers: @escaping @Sendable () async throws(EventStoreError) -> Range<UInt64>
   ) {
     self.source = source
     self.partition = partition
+    self.filter = filter
     self.follows = follows
     self.numbers = numbers
   }
@@ -54,12 +56,12 @@ public struct EventBatches: AsyncSequence, Sendable {
       let reader = try await begin()
       while true {
         switch await reader.next() {
-        case .item(.stored(let stored, let first)):
-          // On the consumer's thread: decoding waits for nothing.
-          let item = stored.decoded(
-            from: first, in: batches.partition, with: decompressor)
-          return batch(item)
-        case .item(let item): return batch(item)
+        case .item(let item):
+          switch take(item) {
+          case .batch(let batch): return batch
+          case .nothing: continue
+          case .end: return nil
+          }
         case .end: return nil
         case .failed(let failure): throw failure
         case .atTail(let number):
@@ -70,15 +72,26 @@ public struct EventBatches: AsyncSequence, Sendable {
       }
     }
 
-    /// What the consumer sees of an item: nil at the limit.
-    private func batch(_ item: ReadAhead.Item) -> EventBatch? {
+    private enum Taken {
+      case batch(EventBatch)
+      /// Nothing that was asked for.
+      case nothing
+      case end
+    }
+
+    /// What the consumer sees of an item.
+    private func take(_ item: ReadAhead.Item) -> Taken {
       switch item {
-      case .gap(let gap): return EventBatch(gap)
+      case .gap(let gap): return .batch(EventBatch(gap))
+      case .stored(let stored, let first):
+        // On the consumer's thread: decoding waits for nothing.
+        return take(stored.decoded(from: first, in: batches.partition, with: decompressor))
       case .decoded(let batch, let first):
         let end = batch.count(below: limit)
-        guard first < end else { return nil }
-        return EventBatch(batch, indexes: first..<end, partition: batches.partition)
-      case .stored: preconditionFailure("a stored batch was not decoded")
+        guard first < end else { return .end }
+        let taken = EventBatch(
+          batch, indexes: first..<end, of: batches.filter, partition: batches.partition)
+        return taken.isEmpty ? .nothing : .batch(taken)
       }
     }
 
@@ -87,7 +100,7 @@ public struct EventBatches: AsyncSequence, Sendable {
       let numbers = try await batches.numbers()
       limit = numbers.upperBound
       let cursor = batches.source.cursor(
-        in: batches.partition.number, from: numbers.lowerBound)
+        in: batches.partition.number, from: numbers.lowerBound, of: batches.filter)
       let fresh = ReadAhead(
         batches.source, in: batches.partition, cursor: cursor, limit: limit)
       reader = fresh
@@ -111,7 +124,8 @@ public enum ReadPosition: Hashable, Sendable {
   case latest
   /// At an offset; the next one that is there if it is gone.
   case offset(Offset)
-  /// At the first event enqueued at or after a time.
+  /// At the first event enqueued at or after a time; behind the last durable event if there is none
+  /// yet, whatever the time of what comes then.
   case time(Timestamp)
 }
 
@@ -123,15 +137,21 @@ public enum ReadEnd: Hashable, Sendable {
   case highWatermark
   /// Before an offset, or at the tail if that comes first.
   case offset(Offset)
+  /// Before the first event enqueued at or after a time, or at what is durable when the iterator is
+  /// asked for the first batch if there is none yet.
+  case time(Timestamp)
 }
 
 extension ReadSource {
   /// The number before which reading ends.
-  func number(of end: ReadEnd, in partition: Int) -> UInt64 {
+  ///
+  /// Blocks for the disk when it is a time.
+  func number(of end: ReadEnd, in partition: Int) throws(EventStoreError) -> UInt64 {
     switch end {
     case .never: .max
     case .highWatermark: snapshot(of: partition).highWatermark
     case .offset(let offset): offset.value
+    case .time(let time): try number(of: ReadPosition.time(time), in: partition)
     }
   }
 

@@ -12,23 +12,15 @@ final class FollowerCore: ReadSource {
   let readers: WorkerPool
   private let table: Mutex<CheckpointTable>
   private let tails: [TailSignal]
-  private let pacemaker: Pacemaker
+  private let watch: TailWatch
 
   /// Opens the store; blocks.
   init(
     at root: FilePath, environment: EngineEnvironment
   ) throws(EventStoreError) {
-    var table = CheckpointTable()
+    let table: CheckpointTable
     do throws(CommitLogFailure) {
-      log = try LogFollower.open(at: root, environment: environment) {
-        (storeID) throws(CommitLogFailure) in
-        do throws(CheckpointFailure) {
-          table = try Self.readCheckpoints(root, storeID, environment.fileSystem)
-          return table.highest
-        } catch {
-          throw CommitLogFailure(error)
-        }
-      }
+      (log, table) = try Self.open(root, environment)
     } catch {
       throw EventStoreError(error)
     }
@@ -40,22 +32,41 @@ final class FollowerCore: ReadSource {
     let tails = tails
     // Threads last: nobody would stop those of an attempt that failed.
     readers = WorkerPool(threadCount: 2)
-    pacemaker = Pacemaker()
-    pacemaker.watch([
-      {
-        // A refresh that fails shows nothing new; the next one may.
-        do throws(CommitLogFailure) {
-          _ = try log.refresh()
-        } catch {
-          return tails.contains { $0.isAwaited }
-        }
-        // Also what another reader's refresh has found.
-        for (partition, tail) in tails.enumerated() {
-          tail.publish(log.snapshot(of: partition).highWatermark)
-        }
+    watch = TailWatch {
+      let partitions = (0..<log.partitionCount).map {
+        log.context.directory(of: log.snapshot(of: $0).log)
+      }
+      return log.context.fileSystem.watch([log.context.root] + partitions)
+    } look: {
+      do throws(CommitLogFailure) {
+        _ = try log.refresh()
+      } catch {
+        // Nothing new is shown; the next look may.
         return tails.contains { $0.isAwaited }
       }
-    ])
+      // Also what another reader's refresh has found.
+      for (partition, tail) in tails.enumerated() {
+        tail.publish(log.snapshot(of: partition).highWatermark)
+      }
+      return tails.contains { $0.isAwaited }
+    }
+  }
+
+  /// The log, and the checkpoints as they were before it was read.
+  static func open(
+    _ root: FilePath, _ environment: EngineEnvironment
+  ) throws(CommitLogFailure) -> (LogFollower, CheckpointTable) {
+    var table = CheckpointTable()
+    let log = try LogFollower.open(at: root, environment: environment) {
+      (storeID) throws(CommitLogFailure) in
+      do throws(CheckpointFailure) {
+        table = try readCheckpoints(root, storeID, environment.fileSystem)
+        return table.highest
+      } catch {
+        throw CommitLogFailure(error)
+      }
+    }
+    return (log, table)
   }
 
   private static func readCheckpoints(
@@ -67,7 +78,7 @@ final class FollowerCore: ReadSource {
   deinit { close() }
 
   func close() {
-    pacemaker.stop()
+    watch.stop()
     for tail in tails { tail.close() }
     readers.stop()
   }
@@ -96,7 +107,12 @@ final class FollowerCore: ReadSource {
     }
   }
 
+  var renewal: (@Sendable () throws(CommitLogFailure) -> Void)? {
+    let log = log
+    return { () throws(CommitLogFailure) in _ = try log.refresh() }
+  }
+
   func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {
-    await tails[partition].wait(beyond: number) { [pacemaker] in pacemaker.wake() }
+    await tails[partition].wait(beyond: number) { [watch] in watch.wake() }
   }
 }

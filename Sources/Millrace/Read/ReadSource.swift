@@ -13,14 +13,18 @@ protocol ReadSource: AnyObject, Sendable {
   func snapshot(of partition: Int) -> LogSnapshot
   /// Looks for what another process wrote since; may block for the disk.
   func refresh() throws(EventStoreError)
+  /// Has a stale snapshot renewed for a reader whose file is gone; nil where none is ever stale.
+  var renewal: (@Sendable () throws(CommitLogFailure) -> Void)? { get }
   /// Returns once there is something behind `number`: false if there never will be.
   func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool
 }
 
 extension ReadSource {
-  func cursor(in partition: Int, from number: UInt64) -> BatchCursor {
-    BatchCursor(from: number, mappings: mappings, fileSystem: fileSystem) { [self] in
-      snapshot(of: partition)
-    }
+  func cursor(
+    in partition: Int, from number: UInt64, of filter: DeviceFilter? = nil
+  ) -> BatchCursor {
+    BatchCursor(
+      from: number, of: filter, mappings: mappings, fileSystem: fileSystem, refresh: renewal
+    ) { [self] in snapshot(of: partition) }
   }
 }

@@ -16,6 +16,10 @@ package final class SystemFileSystem: FileSystem {
     }
   }
 
+  package func watch(_ directories: [FilePath]) -> (any DirectoryWatch)? {
+    SystemDirectoryWatch(directories)
+  }
+
   package func open(_ path: FilePath, _ access: FileAccess) throws(IOFailure) -> any StorageFile {
     try call(access == .create ? .create : .open, path) { () throws(Errno) in
       switch access {

@@ -66,6 +66,52 @@ struct ConsumerTests {
     #expect(try consume().finish().output.isEmpty)
   }
 
+  @Test("Both commands that tell of lag tell the same")
+  func lag() throws {
+    struct Place: Decodable, Hashable {
+      let name: String
+      let partition, lagEvents, lagBytes: Int
+    }
+    struct Statistics: Decodable { let groups: [Place] }
+    #expect(try consume("--max", "12345").finish().status == 0)
+    let listed = try Executable.succeed(["groups", "list", store, "--json"], scratch: scratch)
+      .document([Place].self)
+    let statistics = try Executable.succeed(["stat", store, "--json"], scratch: scratch)
+      .document(Statistics.self)
+    #expect(Set(listed) == Set(statistics.groups) && listed.count == 6)
+    #expect(listed.contains { $0.name == "billing" && $0.lagBytes > 0 })
+  }
+
+  @Test("With --from the checkpoint goes where the reading went, also back")
+  func back() throws {
+    #expect(try consume().finish().status == 0)
+    let outcome = try consume("--from", "100", "--max", "10").finish()
+    #expect(outcome.status == 0)
+    let printed = try outcome.events
+    #expect(printed.count == 10)
+    let ends = ends(of: printed, after: try checkpoints())
+    for event in printed { #expect(event.sequenceNumber >= 100) }
+    let places = try checkpoints()
+    for partition in Set(printed.map(\.partition)) {
+      #expect(places[partition] == ends[partition])
+      #expect(places[partition] < 1_000)
+    }
+  }
+
+  @Test("A reset to a number beyond a short partition goes to its end; beyond all it is refused")
+  func resetBeyond() throws {
+    let ends = ends(of: everything, after: [0, 0, 0])
+    let (least, most) = (ends.min() ?? 0, ends.max() ?? 0)
+    #expect(least < most)
+    try Executable.succeed(
+      ["groups", "reset", store, "billing", "--to", "\(most)"], scratch: scratch)
+    #expect(try checkpoints() == ends)
+    let refused = try Executable.run(
+      ["groups", "reset", store, "billing", "--to", "\(most + 1)"], scratch: scratch)
+    #expect(refused.status == 1 && refused.errors.contains("beyond"), "\(refused.errors)")
+    #expect(try checkpoints() == ends)
+  }
+
   @Test("After a kill it goes on behind what it had printed: some again, none skipped")
   func killed() throws {
     let seed: UInt64 = 11

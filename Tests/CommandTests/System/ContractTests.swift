@@ -105,6 +105,17 @@ struct ContractTests {
     #"{"d":"a","t":"4000-01-01T00:00:00Z"}"#, #"{"d":"a","t":"yesterday"}"#,
   ]
 
+  @Test("A line that is far too long can be skipped like any other")
+  func longLine() throws {
+    let long = #"{"d":"a","x":"\#(String(repeating: "x", count: 17 << 20))"}"#
+    let input = "{\"d\":\"a\",\"n\":1}\n\(long)\n{\"d\":\"a\",\"n\":2}\n"
+    let outcome = try ingest(input, "--on-error", "skip")
+    #expect(outcome.status == 0)
+    #expect(outcome.errors.contains("standard input:2: "), "\(outcome.errors)")
+    #expect(try Executable.succeed(["read", store], scratch: scratch).events.count == 2)
+    #expect(try ingest(input).status == 1)
+  }
+
   @Test("A bad line is named; what came before it stays, and what follows can be had too")
   func badLines() throws {
     for (index, bad) in Self.badLines.enumerated() {

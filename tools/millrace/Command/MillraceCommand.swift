@@ -16,7 +16,8 @@ struct MillraceCommand: AsyncParsableCommand {
       """,
     subcommands: [
       InitCommand.self, IngestCommand.self, ReadCommand.self, DumpCommand.self,
-      FsckCommand.self, StatCommand.self, GroupsCommand.self,
+      FsckCommand.self, StatCommand.self, GroupsCommand.self, RetainCommand.self,
+      SnapshotCommand.self,
     ])
 
   static func main() async {

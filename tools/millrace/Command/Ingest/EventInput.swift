@@ -16,6 +16,14 @@ enum InputItem {
   }
 }
 
+extension InputItem {
+  /// A line that is no more than bad; anything else ends the input.
+  init(_ error: InputError) throws(InputError) {
+    guard let (problem, line) = error.badLine else { throw error }
+    self = .bad(problem, line: line)
+  }
+}
+
 /// One input as events, one at a time.
 protocol EventInput {
   /// The name of the input in messages.
@@ -44,9 +52,13 @@ struct EnvelopeInput: EventInput {
   mutating func hasLineAtHand() throws(InputError) -> Bool { try lines.hasLineAtHand() }
 
   mutating func next() throws(InputError) -> InputItem? {
-    guard let line = try lines.next() else { return nil }
-    return InputItem(line: lines.lineNumber) { () throws(BadLine) in
-      try parser.parse(line).event
+    do throws(InputError) {
+      guard let line = try lines.next() else { return nil }
+      return InputItem(line: lines.lineNumber) { () throws(BadLine) in
+        try parser.parse(line).event
+      }
+    } catch {
+      return try InputItem(error)
     }
   }
 }
@@ -68,8 +80,12 @@ struct NDJSONInput: EventInput {
   mutating func hasLineAtHand() throws(InputError) -> Bool { try lines.hasLineAtHand() }
 
   mutating func next() throws(InputError) -> InputItem? {
-    guard let line = try lines.next() else { return nil }
-    return InputItem(line: lines.lineNumber) { () throws(BadLine) in try parser.parse(line) }
+    do throws(InputError) {
+      guard let line = try lines.next() else { return nil }
+      return InputItem(line: lines.lineNumber) { () throws(BadLine) in try parser.parse(line) }
+    } catch {
+      return try InputItem(error)
+    }
   }
 }
 

@@ -84,6 +84,17 @@ extension InspectedEntry<ManifestEdit> {
           + sealed.summary.members)
     case .segmentRetired(let segmentID):
       json([("kind", "segmentRetired"), ("segmentId", .unsigned(segmentID))])
+    case .segmentReplaced(let replaced):
+      json(
+        [("kind", "segmentReplaced")] + replaced.added.log.members + [
+          ("segmentId", .unsigned(replaced.segmentID)),
+          ("replacementId", .unsigned(replaced.added.segmentID)),
+        ] + replaced.summary.members)
+    case .readingFirst(let rule):
+      json([
+        ("kind", "readingFirst"), ("isOn", .boolean(rule.isOn)),
+        ("sizeMax", .unsigned(rule.sizeMax)),
+      ])
     case .cut(let cut): json(cut.members)
     case .gap(let gap):
       json(
@@ -159,7 +170,34 @@ extension InspectedEntry<CheckpointEntry> {
         ("partition", .integer(Int(checkpoint.partition))), ("next", .unsigned(checkpoint.next)),
         ("ownerEpoch", .unsigned(checkpoint.ownerEpoch)), ("time", JSONValue(checkpoint.time)),
       ])
+    case .owner(let owner):
+      json([
+        ("kind", "owner"), ("group", .string(owner.group.text)),
+        ("partition", .integer(Int(owner.partition))), ("epoch", .unsigned(owner.epoch)),
+        ("time", JSONValue(owner.time)),
+      ])
     }
+  }
+}
+
+extension InspectedEntry<FooterBatch> {
+  var json: JSONValue {
+    json([
+      ("batchPosition", .unsigned(entry.position)), ("baseNumber", .unsigned(entry.baseNumber)),
+      ("recordCount", .integer(Int(entry.recordCount))), ("firstTime", JSONValue(entry.firstTime)),
+      ("lastTime", JSONValue(entry.lastTime)), ("frameSize", .integer(Int(entry.frameSize))),
+      ("frameChecksum", .checksum(entry.frameChecksum)),
+    ])
+  }
+}
+
+extension InspectedEntry<InspectedDevice> {
+  var json: JSONValue {
+    json([
+      ("deviceId", .string(entry.id)), ("batches", .integer(Int(entry.device.postingCount))),
+      ("lastSequence", .unsigned(entry.device.lastNumber)),
+      ("lastTime", JSONValue(entry.device.lastTime)),
+    ])
   }
 }
 

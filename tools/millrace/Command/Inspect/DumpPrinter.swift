@@ -46,7 +46,21 @@ final class DumpPrinter {
         try show("edit", edit.number, edit.entry.text, json: ["manifestEdit": edit.json])
       case .checkpointEntry(let entry):
         try show("entry", entry.number, entry.entry.text, json: ["checkpointEntry": entry.json])
-      case .indexEntry(let entry): try show(entry)
+      case .indexEntry(let entry):
+        tally.indexEntryCount += 1
+        try showShortcut(
+          "entry", entry.number, entry.entry.text, json: ["indexEntry": entry.json],
+          in: entry.file, entry.position..<entry.position + IndexEntry.size)
+      case .footerBatch(let batch):
+        tally.footerBatchCount += 1
+        try showShortcut(
+          "batch", batch.number, batch.entry.text, json: ["footerBatch": batch.json],
+          in: batch.file, batch.position..<batch.position + FooterBatch.size)
+      case .footerDevice(let device):
+        tally.footerDeviceCount += 1
+        try showShortcut(
+          "device", device.number, device.entry.text, json: ["footerDevice": device.json],
+          in: device.file, device.position..<device.position + FooterDevice.size)
       case .damage(let damage): try show(damage)
       }
       return .goOn
@@ -94,17 +108,17 @@ final class DumpPrinter {
     }
   }
 
-  private func show(_ entry: InspectedEntry<IndexEntry>) throws(OutputFailure) {
-    tally.indexEntryCount += 1
+  /// Shows an entry of a file that was derived from a segment, where such entries are wanted.
+  private func showShortcut(
+    _ word: String, _ number: UInt64, _ text: String, json: JSONValue, in file: String,
+    _ range: Range<Int>
+  ) throws(OutputFailure) {
     guard selection.indexEntries || (selection.json && selection.entries) else { return }
     if selection.json {
-      try output.write((["indexEntry": entry.json] as JSONValue).line)
+      try output.write(json.line)
     } else {
-      try output.writeLine("  entry \(entry.number): \(entry.entry.text)")
-      if selection.hex {
-        let range = entry.position..<entry.position + IndexEntry.size
-        try hexdump(bytes.read(entry.file, range), at: entry.position)
-      }
+      try output.writeLine("  \(word) \(number): \(text)")
+      if selection.hex { try hexdump(bytes.read(file, range), at: range.lowerBound) }
     }
   }
 

@@ -11,6 +11,8 @@ struct FileTally {
   private var first: UInt64?
   private var next: UInt64 = 0
   var indexEntryCount = 0
+  var footerBatchCount = 0
+  var footerDeviceCount = 0
 
   mutating func add(_ frame: InspectedFrame) {
     frameCount += 1
@@ -24,6 +26,7 @@ struct FileTally {
   /// One line; nil if there was nothing to count.
   var text: String? {
     if indexEntryCount > 0 { return "\(indexEntryCount) index entries" }
+    if footerBatchCount > 0 { return "\(footerBatchCount) batches, \(footerDeviceCount) devices" }
     guard frameCount > 0 else { return nil }
     guard let first else { return "\(frameCount) frames" }
     return "\(frameCount) frames, \(batchCount) batches, \(recordCount) events: "
@@ -36,7 +39,7 @@ extension InspectedFile {
     guard let header else { return "\(name): \(size) bytes, no readable header" }
     var text = "\(name): \(header.kind), \(size) bytes, store \(header.storeID)"
     text += ", file \(header.fileID)"
-    if header.kind == .segment || header.kind == .index {
+    if [.segment, .index, .footer].contains(header.kind) {
       text += ", \(ManifestEdit.LogID(stream: header.stream, partition: header.partition).text)"
       text += ", from \(header.baseNumber)"
     }
@@ -92,6 +95,13 @@ extension ManifestEdit {
     case .segmentSealed(let sealed):
       "segment \(sealed.segmentID) sealed, \(sealed.summary.text)"
     case .segmentRetired(let segmentID): "segment \(segmentID) retired"
+    case .segmentReplaced(let replaced):
+      "segment \(replaced.segmentID) replaced by \(replaced.added.segmentID) in "
+        + "\(replaced.added.log.text), \(replaced.summary.text)"
+    case .readingFirst(let rule):
+      rule.isOn
+        ? "segments stay until every group has read them, up to \(rule.sizeMax) bytes (0: no bound)"
+        : "segments go whether they were read or not"
     case .cut(let cut):
       "segment \(cut.segmentID) cut at \(cut.position): \(cut.size) bytes (\(cut.verdict)) went "
         + "to quarantine/\(cut.quarantineName); next \(cut.nextNumber), watermark \(cut.watermark)"
@@ -123,7 +133,24 @@ extension CheckpointEntry {
     case .checkpoint(let checkpoint):
       "group \(checkpoint.group.text) in partition \(checkpoint.partition) goes on at "
         + "\(checkpoint.next) (\(TimeText.string(checkpoint.time)))"
+    case .owner(let owner):
+      "group \(owner.group.text) has an owner of epoch \(owner.epoch) in partition "
+        + "\(owner.partition) (\(TimeText.string(owner.time)))"
     }
+  }
+}
+
+extension FooterBatch {
+  var text: String {
+    "at \(position) from \(baseNumber), \(recordCount) events, \(TimeText.string(firstTime)) to "
+      + "\(TimeText.string(lastTime))"
+  }
+}
+
+extension InspectedDevice {
+  var text: String {
+    "\(id) in \(device.postingCount) batches, last event \(device.lastNumber), "
+      + TimeText.string(device.lastTime)
   }
 }
 

@@ -31,6 +31,19 @@ struct FsckCommand: AsyncParsableCommand {
 
   func run() async throws {
     let result = try check()
+    do throws(OutputFailure) {
+      try show(result)
+    } catch .closedPipe {
+      // What was found still is what the command ends with.
+    } catch {
+      throw CommandFailure(
+        error.description, status: ExitStatus.FileSystemCheck.operationalError)
+    }
+    guard !result.clean else { return }
+    throw result.failure(of: store)
+  }
+
+  private func show(_ result: FsckResult) throws(OutputFailure) {
     var output = StandardOutput()
     if json {
       try output.write(result.json.line)
@@ -39,8 +52,6 @@ struct FsckCommand: AsyncParsableCommand {
       try output.writeLine(result.summary(of: store))
     }
     try output.flush()
-    guard !result.clean else { return }
-    throw result.failure(of: store)
   }
 
   private func check() throws -> FsckResult {

@@ -8,13 +8,19 @@ struct EventRun {
 
   /// The events of a batch below an offset; nil if there are none.
   init?(_ batch: EventBatch, below limit: Offset?) {
-    guard !batch.isEmpty else { return nil }
-    let first = batch.offsets.lowerBound.value
-    let wanted = limit.map { $0.value > first ? $0.value - first : 0 } ?? UInt64(batch.count)
-    guard wanted > 0 else { return nil }
     self.batch = batch
     index = batch.startIndex
-    end = batch.startIndex + Int(min(wanted, UInt64(batch.count)))
+    var end = batch.endIndex
+    // Of some devices' events the offsets have holes.
+    if let limit, batch.offsets.upperBound > limit {
+      var low = index
+      while low < end {
+        let middle = (low + end) / 2
+        if batch[middle].position.offset < limit { low = middle + 1 } else { end = middle }
+      }
+    }
+    self.end = end
+    guard index < end else { return nil }
   }
 }
 

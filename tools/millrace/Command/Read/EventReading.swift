@@ -16,8 +16,12 @@ struct EventReading {
   let store: EventStore
   let parts: [Part]
   let printer: EventPrinter
+  /// Whose events are read; empty for all.
+  let devices: Set<DeviceID>
   /// Whose checkpoints follow what was printed; nil if nothing is committed.
   let group: ConsumerGroup?
+  /// Whether the checkpoints may go back.
+  let goesBack: Bool
 
   /// Where the partitions hand over what comes, once everything known is printed.
   private let mailbox: TailMailbox
@@ -25,11 +29,16 @@ struct EventReading {
   /// What a killed reader printed since its last commit comes again: a tenth of a second's worth.
   private static let commitInterval: Duration = .milliseconds(100)
 
-  init(store: EventStore, parts: [Part], printer: EventPrinter, group: ConsumerGroup?) {
+  init(
+    store: EventStore, parts: [Part], printer: EventPrinter, devices: Set<DeviceID>,
+    group: ConsumerGroup?, goesBack: Bool
+  ) {
     self.store = store
     self.parts = parts
     self.printer = printer
+    self.devices = devices
     self.group = group
+    self.goesBack = goesBack
     mailbox = TailMailbox(slotCount: parts.count)
   }
 
@@ -43,8 +52,11 @@ struct EventReading {
   func readKnown() async throws {
     var iterators = parts.map { part in
       let end = min(part.limit ?? part.known, part.known)
-      return store.batches(in: part.partition, from: part.start, until: .offset(end))
-        .makeAsyncIterator()
+      let batches =
+        devices.isEmpty
+        ? store.batches(in: part.partition, from: part.start, until: .offset(end))
+        : store.batches(of: devices, in: part.partition, from: part.start, until: .offset(end))
+      return batches.makeAsyncIterator()
     }
     var merger = EventMerger(slotCount: parts.count)
     for slot in parts.indices { try await refill(&merger, slot, &iterators[slot]) }
@@ -144,7 +156,14 @@ struct EventReading {
   func commit() async throws {
     guard let group else { return }
     for (partition, next) in printer.flushedPositions {
-      try await group.commit(Checkpoint(partition: partition, next: next))
+      guard group.checkpoint(in: partition)?.next != next else { continue }
+      let checkpoint = Checkpoint(partition: partition, next: next)
+      if goesBack {
+        // What was asked for by --from may lie before the checkpoint.
+        try await group.reset(to: checkpoint)
+      } else {
+        try await group.commit(checkpoint)
+      }
     }
   }
 }

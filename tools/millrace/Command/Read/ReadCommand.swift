@@ -48,7 +48,9 @@ struct ReadCommand: AsyncParsableCommand {
     transform: ReadLimit.parsed)
   var until: ReadLimit?
 
-  @Option(help: ArgumentHelp("The number of events, over all partitions.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The number of events, over all partitions.", valueName: "n"))
   var max: Int?
 
   @Flag(help: "Go on with what comes, until interrupted.")
@@ -89,7 +91,9 @@ struct ReadCommand: AsyncParsableCommand {
     selection.count = max ?? .max
     let printer = EventPrinter(format == .json ? .json : .body, selection)
     let reading = EventReading(
-      store: open, parts: parts, printer: printer, group: commit ? chosen : nil)
+      store: open, parts: parts, printer: printer,
+      devices: Set(try device.map { try DeviceID($0) }), group: commit ? chosen : nil,
+      goesBack: from != nil)
     if follow { try reading.stopAtInterrupt() }
     do {
       try await reading.readKnown()

@@ -36,6 +36,8 @@ package struct CSVReader {
   /// Lines to be read again, the next one last.
   private var replayed: [ArraySlice<UInt8>] = []
   private var replayLine = 0
+  /// A line behind those that are read again.
+  private var badLine: Item?
 
   package init(_ stream: ByteStream, delimiter: Delimiter = .comma) {
     lines = LineReader(stream)
@@ -56,7 +58,7 @@ package struct CSVReader {
 
   /// Whether the next line can be had without waiting for the input.
   package mutating func hasLineAtHand() throws(InputError) -> Bool {
-    if !replayed.isEmpty { return true }
+    if !replayed.isEmpty || badLine != nil { return true }
     return try lines.hasLineAtHand()
   }
 
@@ -64,6 +66,16 @@ package struct CSVReader {
   ///
   /// Blank lines are passed over.
   package mutating func next() throws(InputError) -> Item? {
+    do throws(InputError) {
+      return try nextRecord()
+    } catch {
+      guard let (problem, line) = error.badLine else { throw error }
+      return .bad(problem, line: line)
+    }
+  }
+
+  private mutating func nextRecord() throws(InputError) -> Item? {
+    if replayed.isEmpty, let badLine = badLine.take() { return badLine }
     while let (line, number) = try nextLine() {
       let text = line.last == 0x0d ? line.dropLast() : line
       if text.isEmpty { continue }
@@ -95,7 +107,7 @@ package struct CSVReader {
   ) throws(InputError) -> Item {
     var joined = Array(first)
     var taken: [(ArraySlice<UInt8>, Int)] = []
-    while joined.count <= Self.recordSizeMax, let (line, lineNumber) = try nextLine() {
+    while joined.count <= Self.recordSizeMax, let (line, lineNumber) = try nextGoodLine() {
       taken.append((line, lineNumber))
       joined.append(0x0a)
       joined.append(contentsOf: line)
@@ -112,6 +124,17 @@ package struct CSVReader {
       replayLine = next.1
     }
     return .bad(BadLine("a quoted field is not closed"), line: number)
+  }
+
+  /// The next line of a record; one that is too long ends the record and is told after it.
+  private mutating func nextGoodLine() throws(InputError) -> (ArraySlice<UInt8>, Int)? {
+    do throws(InputError) {
+      return try nextLine()
+    } catch {
+      guard let (problem, line) = error.badLine else { throw error }
+      badLine = .bad(problem, line: line)
+      return nil
+    }
   }
 
   private mutating func nextLine() throws(InputError) -> (ArraySlice<UInt8>, Int)? {

@@ -1,6 +1,6 @@
 /// Input that cannot be read further.
 ///
-/// Unlike a ``BadLine`` it cannot be skipped.
+/// Unlike a ``BadLine`` it cannot be skipped, but for a line that is too long.
 package struct InputError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What stopped the reading.
   package enum Problem: Hashable, Sendable {
@@ -28,14 +28,21 @@ package struct InputError: Error, Hashable, Sendable, CustomStringConvertible {
     self.problem = problem
   }
 
+  /// What is wrong with one line alone, and its number; nil if nothing can be read behind it.
+  package var badLine: (problem: BadLine, line: Int)? {
+    guard case .lineTooLong(let line, let limit) = problem else { return nil }
+    return (BadLine("the line has more than \(limit) bytes"), line)
+  }
+
   package var description: String {
     switch problem {
     case .failed(let operation, let errno):
       "cannot \(operation) \(file): \(SystemMessage.text(errno)); name a file that can be read"
     case .truncated(let format):
-      "\(file) is cut off: its \(format) data ends in the middle"
+      "\(file) is cut off: its \(format) data ends in the middle; get the whole file"
     case .corrupt(let format, let detail):
-      "\(file) is damaged: its \(format) data cannot be decompressed (\(detail))"
+      "\(file) is damaged: its \(format) data cannot be decompressed (\(detail)); "
+        + "get the file again"
     case .lineTooLong(let line, let limit):
       "\(file): line \(line) has more than \(limit) bytes; is it a text file?"
     case .noHeader:

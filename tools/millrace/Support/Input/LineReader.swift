@@ -19,6 +19,8 @@ package struct LineReader {
   private var scanned = 0
   private var isFirstChunk = true
   private var ended = false
+  /// Whether the line is longer than a line may be: what comes of it is dropped.
+  private var isTooLong = false
 
   /// The number of the line that was given last, from 1; blank lines count.
   package private(set) var lineNumber = 0
@@ -36,6 +38,8 @@ package struct LineReader {
   package var textBytes: Int { stream.textBytes }
 
   /// The next line that is not blank, without its line feed and a carriage return before it.
+  ///
+  /// - Throws: ``InputError``; behind a line that is too long reading can go on.
   package mutating func next() throws(InputError) -> ArraySlice<UInt8>? {
     while let line = try nextUnstripped() {
       let stripped = line.last == 0x0d ? line.dropLast() : line
@@ -54,6 +58,11 @@ package struct LineReader {
         start = min(end + 1, chunk.count)
         scanned = start
         lineNumber += 1
+        if isTooLong {
+          isTooLong = false
+          throw InputError(
+            file: stream.name, .lineTooLong(line: lineNumber, limit: Self.lineSizeMax))
+        }
         return line
       }
       if ended { return nil }
@@ -88,16 +97,13 @@ package struct LineReader {
       }
       scanned = chunk.count
     }
-    return ended && start < chunk.count ? chunk.count : nil
+    return ended && (start < chunk.count || isTooLong) ? chunk.count : nil
   }
 
   /// Replaces the chunk by one with the unfinished line and more; false if that meant waiting.
   private mutating func fill(waits: Bool) throws(InputError) -> Bool {
-    let rest = chunk[start...]
-    guard rest.count <= Self.lineSizeMax else {
-      throw InputError(
-        file: stream.name, .lineTooLong(line: lineNumber + 1, limit: Self.lineSizeMax))
-    }
+    if chunk.count - start > Self.lineSizeMax { isTooLong = true }
+    let rest = isTooLong ? [] : chunk[start...]
     var reading = ByteStream.Reading.nothingAtHand
     // Twice the rest, so that a long line is copied a logarithmic number of times.
     let capacity = max(Self.chunkSize, rest.count * 2)
@@ -107,7 +113,7 @@ package struct LineReader {
       reading = try stream.read(into: &output, waits: waits)
     }
     guard reading != .nothingAtHand else { return false }
-    let wasScanned = scanned - start
+    let wasScanned = isTooLong ? 0 : scanned - start
     chunk = next
     start = 0
     scanned = wasScanned

@@ -10,7 +10,8 @@ package enum OutputFailure: Error, Hashable, Sendable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .closedPipe: "the reader of standard output has gone"
-    case .failed(let errno): "cannot write to standard output: \(SystemMessage.text(errno))"
+    case .failed(let errno):
+      "cannot write to standard output: \(SystemMessage.text(errno)); write to another place"
     }
   }
 }

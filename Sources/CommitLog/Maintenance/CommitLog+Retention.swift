@@ -1,0 +1,116 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import Synchronization
+
+/// What retention has dropped, or would drop.
+package struct RetentionOutcome: Hashable, Sendable {
+  /// For each partition the events and segments that go, and the first number kept.
+  package struct Partition: Hashable, Sendable {
+    package var partition: UInt32
+    package var segmentCount: Int
+    package var eventCount: UInt64
+    package var firstNumber: UInt64
+  }
+
+  package var partitions: [Partition] = []
+  package var sizeBefore = 0
+  package var sizeAfter = 0
+
+  package var segmentCount: Int { partitions.reduce(0) { $0 + $1.segmentCount } }
+}
+
+extension CommitLog {
+  /// Forgets the segments that a rule lets go: durably in the manifest first, then their files.
+  ///
+  /// Readers in the middle of one finish it.
+  ///
+  /// - Parameters:
+  ///   - rule: what may go.
+  ///   - consumed: for each partition the smallest number that a consumer group has yet to read.
+  ///   - isDryRun: whether only to say what would go.
+  /// - Returns: what went.
+  /// - Throws: ``CommitLogFailure``; what the manifest forgot before is gone.
+  package func retain(
+    _ rule: RetentionPlan.Rule, consumed: [UInt64?], isDryRun: Bool = false
+  ) throws(CommitLogFailure) -> RetentionOutcome {
+    try maintaining.withLock { (_) throws(CommitLogFailure) in
+      try retainAlone(rule, consumed: consumed, isDryRun: isDryRun)
+    }
+  }
+
+  private func retainAlone(
+    _ rule: RetentionPlan.Rule, consumed: [UInt64?], isDryRun: Bool
+  ) throws(CommitLogFailure) -> RetentionOutcome {
+    guard rule.mayDropAnything else { return RetentionOutcome() }
+    var candidates: [RetentionPlan.Partition] = []
+    for (partition, floor) in zip(partitions, consumed) {
+      candidates.append(try partition.retentionCandidates(consumed: floor))
+    }
+    let plan = RetentionPlan(candidates, rule: rule, now: context.environment.now())
+    var outcome = RetentionOutcome()
+    outcome.sizeBefore = plan.sizeBefore
+    outcome.sizeAfter = plan.sizeAfter
+    for (partition, count) in zip(partitions, plan.counts) where count > 0 {
+      let dropped = partition.snapshot.segments.prefix(count)
+      guard let first = dropped.first, let last = dropped.last?.summary else { continue }
+      outcome.partitions.append(
+        RetentionOutcome.Partition(
+          partition: partition.id.partition, segmentCount: count,
+          eventCount: last.nextNumber - first.baseNumber, firstNumber: last.nextNumber))
+      if !isDryRun { try partition.retire(Array(dropped), mappings: mappings) }
+    }
+    return outcome
+  }
+}
+
+extension PartitionLog {
+  fileprivate func retentionCandidates(
+    consumed: UInt64?
+  ) throws(CommitLogFailure) -> RetentionPlan.Partition {
+    let segments = snapshot.segments
+    var sealed: [RetentionPlan.Candidate] = []
+    var activeSize = 0
+    for segment in segments {
+      let size = try CommitLogFailure.wrapping { () throws(IOFailure) in
+        try self.size(of: segment)
+      }
+      guard let summary = segment.summary else {
+        activeSize = size
+        continue
+      }
+      sealed.append(
+        RetentionPlan.Candidate(
+          segmentID: segment.added.segmentID, nextNumber: summary.nextNumber,
+          lastTime: summary.lastTime, size: size))
+    }
+    return RetentionPlan.Partition(sealed: sealed, activeSize: activeSize, consumed: consumed)
+  }
+
+  /// Bytes that a segment's files take on the disk.
+  private func size(of segment: SegmentHandle) throws(IOFailure) -> Int {
+    if let file = segment.activeFile { return try file.allocatedSize().bytes }
+    var size = 0
+    for path in [segment.path, segment.footerPath, segment.indexPath]
+    where try context.fileSystem.kind(of: path) == .file {
+      size += try context.fileSystem.open(path, .readOnly).allocatedSize().bytes
+    }
+    return size
+  }
+
+  /// Forgets this partition's oldest segments: manifest first, then readers, then the files.
+  fileprivate func retire(
+    _ segments: [SegmentHandle], mappings: MappingCache
+  ) throws(CommitLogFailure) {
+    try manifest.append(segments.map { .segmentRetired(segmentID: $0.added.segmentID) })
+    let ids = Set(segments.map(\.added.segmentID))
+    shared.withLock { shared in
+      shared.sealed.removeAll { ids.contains($0.added.segmentID) }
+      shared.publish(highWatermark)
+    }
+    for segment in segments {
+      mappings.forget(segment)
+      removeFiles(of: segment)
+    }
+  }
+}

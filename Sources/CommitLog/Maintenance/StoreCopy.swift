@@ -1,0 +1,228 @@
+internal import EventModel
+package import LogFormat
+package import StorageIO
+package import SystemPackage
+
+/// A consistent copy of a store, also of one that is being written: what is sealed by a second name
+/// for its file, what is active up to where it is known to be durable, and a manifest of exactly
+/// these files, as if the store had been closed at that moment.
+///
+/// The manifest comes last: a crash before that leaves a folder that is no store, and the next
+/// attempt begins it again.
+package struct StoreCopy {
+  /// A store at one moment, as its writer or a follower knows it.
+  package struct Source {
+    package let context: LogContext
+    package let manifest: ManifestState
+    /// One for each partition, taken together with the manifest or after it.
+    package let snapshots: [LogSnapshot]
+
+    package init(context: LogContext, manifest: ManifestState, snapshots: [LogSnapshot]) {
+      self.context = context
+      self.manifest = manifest
+      self.snapshots = snapshots
+    }
+
+    package init(_ log: CommitLog) {
+      let manifest = log.manifest.state
+      self.init(
+        context: log.context, manifest: manifest, snapshots: log.partitions.map(\.snapshot))
+    }
+
+    /// Whether no segment came or went between the manifest and the snapshots.
+    fileprivate var isConsistent: Bool {
+      snapshots.allSatisfy { snapshot in
+        let named = manifest.logs[snapshot.log] ?? []
+        return named.elementsEqual(snapshot.segments) {
+          $0.added == $1.added && $0.isSealed == ($1.summary != nil)
+        }
+      }
+    }
+  }
+
+  /// How often a copy is begun again because the store moved on, before that is an error.
+  private static let attemptsMax = 100
+  private static var copySize: Int { 256 << 10 }
+
+  private let source: Source
+  private let context: LogContext
+  private var fileSystem: any FileSystem { context.fileSystem }
+
+  /// Makes a copy.
+  ///
+  /// - Parameters:
+  ///   - target: a folder that is empty or not there yet.
+  ///   - environment: files, time and chance.
+  ///   - readSource: tells what to copy; asked again when the store has moved on. What it says of
+  ///     consumers' checkpoints must be older than what it says of the log (I3).
+  ///   - writeCheckpoints: writes the checkpoints that were read with the source.
+  /// - Throws: ``CommitLogFailure``; then the folder holds no store.
+  package static func make(
+    at target: FilePath, environment: EngineEnvironment,
+    readSource: () throws(CommitLogFailure) -> Source,
+    writeCheckpoints: (_ root: FilePath, StoreID) throws(CommitLogFailure) -> Void
+  ) throws(CommitLogFailure) {
+    let lock = try CommitLog.takeVacant(target, environment.fileSystem)
+    defer { withExtendedLifetime(lock) {} }
+    try mark(target, environment.fileSystem)
+    var attempt = 0
+    var failed: ManifestState?
+    while true {
+      attempt += 1
+      let source = try readSource()
+      guard source.isConsistent || attempt >= attemptsMax else { continue }
+      let copy = StoreCopy(
+        source: source,
+        context: LogContext(
+          root: target, storeID: source.context.storeID, environment: environment,
+          settings: source.context.settings))
+      do throws(CommitLogFailure) {
+        let ends = try copy.copyPartitions()
+        try writeCheckpoints(target, source.context.storeID)
+        try copy.writeManifest(ends)
+        return
+      } catch {
+        copy.discard()
+        // The same manifest as before: what is missing was not retired, it is lost.
+        guard error.isAboutMissingFile, attempt < attemptsMax, source.manifest != failed else {
+          throw error
+        }
+        failed = source.manifest
+      }
+    }
+  }
+
+  /// Says that the folder holds a copy that is not whole, before anything is put into it.
+  private static func mark(
+    _ target: FilePath, _ fileSystem: any FileSystem
+  ) throws(CommitLogFailure) {
+    let marker = target.appending(FileNames.unfinished)
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
+      guard try fileSystem.kind(of: marker) == nil else { return }
+      _ = try fileSystem.open(marker, .create)
+      try fileSystem.synchronizeDirectory(target)
+    }
+  }
+
+  /// Makes the segments' files and returns where the active ones end.
+  private func copyPartitions() throws(CommitLogFailure) -> [ManifestEdit.LogEnd] {
+    let folder = context.root.appending(FileNames.partitions)
+    var ends: [ManifestEdit.LogEnd] = []
+    do throws(IOFailure) {
+      try CommitLog.clear(folder, fileSystem)
+      try fileSystem.createDirectory(folder)
+    } catch {
+      throw CommitLogFailure(error)
+    }
+    for snapshot in source.snapshots {
+      let directory = context.directory(of: snapshot.log)
+      try wrapping { () throws(IOFailure) in try fileSystem.createDirectory(directory) }
+      for segment in snapshot.segments where segment.summary != nil {
+        try wrapping { () throws(IOFailure) in try link(segment) }
+      }
+      if let active = snapshot.segments.last, active.summary == nil {
+        ends.append(try copyActive(active, of: snapshot))
+      }
+      try wrapping { () throws(IOFailure) in try fileSystem.synchronizeDirectory(directory) }
+    }
+    try wrapping { () throws(IOFailure) in
+      try fileSystem.synchronizeDirectory(folder)
+      try fileSystem.synchronizeDirectory(context.root)
+    }
+    return ends
+  }
+
+  /// Gives a sealed segment's files, which nothing changes any more, a second name.
+  private func link(_ segment: SegmentHandle) throws(IOFailure) {
+    try link(segment.path, to: context.segmentPath(segment.added))
+    // What is derived from it may come or go at any moment.
+    for (path, target) in [
+      (segment.footerPath, context.footerPath(segment.added)),
+      (segment.indexPath, context.indexPath(segment.added)),
+    ] where try fileSystem.kind(of: path) == .file {
+      do throws(IOFailure) {
+        try link(path, to: target)
+      } catch  where error.isMissing {
+        continue
+      }
+    }
+  }
+
+  private func link(_ path: FilePath, to target: FilePath) throws(IOFailure) {
+    do throws(IOFailure) {
+      try fileSystem.link(path, to: target)
+    } catch  where error.isLinkRefused {
+      let file = try fileSystem.open(path, .readOnly)
+      try copy(file, size: try file.size().bytes, to: target)
+    }
+  }
+
+  /// Copies what is durable of an active segment, and reads the copy as recovery would.
+  private func copyActive(
+    _ segment: SegmentHandle, of snapshot: LogSnapshot
+  ) throws(CommitLogFailure) -> ManifestEdit.LogEnd {
+    guard let file = segment.activeFile else { throw .missingFile(segment.path) }
+    let path = context.segmentPath(segment.added)
+    try wrapping { () throws(IOFailure) in try copy(file, size: snapshot.activeEnd, to: path) }
+    let copied = try wrapping { () throws(IOFailure) in try fileSystem.open(path, .readOnly) }
+    let scan = try SegmentScan.scan(
+      SegmentHandle(segment.added, summary: nil, context: context), file: copied, closedEnd: nil,
+      evidence: 0, context: context)
+    return ManifestEdit.LogEnd(
+      log: segment.added.log, segmentID: segment.added.segmentID, summary: scan.summary)
+  }
+
+  private func copy(
+    _ file: any StorageFile, size: Int, to path: FilePath
+  ) throws(IOFailure) {
+    let target = try fileSystem.open(path, .create)
+    try Quarantine.copy(0..<size, of: file, to: target)
+    try target.synchronize()
+  }
+
+  /// Names exactly the files that were made: from the moment this is durable the copy is a store.
+  private func writeManifest(_ ends: [ManifestEdit.LogEnd]) throws(CommitLogFailure) {
+    let edits = source.manifest.snapshot.filter { edit in
+      switch edit {
+      // They tell of the original's tails and of its writers.
+      case .cut, .closed, .opened: false
+      default: true
+      }
+    }
+    _ = try ManifestLog.create(
+      at: context.root.appending(FileNames.manifest), storeID: context.storeID,
+      edits: edits + [.closed(context.environment.now(), ends)], environment: context.environment)
+    try wrapping { () throws(IOFailure) in
+      try fileSystem.remove(context.root.appending(FileNames.unfinished))
+      try fileSystem.synchronizeDirectory(context.root)
+    }
+  }
+
+  /// Removes what an attempt made; the next one removes the rest.
+  private func discard() {
+    do throws(IOFailure) {
+      let checkpoints = context.root.appending(FileNames.checkpoints)
+      if try fileSystem.kind(of: checkpoints) != nil { try fileSystem.remove(checkpoints) }
+      try CommitLog.clear(context.root.appending(FileNames.partitions), fileSystem)
+    } catch {
+      return
+    }
+  }
+
+  private func wrapping<Value>(
+    _ body: () throws(IOFailure) -> Value
+  ) throws(CommitLogFailure) -> Value {
+    try CommitLogFailure.wrapping(body)
+  }
+}
+
+extension CommitLogFailure {
+  /// Whether a file is gone that was there a moment ago.
+  fileprivate var isAboutMissingFile: Bool {
+    switch self {
+    case .missingFile: true
+    case .io(let failure): failure.isMissing
+    default: false
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import Foundation
+import Testing
+
+@Suite("Retention and snapshots by command")
+struct MaintenanceTests {
+  private let scratch: Scratch
+  private let store: String
+
+  init() throws {
+    scratch = try Scratch()
+    store = scratch.path("store")
+  }
+
+  private func fill(_ count: Int) throws {
+    let body = String(repeating: "x", count: 200)
+    let lines = (0..<count).map {
+      #"{"d":"d\#($0 % 5)","t":\#(1_700_000_000 + $0),"n":\#($0 &* 2_654_435_761),"x":"\#(body)"}"#
+    }
+    try Executable.succeed(
+      [
+        "ingest", store, "--format", "ndjson", "--device-field", "/d", "--time-field", "/t",
+        "--partitions", "1", "--segment-size", "64KiB", "--codec", "none",
+      ], input: lines.joined(separator: "\n"), scratch: scratch)
+  }
+
+  private struct Retained: Decodable {
+    struct Partition: Decodable {
+      let partition, segments, events, firstSequence: Int
+    }
+    let dryRun: Bool
+    let partitions: [Partition]
+    let bytesBefore, bytesAfter: Int
+  }
+
+  @Test("retain drops what it says, and a reader behind it hears of it")
+  func retain() throws {
+    try fill(3_000)
+    let words = ["retain", store, "--size", "300KiB", "--json"]
+    let plan = try Executable.succeed(words + ["--dry-run"], scratch: scratch)
+      .document(Retained.self)
+    #expect(plan.dryRun && plan.bytesAfter < plan.bytesBefore)
+    #expect(try Executable.succeed(["read", store], scratch: scratch).events.count == 3_000)
+    let done = try Executable.succeed(words, scratch: scratch).document(Retained.self)
+    #expect(done.bytesAfter == plan.bytesAfter && done.bytesAfter <= 300 << 10)
+    let first = try #require(done.partitions.first?.firstSequence)
+    #expect(first > 0)
+    let kept = try Executable.succeed(["read", store], scratch: scratch).events
+    #expect(kept.map(\.sequenceNumber) == Array(first..<3_000))
+    let late = try Executable.run(["read", store, "--from", "0"], scratch: scratch)
+    #expect(late.status == 2)
+    #expect(late.errors.contains("\(first)"), "\(late.errors)")
+    #expect(try late.events.count == kept.count)
+    #expect(try Executable.succeed(["fsck", store], scratch: scratch).status == 0)
+    let all = try Executable.succeed(["retain", store, "--age", "1s", "--json"], scratch: scratch)
+      .document(Retained.self)
+    #expect(all.partitions.first?.firstSequence ?? 0 > first)
+  }
+
+  @Test("A snapshot beside a writer opens, passes fsck and stays what it is")
+  func snapshot() throws {
+    try fill(1_000)
+    let writer = try Executable(
+      ["ingest", store, "--format", "ndjson", "--device-field", "/d"], scratch: scratch)
+    writer.send(#"{"d":"d1","n":1}"#.utf8 + [0x0a])
+    let follower = try Executable(
+      ["read", store, "--follow", "--from", "1000", "--max", "1"], scratch: scratch)
+    #expect(try follower.finish().events.count == 1)
+    let copy = scratch.path("backup/copy")
+    try Executable.succeed(["snapshot", store, copy], scratch: scratch)
+    writer.send((0..<2_000).map { "{\"d\":\"d1\",\"n\":\($0)}\n" }.joined().utf8)
+    #expect(try writer.finish().status == 0)
+    try Executable.succeed(["retain", store, "--age", "1s"], scratch: scratch)
+    let events = try Executable.succeed(["read", copy], scratch: scratch).events
+    #expect(events.map(\.sequenceNumber) == Array(0..<1_001))
+    let check = try Executable.succeed(["fsck", copy, "--json"], scratch: scratch)
+    struct Check: Decodable { let clean: Bool }
+    #expect(try check.document(Check.self).clean)
+    let again = try Executable.run(["snapshot", store, copy], scratch: scratch)
+    #expect(again.status == 1 && again.errors.contains("already"), "\(again.errors)")
+  }
+
+  @Test("Reading one device gives what reading everything gives of it, in any range")
+  func device() throws {
+    try fill(3_000)
+    let all = try Executable.succeed(["read", store], scratch: scratch).events
+    for options in [
+      [], ["--from", "700"], ["--until", "1900"], ["--from", "701", "--until", "2002"],
+      ["--from", "2023-11-14T22:30:00Z", "--until", "2023-11-14T22:40:00Z"], ["--max", "7"],
+    ] {
+      let range = try Executable.succeed(["read", store] + options, scratch: scratch).events
+      let expected =
+        options == ["--max", "7"]
+        ? Array(all.filter { $0.deviceId == "d3" }.prefix(7))
+        : range.filter { $0.deviceId == "d3" }
+      #expect(!expected.isEmpty)
+      let read = try Executable.succeed(
+        ["read", store, "--device", "d3"] + options, scratch: scratch)
+      #expect(try read.events == expected, "\(options)")
+    }
+    let two = try Executable.succeed(
+      ["read", store, "--device", "d3", "--device", "d0", "--device", "nobody"], scratch: scratch)
+    #expect(try two.events == all.filter { ["d0", "d3"].contains($0.deviceId) })
+  }
+}

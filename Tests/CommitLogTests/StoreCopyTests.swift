@@ -1,0 +1,193 @@
+import CommitLog
+import ConsumerCheckpoints
+import EventModel
+import LogFormat
+import SimulationKit
+import StorageIO
+import Synchronization
+import SystemPackage
+import Testing
+
+/// Copies of a store that goes on.
+@Suite("Snapshots")
+struct StoreCopyTests {
+  private let target: FilePath = "/copy"
+
+  /// Three sealed segments, an active one, and events that are not durable yet.
+  private func makeStore(on fileSystem: any FileSystem) throws -> TestStore {
+    try TestStore.create(on: fileSystem)
+    let store = try TestStore.open(on: fileSystem, segmentSize: 2_048)
+    var serial: UInt64 = 0
+    while store.partition.snapshot.segments.count < 4 {
+      try store.append(serial..<serial + 2)
+      serial += 2
+    }
+    try store.append(serial..<serial + 3)
+    try store.write(serial + 3..<serial + 6)
+    return store
+  }
+
+  private func copy(_ store: TestStore, onSource: () throws -> Void = {}) throws {
+    try StoreCopy.make(
+      at: target,
+      environment: TestStore.environment(store.log.context.fileSystem, seed: 7)
+    ) {
+      StoreCopy.Source(store.log)
+    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    }
+  }
+
+  private func openCopy(_ fileSystem: any FileSystem) throws -> TestStore {
+    try TestStore.open(on: fileSystem, at: target, seed: 8)
+  }
+
+  @Test("A copy holds what was durable, and stays what it is while the original goes on")
+  func live() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    let durable = try store.read().serials
+    try copy(store)
+    let image = fileSystem.image.filter { $0.key.starts(with: target) }
+    #expect(image.keys.contains(target.appending(FileNames.manifest)))
+    #expect(!image.keys.contains(target.appending(FileNames.unfinished)))
+    try store.append(1_000..<1_100)
+    try store.log.maintain { false }
+    _ = try store.log.retain(
+      RetentionPlan.Rule(age: nil, size: 1, keepsUntilConsumed: false, unreadSizeMax: nil),
+      consumed: [nil])
+    #expect(try store.read().serials.first != 0)
+    #expect(fileSystem.image.filter { $0.key.starts(with: target) } == image)
+    let opened = try openCopy(fileSystem)
+    #expect(opened.log.context.storeID == store.log.context.storeID)
+    #expect(opened.partition.report.isClean)
+    #expect(try opened.read().serials == durable)
+    // The copy takes events of its own.
+    try opened.append([5_000])
+    #expect(try opened.read().serials == durable + [5_000])
+    #expect(!(try store.read().serials.contains(5_000)))
+  }
+
+  @Test("A follower's copy ends at the published watermark")
+  func follower() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    let durable = try store.read().serials
+    let environment = TestStore.environment(fileSystem, seed: 7)
+    try StoreCopy.make(at: target, environment: environment) { () throws(CommitLogFailure) in
+      try LogFollower.open(at: TestStore.root, environment: environment) {
+        (_) throws(CommitLogFailure) in [:]
+      }.copySource
+    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    }
+    let opened = try openCopy(fileSystem)
+    // The frame that was not synced says that those before it were.
+    #expect(try opened.read().serials == durable)
+  }
+
+  @Test("A store that moved on is copied again from the start")
+  func movedOn() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    let before = StoreCopy.Source(store.log)
+    var sources = 0
+    try StoreCopy.make(
+      at: target, environment: TestStore.environment(fileSystem, seed: 7)
+    ) { () throws(CommitLogFailure) in
+      sources += 1
+      guard sources == 1 else { return StoreCopy.Source(store.log) }
+      // What the first answer names goes before it is copied.
+      _ = try store.log.retain(
+        RetentionPlan.Rule(age: nil, size: 1, keepsUntilConsumed: false, unreadSizeMax: nil),
+        consumed: [nil])
+      return before
+    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    }
+    #expect(sources == 2)
+    #expect(try openCopy(fileSystem).read().serials == (try store.read().serials))
+  }
+
+  @Test("A segment that is lost ends the copy with an error, and no store is left")
+  func lostSegment() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    let lost = store.partition.snapshot.segments[1].path
+    try fileSystem.remove(lost)
+    let failure = #expect(throws: CommitLogFailure.self) { try copy(store) }
+    guard case .io(let cause) = failure else {
+      Issue.record("\(String(describing: failure))")
+      return
+    }
+    #expect(cause.isMissing && cause.path == lost)
+    #expect(throws: CommitLogFailure.self) { try openCopy(fileSystem) }
+  }
+
+  @Test("A folder that holds anything is refused and left as it is")
+  func occupied() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    #expect(throws: CommitLogFailure.alreadyExists(TestStore.root)) {
+      try StoreCopy.make(
+        at: TestStore.root, environment: TestStore.environment(fileSystem, seed: 7)
+      ) {
+        StoreCopy.Source(store.log)
+      } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+      }
+    }
+    try copy(store)
+    let image = fileSystem.image
+    #expect(throws: CommitLogFailure.alreadyExists(target)) { try copy(store) }
+    #expect(fileSystem.image == image)
+  }
+
+  @Test("A store that lost its manifest is not taken for an empty folder")
+  func lostManifest() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    try store.log.close()
+    try fileSystem.remove(TestStore.root.appending(FileNames.manifest))
+    let image = StoreImage(fileSystem).withoutLock.files
+    let failure = #expect(throws: CommitLogFailure.self) {
+      try TestStore.create(on: fileSystem)
+    }
+    guard case .notAStore = failure else {
+      Issue.record("\(String(describing: failure))")
+      return
+    }
+    #expect(StoreImage(fileSystem).withoutLock.files == image)
+  }
+
+  /// A crash at every operation of the copy, in every style: no store, or the whole one.
+  @Test("A crash leaves no store or a whole one, and the next attempt succeeds")
+  func crashes() throws {
+    let whole = SimulatedDisk()
+    let original = try makeStore(on: whole)
+    let durable = try original.read().serials
+    let first = whole.operationCount
+    try copy(original)
+    let last = whole.operationCount
+    #expect(last > first)
+    var random = SeededRandom(seed: 5)
+    var (complete, incomplete) = (0, 0)
+    for operation in first + 1...last {
+      let disk = SimulatedDisk(.crash(at: operation))
+      let store = try makeStore(on: disk)
+      #expect(throws: (any Error).self) { try copy(store) }
+      for style in [CrashStyle.dropAll, .keepAll, .prefix, .random, .random] {
+        let image = disk.crashImage(using: &random, style)
+        do {
+          let opened = try openCopy(image)
+          #expect(try opened.read().serials == durable, "operation \(operation), \(style)")
+          complete += 1
+        } catch CommitLogFailure.notAStore {
+          incomplete += 1
+          let again = try TestStore.open(on: image, seed: 9)
+          try copy(again)
+          #expect(
+            try openCopy(image).read().serials.starts(with: durable),
+            "operation \(operation), \(style)")
+        }
+      }
+    }
+    #expect(complete > 0 && incomplete > 0)
+  }
+}

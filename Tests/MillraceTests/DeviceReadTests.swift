@@ -1,0 +1,120 @@
+import EventModel
+import Millrace
+import MillraceTesting
+import Testing
+
+import CommitLog
+
+/// Reads of some devices against all events and a filter.
+@Suite("Reading devices")
+struct DeviceReadTests {
+  private struct Stored: Hashable {
+    let position: LogPosition
+    let device: DeviceID
+    let body: [UInt8]
+    let time: Timestamp
+  }
+
+  /// Small batches and segments, so that devices are missing from most of them.
+  private static let configuration = EventStore.Configuration(
+    partitionCount: 2, segmentSize: .kibibytes(64), compression: .lz4, batchSize: .kibibytes(4))
+
+  private func fill(_ store: EventStore, count: Int, seed: UInt64) async throws {
+    var fleet = SimulatedFleet(deviceCount: 300, seed: seed)
+    var body: [UInt8] = []
+    var appender = store.makeAppender()
+    for index in 0..<count {
+      let device = fleet.next(into: &body)
+      try appender.append(
+        from: fleet.devices[device], body: body, properties: fleet.properties[device],
+        enqueuedTime: Timestamp(microseconds: 1_000_000 + Int64(index / 3) * 1_000))
+    }
+    try await appender.durable()
+  }
+
+  private func stored(_ batches: EventBatches) async throws -> [Stored] {
+    var events: [Stored] = []
+    for try await batch in batches {
+      #expect(batch.gap == nil)
+      for view in batch {
+        let event = view.event
+        events.append(
+          Stored(
+            position: view.position, device: event.deviceID, body: Array(event.body.bytes),
+            time: view.enqueuedTime))
+      }
+    }
+    return events
+  }
+
+  /// Everything in the store.
+  private func all(_ store: EventStore) async throws -> [Stored] {
+    var events: [Stored] = []
+    for partition in store.partitions {
+      events += try await stored(store.batches(in: partition, until: .highWatermark))
+    }
+    return events
+  }
+
+  @Test("A device's events are the same with and without footers")
+  func oneDevice() async throws {
+    let storage = InMemoryStorage()
+    let store = try await storage.open(configuration: Self.configuration)
+    try await fill(store, count: 12_000, seed: 5)
+    let all = try await all(store)
+    let devices = Set(all.map(\.device)).sorted()
+    #expect(all.count == 12_000)
+    for round in 0..<3 {
+      for device in devices.indices where device % 29 == round {
+        let own = all.filter { $0.device == devices[device] }
+        #expect(try await stored(store.batches(of: devices[device])) == own)
+        let last = try #require(try await store.lastEvent(of: devices[device]))
+        #expect(last.position == own.last?.position)
+      }
+    }
+    try await store.close()
+    let again = try await storage.open(configuration: Self.configuration, access: .readOnly)
+    for device in devices.prefix(20) {
+      let own = all.filter { $0.device == device }
+      #expect(try await stored(again.batches(of: device)) == own)
+    }
+    try await again.close()
+  }
+
+  @Test("Some devices from a place to a time")
+  func someDevices() async throws {
+    let storage = InMemoryStorage()
+    let store = try await storage.open(configuration: Self.configuration)
+    try await fill(store, count: 8_000, seed: 6)
+    let all = try await all(store)
+    let partition = store.partitions[1]
+    let devices = Set(all.filter { $0.position.partition == partition }.map(\.device).prefix(9))
+    for bounds in [(0, 4_000), (1_000, 1_001), (1_000, 2_000), (2_500, 9_000)] {
+      let from = Offset(UInt64(bounds.0))
+      let end = Timestamp(microseconds: 1_000_000 + Int64(bounds.1) * 500)
+      let found = try await stored(
+        store.batches(of: devices, in: partition, from: .offset(from), until: .time(end)))
+      let expected = all.filter {
+        devices.contains($0.device) && $0.position.partition == partition
+          && $0.position.offset >= from && $0.time < end
+      }
+      #expect(found == expected, "from \(from) until \(end)")
+    }
+    try await store.close()
+  }
+
+  @Test("A device that has sent nothing has no events and no last one")
+  func unknownDevice() async throws {
+    let store = try await InMemoryStorage().open(configuration: Self.configuration)
+    try await fill(store, count: 3_000, seed: 7)
+    #expect(try await stored(store.batches(of: "nobody")).isEmpty)
+    #expect(try await store.lastEvent(of: "nobody") == nil)
+    try await store.close()
+  }
+}
+
+extension EventView? {
+  fileprivate static func == (left: Self, right: EventView?) -> Bool {
+    left?.position == right?.position
+  }
+}
