@@ -199,8 +199,12 @@ struct Reading {
           // Each group once a second.
           var (index, next) = (0, Offset.zero)
           while !Task.isCancelled, !groups.isEmpty {
-            for group in groups[index..<index + 10] {
-              try await group.commit(Checkpoint(partition: 0, next: next))
+            let checkpoint = Checkpoint(partition: 0, next: next)
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+              for group in groups[index..<index + 10] {
+                tasks.addTask { try await group.commit(checkpoint) }
+              }
+              try await tasks.waitForAll()
             }
             index = (index + 10) % groups.count
             if index == 0 { next = try store.offsets(in: 0).upperBound }
@@ -208,11 +212,11 @@ struct Reading {
           }
         }
         let taken = try await ContinuousClock().measure {
-          try await filling.append(500_000, to: store)
+          try await filling.append(2_000_000, to: store)
         }
         commits.cancel()
         _ = await commits.result
-        rates.append(500_000 / (taken / .seconds(1)))
+        rates.append(2_000_000 / (taken / .seconds(1)))
         try await store.close()
       }
       ratios.append(rates[1] / rates[0])
