@@ -70,7 +70,15 @@ package struct StoreCopy {
     while true {
       attempt += 1
       let source = try readSource()
-      guard source.isConsistent || attempt >= attemptsMax else { continue }
+      guard source.isConsistent else {
+        // A manifest beside other segments would make a copy that is none.
+        guard attempt < attemptsMax else {
+          throw .format(
+            source.context.root.appending(FileNames.manifest), position: 0,
+            .corrupt("it names other segments than are open; close the store and open it again"))
+        }
+        continue
+      }
       let copy = StoreCopy(
         source: source,
         context: LogContext(
