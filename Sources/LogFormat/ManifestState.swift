@@ -9,6 +9,11 @@ package struct ManifestState: Hashable, Sendable {
     /// What the segment held when it was sealed; nil while it is active.
     package var summary: SegmentSummary?
 
+    package init(added: ManifestEdit.SegmentAdded, summary: SegmentSummary? = nil) {
+      self.added = added
+      self.summary = summary
+    }
+
     package var isSealed: Bool { summary != nil }
   }
 
@@ -122,6 +127,15 @@ package struct ManifestState: Hashable, Sendable {
   /// Where a closed log ended.
   package func closedEnd(of log: ManifestEdit.LogID) -> ManifestEdit.LogEnd? {
     closedEnds?.first { $0.log == log }
+  }
+
+  /// Puts what a log consisted of at another moment in the place of its segments and gaps.
+  package mutating func replaceSegments(
+    of log: ManifestEdit.LogID, with segments: [Segment], gaps: [ManifestEdit.RecordedGap]
+  ) {
+    logs[log] = segments
+    self.gaps = self.gaps.filter { $0.log != log } + gaps
+    segmentIDMax = segments.reduce(segmentIDMax) { max($0, $1.added.segmentID) }
   }
 
   /// The least edits that add up to this state: what a rewritten manifest holds.

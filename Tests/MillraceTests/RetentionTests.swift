@@ -71,6 +71,24 @@ struct RetentionTests {
     try await again.close()
   }
 
+  @Test("The store drops by itself what its rule lets go", arguments: [true, false])
+  func byItself(bySize: Bool) async throws {
+    let clock = ManualClock(at: Timestamp(microseconds: Self.start))
+    let rule: EventStore.Retention = bySize ? .init(size: .kibibytes(200)) : .init(age: .seconds(9))
+    let store = try await InMemoryStorage().open(
+      configuration: configuration(rule), clock: clock)
+    // Every new segment makes it look; time and size leave at least the first one behind.
+    clock.advance(by: .seconds(10_000))
+    try await fill(store)
+    while try store.offsets(in: 0).lowerBound == .zero { await Task.yield() }
+    let first = try store.offsets(in: 0).lowerBound.value
+    #expect(try await numbers(store).events.suffix(10) == Array(2_990..<3_000))
+    let late = try await numbers(store, from: .offset(.zero))
+    #expect(late.gaps.first?.reason == .retired)
+    #expect(late.gaps.first.map { $0.next.value >= first } == true)
+    try await store.close()
+  }
+
   @Test("By age: the store's own rule, with a clock that moves")
   func byAge() async throws {
     let clock = ManualClock(at: Timestamp(microseconds: Self.start))

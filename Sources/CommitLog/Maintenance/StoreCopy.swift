@@ -13,12 +13,24 @@ package struct StoreCopy {
   /// A store at one moment, as its writer or a follower knows it.
   package struct Source {
     package let context: LogContext
+    /// Names the snapshots' segments and no others.
     package let manifest: ManifestState
-    /// One for each partition, taken together with the manifest or after it.
     package let snapshots: [LogSnapshot]
 
+    /// - Parameters:
+    ///   - context: of the store that is copied.
+    ///   - manifest: what it consisted of when the snapshots were taken, or a moment before or
+    ///     after: what came or went in between is taken as the snapshots have it.
+    ///   - snapshots: one for each partition.
     package init(context: LogContext, manifest: ManifestState, snapshots: [LogSnapshot]) {
       self.context = context
+      var manifest = manifest
+      for snapshot in snapshots {
+        manifest.replaceSegments(
+          of: snapshot.log,
+          with: snapshot.segments.map { .init(added: $0.added, summary: $0.summary) },
+          gaps: snapshot.gaps)
+      }
       self.manifest = manifest
       self.snapshots = snapshots
     }
@@ -27,16 +39,6 @@ package struct StoreCopy {
       let manifest = log.manifest.state
       self.init(
         context: log.context, manifest: manifest, snapshots: log.partitions.map(\.snapshot))
-    }
-
-    /// Whether no segment came or went between the manifest and the snapshots.
-    fileprivate var isConsistent: Bool {
-      snapshots.allSatisfy { snapshot in
-        let named = manifest.logs[snapshot.log] ?? []
-        return named.elementsEqual(snapshot.segments) {
-          $0.added == $1.added && $0.isSealed == ($1.summary != nil)
-        }
-      }
     }
   }
 
@@ -70,15 +72,6 @@ package struct StoreCopy {
     while true {
       attempt += 1
       let source = try readSource()
-      guard source.isConsistent else {
-        // A manifest beside other segments would make a copy that is none.
-        guard attempt < attemptsMax else {
-          throw .format(
-            source.context.root.appending(FileNames.manifest), position: 0,
-            .corrupt("it names other segments than are open; close the store and open it again"))
-        }
-        continue
-      }
       let copy = StoreCopy(
         source: source,
         context: LogContext(

@@ -100,5 +100,13 @@ struct MaintenanceTests {
     let two = try Executable.succeed(
       ["read", store, "--device", "d3", "--device", "d0", "--device", "nobody"], scratch: scratch)
     #expect(try two.events == all.filter { ["d0", "d3"].contains($0.deviceId) })
+    let names = ["--device", "d3", "--device", "nobody", "--device", "d0", "--device", "d3"]
+    let newest = try Executable.succeed(["read", store, "--last"] + names, scratch: scratch)
+    let expected = ["d0", "d3"].compactMap { name in all.last { $0.deviceId == name } }
+    #expect(try newest.events == expected.sorted { $0.sequenceNumber < $1.sequenceNumber })
+    for options in [["--last"], ["--last", "--device", "d0", "--from", "latest"]] {
+      let refused = try Executable.run(["read", store] + options, scratch: scratch)
+      #expect(refused.status == 64 && refused.errors.contains("--last"), "\(refused.errors)")
+    }
   }
 }

@@ -92,6 +92,21 @@ final class EventPrinter {
     return remaining > 0 ? .ended : .enough
   }
 
+  /// Prints some events in the order of their times, then of their partitions.
+  func print(_ events: [EventView]) throws(OutputFailure) {
+    let sorted = events.sorted {
+      ($0.enqueuedTime, $0.position.partition, $0.position.offset)
+        < ($1.enqueuedTime, $1.position.partition, $1.position.offset)
+    }
+    for event in sorted {
+      output.append { bytes in
+        append(event, event.position.partition.number, event.enqueuedTime, to: &bytes)
+      }
+      _ = try output.flushIfFull()
+    }
+    try output.flush()
+  }
+
   private func isWanted(_ event: EventView, _ devices: [[UInt8]]) -> Bool {
     event.withDeviceID { name in
       devices.contains { wanted in

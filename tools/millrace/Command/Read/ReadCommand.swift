@@ -12,6 +12,7 @@ struct ReadCommand: AsyncParsableCommand {
 
       Examples:
         millrace read fleet --device thermometer-7 --from -2h
+        millrace read fleet --device thermometer-7 --last
         millrace read fleet --from latest --follow --format body
         millrace read fleet --group billing --commit --max 1000
       """)
@@ -56,6 +57,9 @@ struct ReadCommand: AsyncParsableCommand {
   @Flag(help: "Go on with what comes, until interrupted.")
   var follow = false
 
+  @Flag(help: "Only the newest event of each --device.")
+  var last = false
+
   @Option(help: "What to print: the whole event, or its body alone.")
   var format = Format.json
 
@@ -65,6 +69,7 @@ struct ReadCommand: AsyncParsableCommand {
       throw ValidationError(
         "--commit has no meaning with --device: the checkpoint would pass other devices' events")
     }
+    if last { try validateLast() }
     if let max, max < 0 { throw ValidationError("--max is \(max), it must not be negative") }
     if let wrong = partition.first(where: { $0 < 0 }) {
       throw ValidationError("--partition is \(wrong), partitions are numbered from 0")
@@ -77,7 +82,19 @@ struct ReadCommand: AsyncParsableCommand {
     }
   }
 
+  private func validateLast() throws {
+    guard !device.isEmpty else { throw ValidationError("--last needs --device") }
+    let others = [
+      "--group": group != nil, "--partition": !partition.isEmpty, "--from": from != nil,
+      "--until": until != nil, "--max": max != nil, "--follow": follow,
+    ]
+    guard let other = others.filter(\.value).keys.sorted().first else { return }
+    throw ValidationError(
+      "--last has no meaning with \(other): it prints one event of each device, the newest")
+  }
+
   func run() async throws {
+    if last { return try await printLast() }
     let open = try await EventStore.open(
       at: store, configuration: .command, access: commit ? .readWrite : .readOnly)
     if commit { RecoveryReport.show(open, path: store) }
@@ -103,6 +120,18 @@ struct ReadCommand: AsyncParsableCommand {
     }
     try await open.close()
     if printer.gapCount > 0 { throw ExitCode(ExitStatus.damage) }
+  }
+
+  private func printLast() async throws {
+    let open = try await EventStore.open(
+      at: store, configuration: .command, access: .readOnly)
+    var events: [EventView] = []
+    for device in Set(try device.map { try DeviceID($0) }) {
+      if let event = try await open.lastEvent(of: device) { events.append(event) }
+    }
+    let printer = EventPrinter(format == .json ? .json : .body, EventPrinter.Selection())
+    try printer.print(events)
+    try await open.close()
   }
 
   /// The group that was asked for.
