@@ -73,6 +73,8 @@ let package = Package(
       name: "ConsumerCheckpoints",
       dependencies: ["EventModel", "LogFormat", "StorageIO", systemPackage],
       swiftSettings: strict),
+    .target(
+      name: "DeviceQueueing", dependencies: ["EventModel", "LogFormat"], swiftSettings: strict),
 
     // Layer 3: the façade, and what looks at files without the engine.
     .target(
@@ -140,6 +142,9 @@ let package = Package(
         "ConsumerCheckpoints", "SimulationKit", "StorageIO", "LogFormat", "EventModel",
         systemPackage,
       ]),
+    .testTarget(
+      name: "DeviceQueueingTests",
+      dependencies: ["DeviceQueueing", "SimulationKit", "LogFormat", "EventModel"]),
     .testTarget(
       name: "MillraceTests",
       dependencies: [

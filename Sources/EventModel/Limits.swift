@@ -57,6 +57,18 @@ public enum Limits {
   /// has to examine.
   package static let unsyncedSizeMax = 8 << 20
 
+  /// Bytes of one message to a device: body, values of system properties, names and values of
+  /// application properties.
+  ///
+  /// The hub's limit for cloud-to-device messages.
+  public static let messageSizeMax = 64 << 10
+
+  /// Messages that wait for one device, at most: their places take memory.
+  public static let queueDepthMax = 100_000
+
+  /// Deliveries of one message, at most: the number takes two bytes.
+  public static let deliveryCountMax = 65_535
+
   /// How far an imported enqueue time may lie ahead of the clock.
   public static let enqueueTimeLeadMax: Duration = .seconds(86_400)
 }

@@ -1,0 +1,134 @@
+package import EventModel
+package import LogFormat
+
+extension QueueTable {
+  /// Applies an entry that has its number in the journal.
+  ///
+  /// Entries that say what is so already change nothing, so that a journal may be replayed over a
+  /// state that holds a part of it.
+  ///
+  /// - Parameters:
+  ///   - entry: what was decided.
+  ///   - number: its number in the journal; of a message its sequence number.
+  ///   - device: whose queue it is.
+  ///   - size: bytes of the message that it carries.
+  ///   - time: now; in recovery the time of the record.
+  package mutating func apply(
+    _ entry: JournalEntry, number: UInt64, device: DeviceID, size: Int = 0, at time: QueueTime
+  ) {
+    switch entry {
+    case .enqueued(let enqueued):
+      add(enqueued, number: number, device: device, size: size)
+    case .locked(let locked):
+      guard let place = place(of: locked.sequence, device) else { return }
+      unhide(place)
+      nodes[place].deliveryCount = UInt16(clamping: locked.deliveryCount)
+      lock(place, until: Self.deadline(locked.duration, at: time))
+    case .returned(let returned):
+      guard let place = place(of: returned.sequence, device) else { return }
+      unhide(place)
+      nodes[place].deliveryCount = UInt16(clamping: returned.deliveryCount)
+      if let availableFrom = returned.availableFrom { delay(place, until: availableFrom) }
+    case .settled(let settled):
+      guard let place = place(of: settled.sequence, device) else { return }
+      remove(place)
+    case .deviceRemoved:
+      while let slot = find(device) { remove(slots[slot].first) }
+    }
+  }
+
+  /// The right to settle a message that has just been locked.
+  package func token(of sequence: UInt64) -> LockToken? {
+    locks[sequence].map { LockToken(sequenceNumber: sequence, nonce: $0.nonce) }
+  }
+
+  private func place(of sequence: UInt64, _ device: DeviceID) -> UInt32? {
+    find(device).flatMap { find(sequence, in: $0) }
+  }
+
+  private mutating func add(
+    _ enqueued: JournalEntry.Enqueued, number: UInt64, device: DeviceID, size: Int
+  ) {
+    let slot = find(device) ?? addSlot(device)
+    let last = slots[slot].last
+    if last != Slab<QueueNode>.none, nodes[last].sequence >= number { return }
+    let place = nodes.insert(
+      QueueNode(
+        sequence: number, expiry: enqueued.expiry, size: size, slot: slot,
+        feedback: enqueued.feedback))
+    nodes[place].previous = last
+    if last == Slab<QueueNode>.none {
+      slots[slot].first = place
+    } else {
+      nodes[last].next = place
+    }
+    slots[slot].last = place
+    slots[slot].count += 1
+    slots[slot].size += size
+    wheel.insert(place, &nodes)
+  }
+
+  private mutating func addSlot(_ device: DeviceID) -> UInt32 {
+    let slot = slots.insert(QueueSlot(hash: device.hash, name: names.insert(device)))
+    index.insert(slot, hash: device.hash)
+    return slot
+  }
+
+  private mutating func lock(_ place: UInt32, until deadline: Int64) {
+    let sequence = nodes[place].sequence
+    nodes[place].isLocked = true
+    slots[nodes[place].slot].lockedCount += 1
+    locks[sequence] = Lock(place: place, nonce: makeNonce(), deadline: deadline)
+    lockEnds.insert(deadline, sequence)
+    if lockEnds.count > 2 * locks.count + 64 {
+      let locks = locks
+      lockEnds.removeAll { locks[$0.sequence]?.deadline != $0.time }
+    }
+  }
+
+  private mutating func delay(_ place: UInt32, until time: Timestamp) {
+    let sequence = nodes[place].sequence
+    delays[sequence] = Delay(place: place, availableFrom: time)
+    delayEnds.insert(time.microseconds, sequence)
+    if delayEnds.count > 2 * delays.count + 64 {
+      let delays = delays
+      delayEnds.removeAll { delays[$0.sequence]?.availableFrom.microseconds != $0.time }
+    }
+  }
+
+  /// Ends whatever keeps a message from being received.
+  private mutating func unhide(_ place: UInt32) {
+    let node = nodes[place]
+    if node.isLocked {
+      nodes[place].isLocked = false
+      slots[node.slot].lockedCount -= 1
+      locks[node.sequence] = nil
+    }
+    delays[node.sequence] = nil
+  }
+
+  private mutating func remove(_ place: UInt32) {
+    unhide(place)
+    wheel.remove(place, &nodes)
+    let node = nodes[place]
+    let slot = node.slot
+    if node.previous == Slab<QueueNode>.none {
+      slots[slot].first = node.next
+    } else {
+      nodes[node.previous].next = node.next
+    }
+    if node.next == Slab<QueueNode>.none {
+      slots[slot].last = node.previous
+    } else {
+      nodes[node.next].previous = node.previous
+    }
+    slots[slot].count -= 1
+    slots[slot].size -= Int(node.size)
+    nodes.remove(place)
+    guard slots[slot].count == 0 else { return }
+    // An idle device leaves no state.
+    index.remove(slot, hash: slots[slot].hash)
+    names.remove(slots[slot].name)
+    slots.remove(slot)
+  }
+}

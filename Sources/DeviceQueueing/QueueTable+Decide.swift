@@ -1,0 +1,214 @@
+package import EventModel
+package import LogFormat
+
+/// Every decision leaves the table as it is; what it returns is applied once it has a number in the
+/// journal.
+extension QueueTable {
+  /// Decides whether a message may join a device's queue.
+  package borrowing func decideEnqueue(
+    to device: DeviceID, size: Int, expiry: Timestamp, feedback: FeedbackMode, at time: QueueTime
+  ) throws(QueueRejection) -> JournalEntry {
+    guard expiry > time.wall else { throw .expired(expiry) }
+    if let slot = find(device) {
+      let queue = slots[slot]
+      guard Int(queue.count) < rules.depthMax else {
+        throw .full(depth: Int(queue.count), limit: rules.depthMax)
+      }
+      guard queue.size + size <= rules.sizeMax else {
+        throw .sizeExceeded(size: queue.size + size, limit: rules.sizeMax)
+      }
+    }
+    return .enqueued(JournalEntry.Enqueued(expiry: expiry, feedback: feedback))
+  }
+
+  /// Decides what a device receives: the lowest-numbered messages that are available (I12).
+  ///
+  /// What is due of the device's queue comes first: messages that expired and locks that ran out.
+  ///
+  /// - Parameters:
+  ///   - device: who receives.
+  ///   - max: how many messages at most.
+  ///   - duration: microseconds until the locks run out.
+  ///   - durable: messages from this number on may be gone after a crash and are not given out.
+  ///   - time: now.
+  /// - Returns: entries in the order of the messages; the locked ones among them are delivered.
+  package borrowing func decideReceive(
+    by device: DeviceID, max: Int, for duration: Int64, below durable: UInt64, at time: QueueTime
+  ) -> [JournalEntry] {
+    guard let slot = find(device) else { return [] }
+    var entries: [JournalEntry] = []
+    var taken = 0
+    var place = slots[slot].first
+    while place != Slab<QueueNode>.none, taken < max {
+      let node = nodes[place]
+      place = node.next
+      guard node.sequence < durable else { break }
+      var count = Int(node.deliveryCount)
+      switch state(of: node, at: time) {
+      case .expired:
+        entries.append(settle(node, as: .expired))
+        continue
+      case .timedOut:
+        let entry = entryForTimeout(of: node)
+        entries.append(entry)
+        guard case .returned(let returned) = entry else { continue }
+        count = returned.deliveryCount
+      case .hidden: continue
+      case .available: break
+      }
+      taken += 1
+      entries.append(
+        .locked(
+          JournalEntry.Locked(
+            sequence: node.sequence, deliveryCount: count + 1, duration: duration)))
+    }
+    return entries
+  }
+
+  /// Decides how a message ends, or returns, for a device that holds its lock.
+  ///
+  /// - Throws: `.lockLost` once the lock has run out or the message has expired, also before anything
+  ///   is applied for that.
+  ///   been applied for that yet.
+  package borrowing func decideSettle(
+    _ token: LockToken, of device: DeviceID, _ verb: QueueVerb, at time: QueueTime
+  ) throws(QueueRejection) -> JournalEntry {
+    let node = try lockedNode(token, of: device, at: time)
+    switch verb {
+    case .complete: return settle(node, as: .success)
+    case .reject(let reason): return settle(node, as: .rejected, reason)
+    case .abandon(let availableFrom):
+      guard Int(node.deliveryCount) < rules.deliveryCountMax else {
+        return settle(node, as: .deliveryCountExceeded)
+      }
+      return .returned(
+        JournalEntry.Returned(
+          sequence: node.sequence, deliveryCount: Int(node.deliveryCount),
+          availableFrom: availableFrom.flatMap { $0 > time.wall ? $0 : nil }))
+    }
+  }
+
+  /// Gives a lock more time; nothing of it outlasts a restart, so nothing is journaled.
+  package mutating func renew(
+    _ token: LockToken, of device: DeviceID, for duration: Int64, at time: QueueTime
+  ) throws(QueueRejection) {
+    _ = try lockedNode(token, of: device, at: time)
+    let deadline = Self.deadline(duration, at: time)
+    locks[token.sequenceNumber]?.deadline = deadline
+    lockEnds.insert(deadline, token.sequenceNumber)
+  }
+
+  /// Decides what time has done: messages that expired and locks that ran out, of any device.
+  ///
+  /// - Returns: at most `max` entries; once they are applied there may be more.
+  package mutating func decideDue(
+    at time: QueueTime, max: Int
+  ) -> [(device: DeviceID, entry: JournalEntry)] {
+    wheel.advance(to: time.wall, &nodes)
+    var entries: [(device: DeviceID, entry: JournalEntry)] = []
+    var place = wheel.firstDue
+    while place != Slab<QueueNode>.none, entries.count < max {
+      let node = nodes[place]
+      entries.append((names.device(at: slots[node.slot].name), settle(node, as: .expired)))
+      place = node.wheelNext
+    }
+    var ended: Set<UInt64> = []
+    while let end = lockEnds.first, end.time <= time.steady, entries.count < max {
+      lockEnds.removeFirst()
+      guard let lock = locks[end.sequence], lock.deadline == end.time else { continue }
+      let node = nodes[lock.place]
+      guard node.expiry > time.wall, ended.insert(end.sequence).inserted else { continue }
+      entries.append((names.device(at: slots[node.slot].name), entryForTimeout(of: node)))
+    }
+    // They count until what was decided is applied.
+    for sequence in ended {
+      if let lock = locks[sequence] { lockEnds.insert(lock.deadline, sequence) }
+    }
+    return entries
+  }
+
+  /// Decides what becomes of every message that was locked when the store was last closed, or
+  /// stopped: a restart ends all locks.
+  package borrowing func decideRestart() -> [(device: DeviceID, entry: JournalEntry)] {
+    locks.keys.sorted().compactMap { sequence in
+      locks[sequence].map { lock in
+        let node = nodes[lock.place]
+        return (names.device(at: slots[node.slot].name), entryForTimeout(of: node))
+      }
+    }
+  }
+
+  /// Decides to end every message of a device that is there now.
+  package borrowing func decidePurge(of device: DeviceID) -> [JournalEntry] {
+    guard let slot = find(device) else { return [] }
+    var entries: [JournalEntry] = []
+    var place = slots[slot].first
+    while place != Slab<QueueNode>.none {
+      entries.append(settle(nodes[place], as: .purged))
+      place = nodes[place].next
+    }
+    return entries
+  }
+
+  /// The devices whose delayed messages have become available since the last call.
+  package mutating func takeUndelayed(at time: QueueTime) -> [DeviceID] {
+    var devices: [DeviceID] = []
+    while let end = delayEnds.first, end.time <= time.wall.microseconds {
+      delayEnds.removeFirst()
+      guard let delay = delays[end.sequence], delay.availableFrom <= time.wall else { continue }
+      devices.append(names.device(at: slots[nodes[delay.place].slot].name))
+    }
+    return devices
+  }
+
+  // MARK: One message
+
+  enum NodeState {
+    case available
+    /// Locked or delayed.
+    case hidden
+    case timedOut
+    case expired
+  }
+
+  func state(of node: QueueNode, at time: QueueTime) -> NodeState {
+    if node.expiry <= time.wall { return .expired }
+    if node.isLocked {
+      guard let lock = locks[node.sequence] else { return .hidden }
+      return lock.deadline <= time.steady ? .timedOut : .hidden
+    }
+    if let delay = delays[node.sequence], delay.availableFrom > time.wall { return .hidden }
+    return .available
+  }
+
+  /// A message whose lock ran out returns, unless that was its last delivery.
+  private func entryForTimeout(of node: QueueNode) -> JournalEntry {
+    let count = Int(node.deliveryCount) - (rules.lockTimeoutsCount ? 0 : 1)
+    guard count < rules.deliveryCountMax else { return settle(node, as: .deliveryCountExceeded) }
+    return .returned(JournalEntry.Returned(sequence: node.sequence, deliveryCount: count))
+  }
+
+  private func settle(
+    _ node: QueueNode, as status: SettlementStatus, _ description: String? = nil
+  ) -> JournalEntry {
+    .settled(
+      JournalEntry.Settled(
+        sequence: node.sequence, status: status, givesFeedback: node.feedback.covers(status),
+        deliveryCount: Int(node.deliveryCount), description: description ?? status.name))
+  }
+
+  private func lockedNode(
+    _ token: LockToken, of device: DeviceID, at time: QueueTime
+  ) throws(QueueRejection) -> QueueNode {
+    guard let lock = locks[token.sequenceNumber], lock.nonce == token.nonce,
+      let slot = find(device), nodes[lock.place].slot == slot,
+      lock.deadline > time.steady, nodes[lock.place].expiry > time.wall
+    else { throw .lockLost(sequence: token.sequenceNumber) }
+    return nodes[lock.place]
+  }
+
+  static func deadline(_ duration: Int64, at time: QueueTime) -> Int64 {
+    let (sum, overflow) = time.steady.addingReportingOverflow(duration)
+    return overflow ? .max : sum
+  }
+}

@@ -1,0 +1,135 @@
+package import EventModel
+
+/// The queues of all devices: a pure state machine that decides what may be done and applies what
+/// was written to the journal, live and in recovery alike.
+///
+/// Holds what deciding needs and no message: about 120 bytes for a device with one pending message
+/// and nothing for others. Whoever owns it applies entries in the order of their numbers.
+package struct QueueTable: ~Copyable {
+  package let rules: QueueRules
+  var nodes = Slab<QueueNode>()
+  var slots = Slab<QueueSlot>()
+  var names = DeviceNames()
+  var index = SlotIndex()
+  var wheel = ExpiryWheel()
+  /// By sequence number; voided by a restart.
+  var locks: [UInt64: Lock] = [:]
+  /// By sequence number: when a message is available again.
+  var delays: [UInt64: Delay] = [:]
+  /// Ends of locks, some of them void by now.
+  var lockEnds = DeadlineHeap()
+  /// Ends of delays, some of them void by now.
+  var delayEnds = DeadlineHeap()
+  /// Makes nonces that no earlier opening has given out.
+  private var nonceState: UInt64
+
+  struct Lock {
+    let place: UInt32
+    var nonce: UInt64
+    /// By the steady clock.
+    var deadline: Int64
+  }
+
+  struct Delay {
+    let place: UInt32
+    let availableFrom: Timestamp
+  }
+
+  /// A table without messages.
+  ///
+  /// - Parameters:
+  ///   - rules: what holds for every queue.
+  ///   - key: random, another one at each opening.
+  package init(rules: QueueRules, key: UInt64) {
+    self.rules = rules
+    nonceState = key
+  }
+
+  // MARK: Looking
+
+  /// Devices with pending messages.
+  package var deviceCount: Int { slots.count }
+  /// Messages that wait.
+  package var messageCount: Int { nodes.count }
+  package var lockedCount: Int { locks.count }
+
+  package func counts(of device: DeviceID) -> QueueCounts? {
+    guard let slot = find(device) else { return nil }
+    let queue = slots[slot]
+    return QueueCounts(
+      pending: Int(queue.count), locked: Int(queue.lockedCount), size: queue.size,
+      first: nodes[queue.first].sequence)
+  }
+
+  /// The messages of a device, the oldest first.
+  package func messages(of device: DeviceID, max: Int = .max) -> [PendingMessage] {
+    guard let slot = find(device) else { return [] }
+    var messages: [PendingMessage] = []
+    var place = slots[slot].first
+    while place != Slab<QueueNode>.none, messages.count < max {
+      messages.append(message(at: place))
+      place = nodes[place].next
+    }
+    return messages
+  }
+
+  /// Every device with pending messages, in no order.
+  package func forEachDevice(_ body: (DeviceID, QueueCounts) -> Void) {
+    index.forEach { slot in
+      let queue = slots[slot]
+      body(
+        names.device(at: queue.name),
+        QueueCounts(
+          pending: Int(queue.count), locked: Int(queue.lockedCount), size: queue.size,
+          first: nodes[queue.first].sequence))
+    }
+  }
+
+  func message(at place: UInt32) -> PendingMessage {
+    let node = nodes[place]
+    return PendingMessage(
+      sequence: node.sequence, expiry: node.expiry, size: Int(node.size),
+      feedback: node.feedback, deliveryCount: Int(node.deliveryCount), isLocked: node.isLocked,
+      availableFrom: delays[node.sequence]?.availableFrom)
+  }
+
+  /// When ``decideDue(at:max:)`` has to be asked again at the latest.
+  package func nextDue(at time: QueueTime) -> QueueTime {
+    QueueTime(
+      wall: min(
+        wheel.nextTime ?? Timestamp(microseconds: .max),
+        Timestamp(microseconds: delayEnds.first?.time ?? .max)),
+      steady: lockEnds.first?.time ?? .max)
+  }
+
+  // MARK: Finding
+
+  func find(_ device: borrowing DeviceID) -> UInt32? {
+    index.find(hash: device.hash) { slot in
+      slots[slot].hash == device.hash && names.isEqual(slots[slot].name, to: device)
+    }
+  }
+
+  /// Where a message stands, searched from both ends.
+  func find(_ sequence: UInt64, in slot: UInt32) -> UInt32? {
+    if let lock = locks[sequence], nodes[lock.place].slot == slot { return lock.place }
+    var (front, back) = (slots[slot].first, slots[slot].last)
+    while front != Slab<QueueNode>.none, back != Slab<QueueNode>.none {
+      if nodes[front].sequence == sequence { return front }
+      if nodes[back].sequence == sequence { return back }
+      guard nodes[front].sequence < sequence, nodes[back].sequence > sequence else { return nil }
+      front = nodes[front].next
+      back = nodes[back].previous
+    }
+    return nil
+  }
+
+  mutating func makeNonce() -> UInt64 {
+    // SplitMix64: all distinct, and unlike those that another key makes.
+    nonceState &+= 0x9E37_79B9_7F4A_7C15
+    var value = nonceState
+    value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
+    value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
+    return value ^ value >> 31
+  }
+}
