@@ -67,9 +67,8 @@ extension QueueTable {
 
   /// Decides how a message ends, or returns, for a device that holds its lock.
   ///
-  /// - Throws: `.lockLost` once the lock has run out or the message has expired, also before anything
-  ///   is applied for that.
-  ///   been applied for that yet.
+  /// - Throws: `.lockLost` once the lock has run out or the message has expired, whether or not
+  ///   that has been applied.
   package borrowing func decideSettle(
     _ token: LockToken, of device: DeviceID, _ verb: QueueVerb, at time: QueueTime
   ) throws(QueueRejection) -> JournalEntry {
