@@ -1,7 +1,7 @@
 internal import EventModel
 
 /// The ids of devices with pending messages, in places of a multiple of 16 bytes.
-struct DeviceNames: ~Copyable {
+struct DeviceNames: ~Copyable, Sendable {
   /// Where an id stands.
   struct Place {
     var index: UInt32

@@ -6,7 +6,7 @@ internal import EventModel
 ///
 /// A hierarchical timing wheel (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987):
 /// level n has 64 lists of 64^n ticks each. A message is due at most one tick late.
-struct ExpiryWheel: ~Copyable {
+struct ExpiryWheel: ~Copyable, Sendable {
   /// 2^20 microseconds, about a second.
   private static var tickBits: Int { 20 }
   private static var levelCount: Int { 8 }
@@ -16,7 +16,7 @@ struct ExpiryWheel: ~Copyable {
   /// The list of those that are due.
   private static var due: Int { levelCount * listCount }
 
-  private var heads = [UInt32](repeating: Slab<QueueNode>.none, count: due + 1)
+  private var heads = [UInt32](repeating: noPlace, count: due + 1)
   /// For each level, which lists hold anything.
   private var occupied = [UInt64](repeating: 0, count: levelCount)
   private var now: UInt64 = 0
@@ -38,23 +38,23 @@ struct ExpiryWheel: ~Copyable {
     let list = list(of: Self.dueTick(nodes[place].expiry))
     let head = heads[list]
     nodes[place].wheelNext = head
-    nodes[place].wheelPrevious = Slab<QueueNode>.none
-    if head != Slab<QueueNode>.none { nodes[head].wheelPrevious = place }
+    nodes[place].wheelPrevious = noPlace
+    if head != noPlace { nodes[head].wheelPrevious = place }
     heads[list] = place
     if list != Self.due { occupied[list >> Self.listBits] |= 1 << UInt64(list & 63) }
   }
 
   mutating func remove(_ place: UInt32, _ nodes: inout Slab<QueueNode>) {
     let (next, previous) = (nodes[place].wheelNext, nodes[place].wheelPrevious)
-    if next != Slab<QueueNode>.none { nodes[next].wheelPrevious = previous }
-    guard previous == Slab<QueueNode>.none else {
+    if next != noPlace { nodes[next].wheelPrevious = previous }
+    guard previous == noPlace else {
       nodes[previous].wheelNext = next
       return
     }
     let list = list(of: Self.dueTick(nodes[place].expiry))
     precondition(heads[list] == place, "a message is not in its list of the wheel")
     heads[list] = next
-    if next == Slab<QueueNode>.none, list != Self.due {
+    if next == noPlace, list != Self.due {
       occupied[list >> Self.listBits] &= ~(1 << UInt64(list & 63))
     }
   }
@@ -69,7 +69,7 @@ struct ExpiryWheel: ~Copyable {
 
   /// When the wheel has to be turned again at the latest; nil if nothing waits.
   var nextTime: Timestamp? {
-    if heads[Self.due] != Slab<QueueNode>.none { return Timestamp(microseconds: .min) }
+    if heads[Self.due] != noPlace { return Timestamp(microseconds: .min) }
     return nextList.map {
       let (time, overflow) = Int64(truncatingIfNeeded: $0.tick)
         .multipliedReportingOverflow(by: 1 << Int64(Self.tickBits))
@@ -98,9 +98,9 @@ struct ExpiryWheel: ~Copyable {
     while let (tick, list) = nextList, tick <= target {
       now = max(now, tick)
       var place = heads[list]
-      heads[list] = Slab<QueueNode>.none
+      heads[list] = noPlace
       occupied[list >> Self.listBits] &= ~(1 << UInt64(list & 63))
-      while place != Slab<QueueNode>.none {
+      while place != noPlace {
         let next = nodes[place].wheelNext
         insert(place, &nodes)
         place = next

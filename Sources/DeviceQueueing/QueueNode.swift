@@ -11,11 +11,11 @@ struct QueueNode {
   /// Its device's slot.
   let slot: UInt32
   /// Its neighbours in the device's queue, in the order of their numbers.
-  var next = Slab<QueueNode>.none
-  var previous = Slab<QueueNode>.none
+  var next = noPlace
+  var previous = noPlace
   /// Its neighbours in a list of the expiry wheel.
-  var wheelNext = Slab<QueueNode>.none
-  var wheelPrevious = Slab<QueueNode>.none
+  var wheelNext = noPlace
+  var wheelPrevious = noPlace
   /// How often it was delivered.
   var deliveryCount: UInt16 = 0
   let feedback: FeedbackMode
@@ -34,8 +34,8 @@ struct QueueNode {
 struct QueueSlot {
   let hash: UInt64
   let name: DeviceNames.Place
-  var first = Slab<QueueNode>.none
-  var last = Slab<QueueNode>.none
+  var first = noPlace
+  var last = noPlace
   var count: UInt32 = 0
   var lockedCount: UInt32 = 0
   /// Bytes of the messages.

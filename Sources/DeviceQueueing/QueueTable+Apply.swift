@@ -51,13 +51,13 @@ extension QueueTable {
   ) {
     let slot = find(device) ?? addSlot(device)
     let last = slots[slot].last
-    if last != Slab<QueueNode>.none, nodes[last].sequence >= number { return }
+    if last != noPlace, nodes[last].sequence >= number { return }
     let place = nodes.insert(
       QueueNode(
         sequence: number, expiry: enqueued.expiry, size: size, slot: slot,
         feedback: enqueued.feedback))
     nodes[place].previous = last
-    if last == Slab<QueueNode>.none {
+    if last == noPlace {
       slots[slot].first = place
     } else {
       nodes[last].next = place
@@ -112,12 +112,12 @@ extension QueueTable {
     wheel.remove(place, &nodes)
     let node = nodes[place]
     let slot = node.slot
-    if node.previous == Slab<QueueNode>.none {
+    if node.previous == noPlace {
       slots[slot].first = node.next
     } else {
       nodes[node.previous].next = node.next
     }
-    if node.next == Slab<QueueNode>.none {
+    if node.next == noPlace {
       slots[slot].last = node.previous
     } else {
       nodes[node.next].previous = node.previous

@@ -39,7 +39,7 @@ extension QueueTable {
     var entries: [JournalEntry] = []
     var taken = 0
     var place = slots[slot].first
-    while place != Slab<QueueNode>.none, taken < max {
+    while place != noPlace, taken < max {
       let node = nodes[place]
       place = node.next
       guard node.sequence < durable else { break }
@@ -106,7 +106,7 @@ extension QueueTable {
     wheel.advance(to: time.wall, &nodes)
     var entries: [(device: DeviceID, entry: JournalEntry)] = []
     var place = wheel.firstDue
-    while place != Slab<QueueNode>.none, entries.count < max {
+    while place != noPlace, entries.count < max {
       let node = nodes[place]
       entries.append((names.device(at: slots[node.slot].name), settle(node, as: .expired)))
       place = node.wheelNext
@@ -142,7 +142,7 @@ extension QueueTable {
     guard let slot = find(device) else { return [] }
     var entries: [JournalEntry] = []
     var place = slots[slot].first
-    while place != Slab<QueueNode>.none {
+    while place != noPlace {
       entries.append(settle(nodes[place], as: .purged))
       place = nodes[place].next
     }

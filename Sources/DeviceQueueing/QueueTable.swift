@@ -5,7 +5,7 @@ package import EventModel
 ///
 /// Holds what deciding needs and no message: about 120 bytes for a device with one pending message
 /// and nothing for others. Whoever owns it applies entries in the order of their numbers.
-package struct QueueTable: ~Copyable {
+package struct QueueTable: ~Copyable, Sendable {
   package let rules: QueueRules
   var nodes = Slab<QueueNode>()
   var slots = Slab<QueueSlot>()
@@ -66,7 +66,7 @@ package struct QueueTable: ~Copyable {
     guard let slot = find(device) else { return [] }
     var messages: [PendingMessage] = []
     var place = slots[slot].first
-    while place != Slab<QueueNode>.none, messages.count < max {
+    while place != noPlace, messages.count < max {
       messages.append(message(at: place))
       place = nodes[place].next
     }
@@ -114,7 +114,7 @@ package struct QueueTable: ~Copyable {
   func find(_ sequence: UInt64, in slot: UInt32) -> UInt32? {
     if let lock = locks[sequence], nodes[lock.place].slot == slot { return lock.place }
     var (front, back) = (slots[slot].first, slots[slot].last)
-    while front != Slab<QueueNode>.none, back != Slab<QueueNode>.none {
+    while front != noPlace, back != noPlace {
       if nodes[front].sequence == sequence { return front }
       if nodes[back].sequence == sequence { return back }
       guard nodes[front].sequence < sequence, nodes[back].sequence > sequence else { return nil }

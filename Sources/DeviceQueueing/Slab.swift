@@ -1,9 +1,9 @@
+/// The place of nothing in a ``Slab``.
+let noPlace = UInt32.max
+
 /// Elements at places that stay theirs, in pieces of a fixed size: growing copies nothing, and a
 /// million elements take little more than their own size.
-struct Slab<Element>: ~Copyable {
-  /// The place of nothing.
-  static var none: UInt32 { .max }
-
+struct Slab<Element: Sendable>: ~Copyable, Sendable {
   private static var pieceSize: Int { 4_096 }
 
   private var pieces: [[Element]] = []

@@ -1,6 +1,6 @@
 /// From the hash of a device to its slot: an open table of four bytes a place, of which at most
 /// three quarters are taken.
-struct SlotIndex: ~Copyable {
+struct SlotIndex: ~Copyable, Sendable {
   private var places: [UInt32] = []
   /// A part of each place's hash, so that most others are passed over without a look at their slot,
   /// and the table grows without one.

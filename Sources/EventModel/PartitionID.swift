@@ -1,4 +1,4 @@
-/// One of a store's partitions: 0 up to the partition count.
+/// One of a store's partitions, 0 up to the partition count, or one of its streams.
 public struct PartitionID: Hashable, Comparable, Sendable {
   /// The partition's number.
   public let number: Int
@@ -9,6 +9,28 @@ public struct PartitionID: Hashable, Comparable, Sendable {
       (0..<Limits.partitionCountMax).contains(number), "partition number \(number) is out of range")
     self.number = number
   }
+
+  /// The stream of feedback: what became of messages to devices.
+  ///
+  /// Read and checkpointed like a partition; it is none of the store's partitions of events.
+  public static let feedback = Self(stream: 1)
+  /// The stream of dead letters: messages to devices that were settled without success.
+  ///
+  /// As ``feedback`` otherwise.
+  public static let deadLetters = Self(stream: 2)
+  /// The journal of the device queues.
+  package static let journal = Self(stream: 3)
+
+  /// Streams come behind every partition that a store may have.
+  package static let streamBase = 1 << 16
+
+  /// Whether a number in a file is one of a partition or stream that consumers read.
+  package static func isReadable(_ number: UInt32) -> Bool {
+    number < Limits.partitionCountMax || number == feedback.number
+      || number == deadLetters.number
+  }
+
+  private init(stream: Int) { number = Self.streamBase + stream }
 
   /// Whether the left one comes first.
   public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
@@ -25,5 +47,12 @@ extension PartitionID: CustomStringConvertible, ExpressibleByIntegerLiteral {
   public init(integerLiteral value: Int) { self.init(value) }
 
   /// The value as text, for messages.
-  public var description: String { "p\(number)" }
+  public var description: String {
+    switch self {
+    case .feedback: "feedback"
+    case .deadLetters: "dead-letters"
+    case .journal: "queue journal"
+    default: "p\(number)"
+    }
+  }
 }

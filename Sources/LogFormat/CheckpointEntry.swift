@@ -124,7 +124,7 @@ package enum CheckpointEntry: Hashable, Sendable {
       return .groupDeleted(group, at: Timestamp(microseconds: try fields.integer()))
     case Kind.checkpoint:
       let partition = try fields.integer(UInt32.self)
-      guard partition < Limits.partitionCountMax else { throw .corrupt("partition \(partition)") }
+      guard PartitionID.isReadable(partition) else { throw .corrupt("partition \(partition)") }
       return .checkpoint(
         GroupCheckpoint(
           group: group, partition: partition, next: try fields.number(),
@@ -132,7 +132,7 @@ package enum CheckpointEntry: Hashable, Sendable {
           time: Timestamp(microseconds: try fields.integer())))
     case Kind.owner:
       let partition = try fields.integer(UInt32.self)
-      guard partition < Limits.partitionCountMax else { throw .corrupt("partition \(partition)") }
+      guard PartitionID.isReadable(partition) else { throw .corrupt("partition \(partition)") }
       return .owner(
         PartitionOwner(
           group: group, partition: partition, epoch: try fields.integer(),

@@ -77,6 +77,16 @@ package enum ManifestEdit: Hashable, Sendable {
       self.partition = partition
     }
 
+    /// The log as readers name it.
+    package var partitionID: PartitionID {
+      switch stream {
+      case .events: PartitionID(Int(partition))
+      case .feedback: .feedback
+      case .deadLetter: .deadLetters
+      case .journal: .journal
+      }
+    }
+
     package static func < (left: Self, right: Self) -> Bool {
       (left.stream.rawValue, left.partition) < (right.stream.rawValue, right.partition)
     }

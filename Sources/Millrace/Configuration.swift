@@ -31,6 +31,8 @@ extension EventStore {
     /// 32 MiB unless given, shared among the partitions; each has room for four batches at least,
     /// and for the one that is being filled.
     public var bufferSize: ByteCount
+    /// What holds for the queues of messages to devices while the store is open.
+    public var queues: Queues
     /// Where recoveries and failures are told.
     public var logger: Logger
 
@@ -39,7 +41,7 @@ extension EventStore {
       partitionCount: Int = 4, segmentSize: ByteCount = .mebibytes(128),
       compression: CompressionCodec? = nil, retention: Retention = .unlimited,
       batchSize: ByteCount = .kibibytes(64), bufferSize: ByteCount = .mebibytes(32),
-      logger: Logger = Logger(label: "millrace")
+      queues: Queues = Queues(), logger: Logger = Logger(label: "millrace")
     ) {
       self.partitionCount = partitionCount
       self.segmentSize = segmentSize
@@ -47,6 +49,7 @@ extension EventStore {
       self.retention = retention
       self.batchSize = batchSize
       self.bufferSize = bufferSize
+      self.queues = queues
       self.logger = logger
     }
   }
@@ -81,6 +84,41 @@ extension EventStore {
     public static let unlimited = Self()
   }
 
+  /// What holds for the queues of messages to devices; the hub's numbers unless given.
+  public struct Queues: Hashable, Sendable {
+    /// Messages that may wait for one device, locked ones included; up to
+    /// `Limits.queueDepthMax`.
+    public var depthMax: Int
+    /// Bytes of them; as many as `depthMax` messages of the largest size unless given.
+    public var sizeMax: ByteCount?
+    /// Time to live of a message that brings none.
+    public var timeToLive: Duration
+    /// Feedback for a message that asks for none.
+    public var feedback: FeedbackMode
+    /// Time until a lock runs out, where a receiver asks for none.
+    public var lockDuration: Duration
+    /// Deliveries of one message, at most; up to `Limits.deliveryCountMax`.
+    public var deliveryCountMax: Int
+    /// Whether a lock that runs out counts as a delivery; otherwise an abandoned one alone does, as
+    /// in the hub since 2026.
+    public var lockTimeoutsCount: Bool
+
+    /// Makes the rules.
+    public init(
+      depthMax: Int = 50, sizeMax: ByteCount? = nil, timeToLive: Duration = .seconds(3_600),
+      feedback: FeedbackMode = .none, lockDuration: Duration = .seconds(60),
+      deliveryCountMax: Int = 10, lockTimeoutsCount: Bool = true
+    ) {
+      self.depthMax = depthMax
+      self.sizeMax = sizeMax
+      self.timeToLive = timeToLive
+      self.feedback = feedback
+      self.lockDuration = lockDuration
+      self.deliveryCountMax = deliveryCountMax
+      self.lockTimeoutsCount = lockTimeoutsCount
+    }
+  }
+
   /// How a store is opened.
   public enum Access: Hashable, Sendable {
     /// For reading and writing by this process alone; made if there is nothing.
@@ -99,6 +137,10 @@ extension EventStore.Configuration {
     try check(
       "segment size", segmentSize.bytes, Limits.segmentSizeMin...Limits.segmentSizeMax)
     try check("batch size", batchSize.bytes, Limits.batchSizeMin...Limits.batchSizeMax)
+    try check("queue depth", queues.depthMax, 1...Limits.queueDepthMax)
+    try check("delivery count", queues.deliveryCountMax, 1...Limits.deliveryCountMax)
+    try queues.timeToLive.check(asA: "time to live")
+    try queues.lockDuration.check(asA: "lock duration")
   }
 
   private func check(
@@ -108,6 +150,18 @@ extension EventStore.Configuration {
       throw EventStoreError(
         .invalidArgument,
         "\(name) is \(value), it must be from \(range.lowerBound) to \(range.upperBound)")
+    }
+  }
+}
+
+extension Duration {
+  /// Refuses a time that is not positive, or no clock can count.
+  func check(
+    asA name: String, from least: Duration = .microseconds(1)
+  ) throws(EventStoreError) {
+    guard self >= least, self <= .seconds(100 * 366 * 86_400) else {
+      throw EventStoreError(
+        .invalidArgument, "the \(name) is \(self); it must be positive and below a hundred years")
     }
   }
 }

@@ -84,6 +84,7 @@ public final class EventStore: Sendable {
     let core = try WriterCore.open(
       at: root, configuration: configuration, createsIfAbsent: access == .createIfAbsent,
       environment: environment, metrics: StoreMetrics(logger: configuration.logger))
+    try core.openQueues()
     let notices = core.log.partitions.flatMap { RecoveryNotice.notices($0.report) }
     return EventStore(.writer(core), source: core, notices: notices, now: now)
   }
@@ -184,7 +185,7 @@ public final class EventStore: Sendable {
 
 extension ReadSource {
   func check(_ partition: PartitionID) throws(EventStoreError) {
-    guard partition.number < partitionCount else {
+    guard partition.number < partitionCount || PartitionID.stream(partition.number) != nil else {
       throw EventStoreError(
         .invalidArgument,
         "partition \(partition.number) does not exist; the store has \(partitionCount), numbered "

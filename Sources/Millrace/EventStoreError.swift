@@ -55,6 +55,11 @@ public struct EventStoreError: Error, Hashable, Sendable {
     public static let ownershipLost = Self("ownershipLost")
     /// The checkpoint lies beyond what is durable.
     public static let checkpointAhead = Self("checkpointAhead")
+    /// As many messages wait for the device as may; the message says how many and what the limit is.
+    public static let queueFull = Self("queueFull")
+    /// The lock on a message is lost: it ran out, the message was settled or expired, or the token
+    /// is of another device or from before the store was opened.
+    public static let lockLost = Self("lockLost")
     /// The store was closed.
     public static let closed = Self("closed")
     /// A call to the operating system failed.

@@ -15,6 +15,9 @@ final class WriterCore: ReadSource {
   let readers: WorkerPool
   private let pacemaker: Pacemaker
   private let maintenance: MaintenanceThread
+  let streams: StreamWriters
+  private let queueState = Mutex<QueueCore?>(nil)
+  private let queueDefaults: EventStore.Queues
   /// Held while one caller closes: nothing is written once the store's lock is released (I14).
   private let isClosed = Mutex(false)
 
@@ -25,7 +28,8 @@ final class WriterCore: ReadSource {
 
   private init(
     log: CommitLog, partitions: [PartitionWriter], checkpoints: CheckpointCommitter,
-    workers: WorkerPool, pacemaker: Pacemaker, maintenance: MaintenanceThread
+    workers: WorkerPool, pacemaker: Pacemaker, maintenance: MaintenanceThread,
+    streams: StreamWriters, queueDefaults: EventStore.Queues
   ) {
     self.log = log
     self.partitions = partitions
@@ -34,6 +38,8 @@ final class WriterCore: ReadSource {
     readers = WorkerPool(threadCount: Self.readerCount)
     self.pacemaker = pacemaker
     self.maintenance = maintenance
+    self.streams = streams
+    self.queueDefaults = queueDefaults
   }
 
   /// Opens the store; blocks.
@@ -133,13 +139,23 @@ final class WriterCore: ReadSource {
         wakePacemaker: { pacemaker.wake() }, wakeMaintenance: { maintenance.wake() })
     }
     pacemaker.watch(writers.map { writer in { writer.beat() } })
+    let streams = StreamWriters(log) { stream, tail in
+      let writer = PartitionWriter(
+        stream, tail: tail,
+        limits: PartitionWriter.BatchLimits(size: batchSize, pendingSize: pending),
+        encoders: encoders, workers: workers, metrics: metrics,
+        wakePacemaker: { pacemaker.wake() }, wakeMaintenance: {})
+      pacemaker.watch([{ writer.beat() }])
+      return writer
+    }
     for partition in log.partitions {
       for notice in RecoveryNotice.notices(partition.report) { metrics.noteRecovery(notice) }
     }
     return WriterCore(
       log: log, partitions: writers,
       checkpoints: checkpoints, workers: workers,
-      pacemaker: pacemaker, maintenance: maintenance)
+      pacemaker: pacemaker, maintenance: maintenance, streams: streams,
+      queueDefaults: configuration.queues)
   }
 
   deinit { stop() }
@@ -148,10 +164,12 @@ final class WriterCore: ReadSource {
   ///
   /// What nobody waited for and no close led to the disk is lost with them.
   private func stop() {
+    queueState.withLock { $0 }?.stop()
     maintenance.stop()
     pacemaker.stop()
     workers.stop()
     for partition in partitions { partition.tail.close() }
+    streams.closeTails()
     readers.stop()
   }
 
@@ -159,7 +177,12 @@ final class WriterCore: ReadSource {
   var mappings: MappingCache { log.mappings }
   var fileSystem: any FileSystem { log.context.fileSystem }
 
-  func snapshot(of partition: Int) -> LogSnapshot { log.partitions[partition].snapshot }
+  func snapshot(of partition: Int) -> LogSnapshot {
+    guard let stream = PartitionID.stream(partition) else {
+      return log.partitions[partition].snapshot
+    }
+    return log.existingLog(stream)?.snapshot ?? .empty(stream)
+  }
 
   /// What this process writes it knows.
   func refresh() {}
@@ -167,7 +190,10 @@ final class WriterCore: ReadSource {
   var renewal: (@Sendable () throws(CommitLogFailure) -> Void)? { nil }
 
   func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {
-    await partitions[partition].tail.wait(beyond: number)
+    guard let stream = PartitionID.stream(partition) else {
+      return await partitions[partition].tail.wait(beyond: number)
+    }
+    return await streams.tail(of: stream).wait(beyond: number)
   }
 
   /// The place of the partition that holds a device's events (format-spec §7).
@@ -180,6 +206,37 @@ final class WriterCore: ReadSource {
     partitions[index(of: device)]
   }
 
+  /// The queues; nil if none has ever been needed.
+  var existingQueues: QueueCore? { queueState.withLock { $0 } }
+
+  /// The queues, made when they are first needed.
+  func queues() async throws(EventStoreError) -> QueueCore {
+    if let queues = existingQueues { return queues }
+    return try await readers.offload { [self] () throws(EventStoreError) in try makeQueues() }
+  }
+
+  /// Opens the queues if the store has a journal.
+  ///
+  /// Blocks.
+  func openQueues() throws(EventStoreError) {
+    if log.existingLog(.journal) != nil { _ = try makeQueues() }
+  }
+
+  private func makeQueues() throws(EventStoreError) -> QueueCore {
+    try streams.making.withLock { (_) throws(EventStoreError) in
+      if let queues = existingQueues { return queues }
+      guard !isClosed.withLock({ $0 }) else { throw .isClosed }
+      let queues = try QueueCore(
+        journal: try streams.writer(of: .journal), source: StreamSource(self),
+        outcomes: OutcomeCopier(
+          feedback: try OutcomeCopier.Stream(.feedback, streams, self),
+          deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self)),
+        defaults: queueDefaults, environment: log.context.environment)
+      queueState.withLock { $0 = queues }
+      return queues
+    }
+  }
+
   /// Makes everything durable and closes; blocks.
   ///
   /// Closing again does nothing. The first failure is thrown after everything else has been tried.
@@ -188,8 +245,20 @@ final class WriterCore: ReadSource {
   func close() throws(EventStoreError) {
     try isClosed.withLock { (isClosed) throws(EventStoreError) in
       guard !isClosed else { return }
+      var failure: EventStoreError?
+      if let queues = existingQueues {
+        queues.close()
+        failure = try lead(streams.all)
+        do throws(EventStoreError) {
+          if failure == nil { try queues.outcomes.finish() }
+        } catch {
+          // What is not copied now is copied after the next opening.
+          failure = error
+        }
+      }
       for partition in partitions { partition.close() }
-      var failure = try lead()
+      for stream in streams.all { stream.close() }
+      failure = try lead(partitions + streams.all) ?? failure
       isClosed = true
       stop()
       // The lock goes even where a partition is poisoned: only opening again helps it.
@@ -202,12 +271,14 @@ final class WriterCore: ReadSource {
     }
   }
 
-  /// Leads every partition to the disk; returns the first failure and throws a full disk.
-  private func lead() throws(EventStoreError) -> EventStoreError? {
+  /// Leads logs to the disk; returns the first failure and throws a full disk.
+  private func lead(
+    _ writers: [PartitionWriter]
+  ) throws(EventStoreError) -> EventStoreError? {
     var failure: EventStoreError?
     var full: EventStoreError?
     let wait = BlockingWait()
-    for partition in partitions {
+    for partition in writers {
       do throws(EventStoreError) {
         try partition.lead(to: .durable(partition.nextNumber), wait)
       } catch {

@@ -13,20 +13,21 @@ public final class InMemoryStorage: Sendable {
   /// Opens the store on this disk, and makes it first if there is none.
   ///
   /// - Parameters:
+  ///   - path: where on the disk.
   ///   - configuration: what a new store is made with, and what holds while it is open.
   ///   - access: whether to write, and whether to make what is not there.
   ///   - clock: what the store takes for the time; the system's clock unless given.
   /// - Returns: the open store.
   /// - Throws: ``EventStoreError`` as `EventStore.open(at:configuration:access:)` does.
   public func open(
-    configuration: EventStore.Configuration = .init(),
+    at path: String = "/store", configuration: EventStore.Configuration = .init(),
     access: EventStore.Access = .createIfAbsent, clock: ManualClock? = nil
   ) async throws(EventStoreError) -> EventStore {
     let system = EngineEnvironment.system()
     var now = system.now
     if let clock { now = { clock.now } }
     return try await EventStore.open(
-      at: "/store", configuration: configuration, access: access,
+      at: path, configuration: configuration, access: access,
       environment: EngineEnvironment(
         fileSystem: fileSystem, now: now, random: system.random))
   }

@@ -9,15 +9,23 @@ package struct EngineEnvironment: Sendable {
   ///
   /// May step back; the engine keeps enqueue times monotonic by itself.
   package let now: @Sendable () -> Timestamp
+  /// Microseconds of a clock that nobody sets, from any beginning.
+  package let steady: @Sendable () -> Int64
   /// 64 random bits: ids, salts and epoch keys.
   package let random: @Sendable () -> UInt64
 
+  /// - Parameters:
+  ///   - fileSystem: the files.
+  ///   - now: the clock on the wall.
+  ///   - steady: the steady clock; the one on the wall unless given, for simulated time.
+  ///   - random: chance.
   package init(
     fileSystem: any FileSystem, now: @escaping @Sendable () -> Timestamp,
-    random: @escaping @Sendable () -> UInt64
+    steady: (@Sendable () -> Int64)? = nil, random: @escaping @Sendable () -> UInt64
   ) {
     self.fileSystem = fileSystem
     self.now = now
+    self.steady = steady ?? { now().microseconds }
     self.random = random
   }
 }

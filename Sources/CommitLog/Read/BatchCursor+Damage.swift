@@ -88,7 +88,7 @@ extension BatchCursor {
     var times = known
     if let recorded, recorded.from <= recorded.to { times = recorded.from...recorded.to }
     return Gap(
-      partition: PartitionID(Int(snapshot.log.partition)), first: Offset(first),
+      partition: snapshot.log.partitionID, first: Offset(first),
       next: Offset(end), reason: recorded?.reason.publicReason ?? reason, devices: devices,
       times: times)
   }

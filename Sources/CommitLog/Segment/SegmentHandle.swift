@@ -61,6 +61,13 @@ package struct LogSnapshot: Sendable {
   /// Losses that were found before.
   package let gaps: [ManifestEdit.RecordedGap]
 
+  /// A log that has never been needed.
+  package static func empty(_ stream: FileHeader.Stream) -> LogSnapshot {
+    LogSnapshot(
+      log: ManifestEdit.LogID(stream: stream, partition: 0), segments: [], highWatermark: 0,
+      activeEnd: 0, activeEventSize: 0, gaps: [])
+  }
+
   /// The first number that is still there.
   package var startNumber: UInt64 { segments.first?.baseNumber ?? highWatermark }
 

@@ -23,22 +23,22 @@ final class Pacemaker: Sendable {
   init() {
     let state = state
     thread = EngineThread {
-      while let beats = Self.waitForWork(state) {
+      while Self.waitForWork(state) {
         var isBusy = true
         while isBusy {
           if Self.sleep(state) { return }
-          isBusy = Self.beat(beats)
+          isBusy = Self.beat(state)
         }
         // What came between the beat and this line is found by one more.
         state.update { $0.isAwake = false }
-        if Self.beat(beats) { state.update { $0.isAwake = true } }
+        if Self.beat(state) { state.update { $0.isAwake = true } }
       }
     }
   }
 
-  /// Sets what is looked after, once.
+  /// Looks after more.
   func watch(_ beats: [Beat]) {
-    state.update { $0.beats = beats }
+    state.update { $0.beats += beats }
   }
 
   /// There is something to look after.
@@ -55,16 +55,17 @@ final class Pacemaker: Sendable {
     if isFirst { thread.join() }
   }
 
-  private static func beat(_ beats: [Beat]) -> Bool {
+  private static func beat(_ state: Gate<State>) -> Bool {
     var isBusy = false
-    for beat in beats where beat() { isBusy = true }
+    for beat in state.wait({ (state, _) in state.beats }) where beat() { isBusy = true }
     return isBusy
   }
 
-  private static func waitForWork(_ state: Gate<State>) -> [Beat]? {
-    state.wait { (state, _) -> [Beat]?? in
-      if state.isStopped { return .some(nil) }
-      return state.isAwake ? .some(state.beats) : nil
+  /// Returns once there is something to look after; false at the end.
+  private static func waitForWork(_ state: Gate<State>) -> Bool {
+    state.wait { (state, _) -> Bool? in
+      if state.isStopped { return false }
+      return state.isAwake ? true : nil
     }
   }
 

@@ -50,19 +50,20 @@ final class PartitionWriter: Work {
   }
 
   init(
-    _ log: PartitionLog, limits: BatchLimits, encoders: EncoderPool, workers: WorkerPool,
+    _ log: PartitionLog, tail: TailSignal? = nil, limits: BatchLimits, encoders: EncoderPool,
+    workers: WorkerPool,
     metrics: StoreMetrics, wakePacemaker: @escaping @Sendable () -> Void,
     wakeMaintenance: @escaping @Sendable () -> Void
   ) {
     self.log = log
-    partition = PartitionID(Int(log.id.partition))
+    partition = log.id.partitionID
     self.limits = limits
     self.encoders = encoders
     self.workers = workers
     self.metrics = metrics
     self.wakePacemaker = wakePacemaker
     self.wakeMaintenance = wakeMaintenance
-    tail = TailSignal(highWatermark: log.highWatermark)
+    self.tail = tail ?? TailSignal(highWatermark: log.highWatermark)
     var commit = GroupCommit(durable: log.nextNumber)
     commit.note(durable: log.nextNumber)
     state = Mutex(
@@ -216,6 +217,9 @@ final class PartitionWriter: Work {
     case run(GroupCommit.Stage)
     case wait
   }
+
+  /// The number behind the last event that is durable.
+  var durableNumber: UInt64 { state.withLock { $0.commit.durable } }
 
   /// The number behind the last event that was taken in.
   var nextNumber: UInt64 { state.withLock { $0.nextNumber } }

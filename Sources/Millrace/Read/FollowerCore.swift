@@ -11,7 +11,8 @@ final class FollowerCore: ReadSource {
   let log: LogFollower
   let readers: WorkerPool
   private let table: Mutex<CheckpointTable>
-  private let tails: [TailSignal]
+  /// By the partition's number.
+  private let tails: [Int: TailSignal]
   private let watch: TailWatch
 
   /// Opens the store; blocks.
@@ -26,29 +27,34 @@ final class FollowerCore: ReadSource {
     }
     self.table = Mutex(table)
     let log = log
-    tails = (0..<log.partitionCount).map {
-      TailSignal(highWatermark: log.snapshot(of: $0).highWatermark)
+    let numbers =
+      Array(0..<log.partitionCount)
+      + [PartitionID.feedback, .deadLetters, .journal].map(\.number)
+    var tails: [Int: TailSignal] = [:]
+    for number in numbers {
+      tails[number] = TailSignal(highWatermark: Self.snapshot(of: number, in: log).highWatermark)
     }
-    let tails = tails
+    self.tails = tails
+    let signals = tails
     // Threads last: nobody would stop those of an attempt that failed.
     readers = WorkerPool(threadCount: 2)
     watch = TailWatch {
-      let partitions = (0..<log.partitionCount).map {
-        log.context.directory(of: log.snapshot(of: $0).log)
-      }
-      return log.context.fileSystem.watch([log.context.root] + partitions)
+      // A log that is made later is told of by the manifest in the store's folder.
+      let logs = numbers.map { Self.snapshot(of: $0, in: log) }.filter { !$0.segments.isEmpty }
+      return log.context.fileSystem.watch(
+        [log.context.root] + logs.map { log.context.directory(of: $0.log) })
     } look: {
       do throws(CommitLogFailure) {
         _ = try log.refresh()
       } catch {
         // Nothing new is shown; the next look may.
-        return tails.contains { $0.isAwaited }
+        return signals.values.contains { $0.isAwaited }
       }
       // Also what another reader's refresh has found.
-      for (partition, tail) in tails.enumerated() {
-        tail.publish(log.snapshot(of: partition).highWatermark)
+      for (number, tail) in signals {
+        tail.publish(Self.snapshot(of: number, in: log).highWatermark)
       }
-      return tails.contains { $0.isAwaited }
+      return signals.values.contains { $0.isAwaited }
     }
   }
 
@@ -79,7 +85,7 @@ final class FollowerCore: ReadSource {
 
   func close() {
     watch.stop()
-    for tail in tails { tail.close() }
+    for tail in tails.values { tail.close() }
     readers.stop()
   }
 
@@ -87,7 +93,12 @@ final class FollowerCore: ReadSource {
   var mappings: MappingCache { log.mappings }
   var fileSystem: any FileSystem { log.context.fileSystem }
 
-  func snapshot(of partition: Int) -> LogSnapshot { log.snapshot(of: partition) }
+  func snapshot(of partition: Int) -> LogSnapshot { Self.snapshot(of: partition, in: log) }
+
+  private static func snapshot(of partition: Int, in log: LogFollower) -> LogSnapshot {
+    guard let stream = PartitionID.stream(partition) else { return log.snapshot(of: partition) }
+    return log.snapshot(of: stream) ?? .empty(stream)
+  }
 
   /// The consumer groups as they were when somebody last looked.
   var checkpoints: CheckpointTable { table.withLock { $0 } }
@@ -113,6 +124,7 @@ final class FollowerCore: ReadSource {
   }
 
   func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {
-    await tails[partition].wait(beyond: number) { [watch] in watch.wake() }
+    guard let tail = tails[partition] else { return false }
+    return await tail.wait(beyond: number) { [watch] in watch.wake() }
   }
 }

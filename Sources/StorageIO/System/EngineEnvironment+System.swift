@@ -6,6 +6,7 @@ extension EngineEnvironment {
     EngineEnvironment(
       fileSystem: SystemFileSystem(),
       now: { Timestamp(microseconds: SystemCalls.wallClockMicroseconds()) },
+      steady: { SystemCalls.steadyClockMicroseconds() },
       random: {
         var generator = SystemRandomNumberGenerator()
         return generator.next()

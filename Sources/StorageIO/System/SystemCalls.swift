@@ -198,5 +198,13 @@ enum SystemCalls {
     return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
   }
 
+  /// Microseconds of a clock that nobody sets and that goes on while the machine sleeps.
+  static func steadyClockMicroseconds() -> Int64 {
+    var time = timespec()
+    let result = unsafe clock_gettime(CLOCK_BOOTTIME, &time)
+    precondition(result == 0, "the system has no steady clock")
+    return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
+  }
+
   static var processID: Int32 { getpid() }
 }

@@ -1,0 +1,130 @@
+internal import DeviceQueueing
+public import EventModel
+internal import LogFormat
+
+extension EventStore {
+  /// The queue of messages to a device; costs nothing until it is used.
+  public func deviceQueue(for device: EventModel.DeviceID) -> DeviceQueue {
+    DeviceQueue(device: device, store: self)
+  }
+
+  /// Puts messages into the queues of any devices with one wait for the disk.
+  ///
+  /// Stops at the first one that is refused; those before it stay.
+  ///
+  /// *Durability*: returns when every message that was accepted would survive a crash.
+  ///
+  /// - Throws: ``EventStoreError`` with `storageFull`, `outcomeUnknown`, `poisoned`, `readOnly` or
+  ///   `closed`; a message that is refused is told in the outcome.
+  public func enqueue(
+    _ messages: some Collection<(EventModel.DeviceID, DeviceMessage)>
+  ) async throws(EventStoreError) -> EnqueueOutcome {
+    let core = try await writer().queues()
+    let messages = Array(messages)
+    var refusal: EventStoreError?
+    let applied = try await core.carryOut { table, time, applied in
+      guard refusal == nil, applied.count < messages.count else { return [] }
+      let (device, message) = messages[applied.count]
+      do throws(EventStoreError) {
+        return [try core.decideEnqueue(message, to: device, table, at: time)]
+      } catch {
+        refusal = error
+        return []
+      }
+    }
+    try await core.durable(applied)
+    core.wakeReceivers(of: applied.map(\.device))
+    return EnqueueOutcome(sequenceNumbers: applied.map(\.number), refusal: refusal)
+  }
+
+  /// Completes messages of any devices with one wait for the disk.
+  ///
+  /// - Returns: for each whether the token held its lock; those that did not have changed nothing.
+  /// - Throws: ``EventStoreError`` with `storageFull`, `outcomeUnknown`, `poisoned`, `readOnly` or
+  ///   `closed`.
+  @discardableResult
+  public func complete(
+    _ deliveries: [(device: EventModel.DeviceID, token: LockToken)]
+  ) async throws(EventStoreError) -> [Bool] {
+    let core = try await writer().queues()
+    var done = [Bool](repeating: false, count: deliveries.count)
+    var next = 0
+    var asked: Int?
+    let applied = try await core.carryOut { table, time, applied in
+      // What was decided last has been applied, or is decided once more.
+      if let index = asked, applied.count == done.count(where: { $0 }) + 1 {
+        done[index] = true
+        next = index + 1
+      }
+      while next < deliveries.count {
+        let (device, token) = deliveries[next]
+        do throws(QueueRejection) {
+          let entry = try table.decideSettle(token, of: device, .complete, at: time)
+          asked = next
+          return [QueueCore.Decision(device: device, entry: entry)]
+        } catch {
+          next += 1
+        }
+      }
+      return []
+    }
+    try await core.durable(applied)
+    return done
+  }
+
+  /// Every device with messages that wait, in the order of their ids.
+  public func queueSummaries() async throws(EventStoreError) -> [QueueSummary] {
+    try await queueSummaries(of: nil)
+  }
+
+  func queueSummaries(
+    of device: EventModel.DeviceID?
+  ) async throws(EventStoreError) -> [QueueSummary] {
+    let source = source
+    return try await source.readers.offload { () throws(EventStoreError) in
+      try source.withQueues { (table) in
+        var found: [(EventModel.DeviceID, QueueCounts)] = []
+        if let device {
+          if let counts = table.counts(of: device) { found.append((device, counts)) }
+        } else {
+          table.forEachDevice { found.append(($0, $1)) }
+          found.sort { $0.0 < $1.0 }
+        }
+        return found
+      } reading: { (found, reader) throws(EventStoreError) in
+        var summaries: [QueueSummary] = []
+        for (device, counts) in found {
+          summaries.append(
+            QueueSummary(
+              device: device, pending: counts.pending, locked: counts.locked,
+              size: ByteCount(counts.size),
+              oldestTime: try reader.record(counts.first)?.event.enqueuedTime))
+        }
+        return summaries
+      }
+    }
+  }
+
+  func peek(
+    _ device: EventModel.DeviceID, max: Int
+  ) async throws(EventStoreError) -> [QueuedMessage] {
+    let source = source
+    return try await source.readers.offload { () throws(EventStoreError) in
+      try source.withQueues { (table) in
+        table.messages(of: device, max: max)
+      } reading: { (found, reader) throws(EventStoreError) in
+        var messages: [QueuedMessage] = []
+        for pending in found {
+          guard let sent = try reader.record(pending.sequence)?.sent else { continue }
+          messages.append(
+            QueuedMessage(
+              sequenceNumber: pending.sequence, enqueuedTime: sent.enqueued,
+              expiryTime: sent.expiry, deliveryCount: pending.deliveryCount,
+              isLocked: pending.isLocked, availableFrom: pending.availableFrom,
+              message: sent.message))
+        }
+        return messages
+      }
+    }
+  }
+}

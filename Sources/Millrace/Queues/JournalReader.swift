@@ -1,0 +1,133 @@
+internal import CommitLog
+internal import DeviceQueueing
+internal import EventModel
+internal import LogFormat
+internal import Synchronization
+
+/// A record of the journal, or of a stream that is fed from it.
+struct JournalRecord: Sendable {
+  let entry: JournalEntry
+  let event: EventView
+  /// Where the message's body begins in the event's.
+  let bodyStart: Int
+
+  /// - Throws: ``FormatError`` where the record is no entry.
+  init(_ event: EventView, skipping prefix: Int = 0) throws(FormatError) {
+    let body = event.body
+    guard prefix <= body.byteCount else { throw .corrupt("a record has no entry") }
+    let (entry, size) = try JournalEntry.decode(body.extracting(prefix..<body.byteCount))
+    self.entry = entry
+    self.event = event
+    bodyStart = prefix + size
+  }
+
+  var number: UInt64 { event.position.offset.value }
+
+  /// The message's body, copied.
+  var messageBody: Payload {
+    let body = event.body
+    return Payload(copying: body.extracting(bodyStart..<body.byteCount))
+  }
+
+  /// The size of the message that the record carries.
+  var messageSize: Int {
+    event.bodySize - bodyStart + event.systemProperties.size + event.properties.size
+  }
+}
+
+/// Reads single records of the journal: decoded batches are kept for a while, since what was written
+/// together is mostly read together.
+final class JournalReader: Sendable {
+  /// Decoded batches kept, about 64 KiB each at most.
+  private static let batchCountMax = 256
+
+  private struct Kept {
+    let batch: DecodedBatch
+    var lastUse: UInt64
+  }
+
+  private struct State {
+    var kept: [Kept] = []
+    var uses: UInt64 = 0
+  }
+
+  private let source: any ReadSource
+  private let state = Mutex(State())
+
+  init(_ source: any ReadSource) { self.source = source }
+
+  /// The record of a number; nil where it is gone, damaged or not durable yet.
+  ///
+  /// Blocks for the disk.
+  func record(_ number: UInt64) throws(EventStoreError) -> JournalRecord? {
+    if let batch = keptBatch(number) { return Self.record(number, in: batch) }
+    let stored: StoredBatch
+    do throws(CommitLogFailure) {
+      guard
+        case .batch(let read, _) = try source.cursor(in: PartitionID.journal.number, from: number)
+          .read()
+      else {
+        return nil
+      }
+      stored = read
+    } catch {
+      throw EventStoreError(error)
+    }
+    do throws(FormatError) {
+      let batch = try stored.decode(with: BatchDecompressor())
+      keep(batch)
+      return Self.record(number, in: batch)
+    } catch {
+      return nil
+    }
+  }
+
+  private static func record(
+    _ number: UInt64, in batch: DecodedBatch
+  ) -> JournalRecord? {
+    guard number >= batch.baseOffset, number < batch.baseOffset + UInt64(batch.count) else {
+      return nil
+    }
+    let event = EventView(batch, index: Int(number - batch.baseOffset), partition: .journal)
+    do throws(FormatError) {
+      return try JournalRecord(event)
+    } catch {
+      return nil
+    }
+  }
+
+  private func keptBatch(_ number: UInt64) -> DecodedBatch? {
+    state.withLock { state in
+      guard let index = Self.index(of: number, in: state.kept) else { return nil }
+      state.uses += 1
+      state.kept[index].lastUse = state.uses
+      return state.kept[index].batch
+    }
+  }
+
+  /// The last batch that begins at or before a number, if it holds it.
+  private static func index(of number: UInt64, in kept: [Kept]) -> Int? {
+    var (low, high) = (0, kept.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if kept[middle].batch.baseOffset <= number { low = middle + 1 } else { high = middle }
+    }
+    guard low > 0 else { return nil }
+    let batch = kept[low - 1].batch
+    return number < batch.baseOffset + UInt64(batch.count) ? low - 1 : nil
+  }
+
+  private func keep(_ batch: DecodedBatch) {
+    state.withLock { state in
+      state.uses += 1
+      if state.kept.count == Self.batchCountMax,
+        let oldest = state.kept.indices.min(by: { state.kept[$0].lastUse < state.kept[$1].lastUse })
+      {
+        state.kept.remove(at: oldest)
+      }
+      let place =
+        state.kept.firstIndex { $0.batch.baseOffset > batch.baseOffset } ?? state.kept.count
+      state.kept.insert(Kept(batch: batch, lastUse: state.uses), at: place)
+    }
+  }
+}

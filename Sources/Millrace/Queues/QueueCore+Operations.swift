@@ -1,0 +1,99 @@
+internal import CommitLog
+internal import DeviceQueueing
+internal import EventModel
+internal import LogFormat
+internal import Synchronization
+
+extension EventStore.Queues {
+  var rules: QueueRules {
+    QueueRules(
+      depthMax: depthMax, sizeMax: sizeMax?.bytes ?? depthMax * Limits.messageSizeMax,
+      deliveryCountMax: deliveryCountMax, lockTimeoutsCount: lockTimeoutsCount)
+  }
+}
+
+extension QueueCore {
+  /// Decides whether a message may join a queue.
+  func decideEnqueue(
+    _ message: DeviceMessage, to device: EventModel.DeviceID, _ table: borrowing QueueTable,
+    at time: QueueTime
+  ) throws(EventStoreError) -> Decision {
+    guard message.size <= Limits.messageSizeMax else {
+      throw .limit(
+        LimitExceeded("message size", maximum: Limits.messageSizeMax, value: message.size))
+    }
+    if !message.systemProperties.isEmpty { try EventLimits.check(message.systemProperties) }
+    let timeToLive = message.timeToLive ?? defaults.timeToLive
+    if message.expiryTime == nil { try timeToLive.check(asA: "time to live") }
+    let expiry = message.expiryTime ?? time.wall.advanced(by: timeToLive)
+    do throws(QueueRejection) {
+      let entry = try table.decideEnqueue(
+        to: device, size: message.size, expiry: expiry,
+        feedback: message.feedback ?? defaults.feedback, at: time)
+      return Decision(device: device, entry: entry, message: message)
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+
+  /// Locks the first messages that are available, and reads them.
+  func receive(
+    by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
+  ) async throws(EventStoreError) -> [LockedMessage] {
+    let duration = duration ?? defaults.lockDuration
+    try duration.check(asA: "lock duration")
+    guard max > 0 else { return [] }
+    let applied = try await carryOut { table, time, applied in
+      guard applied.isEmpty else { return [] }
+      return table.decideReceive(
+        by: device, max: max, for: duration.microseconds, below: journal.durableNumber, at: time
+      ).map { Decision(device: device, entry: $0) }
+    }
+    let locked = applied.compactMap { one -> (JournalEntry.Locked, LockToken)? in
+      guard case .locked(let locked) = one.entry, let token = one.token else { return nil }
+      return (locked, token)
+    }
+    guard !locked.isEmpty else { return [] }
+    let reader = reader
+    return try await readers.offload { () throws(EventStoreError) in
+      var messages: [LockedMessage] = []
+      for (locked, token) in locked {
+        guard let sent = try reader.record(locked.sequence)?.sent else {
+          throw EventStoreError(
+            .corrupt,
+            "message \(locked.sequence) to \(device) cannot be read; run `millrace fsck` on the "
+              + "store")
+        }
+        messages.append(
+          LockedMessage(
+            device: device, sequenceNumber: locked.sequence, enqueuedTime: sent.enqueued,
+            expiryTime: sent.expiry, deliveryCount: locked.deliveryCount, lockToken: token,
+            message: sent.message))
+      }
+      return messages
+    }
+  }
+
+  func renew(
+    _ token: LockToken, of device: EventModel.DeviceID, for duration: Duration?
+  ) throws(EventStoreError) {
+    let duration = duration ?? defaults.lockDuration
+    try duration.check(asA: "lock duration")
+    try state.withLock { (state) throws(EventStoreError) in
+      guard !state.isClosed else { throw .isClosed }
+      do throws(QueueRejection) {
+        try state.table.renew(
+          token, of: device, for: duration.microseconds, at: clock.now())
+      } catch {
+        throw EventStoreError(error)
+      }
+    }
+  }
+}
+
+extension Duration {
+  /// Whole microseconds; it must be one that was checked.
+  fileprivate var microseconds: Int64 {
+    components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000
+  }
+}

@@ -1,0 +1,144 @@
+internal import CommitLog
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import Synchronization
+
+/// The writers of the logs besides the partitions, each made when it is first needed.
+final class StreamWriters: Sendable {
+  /// Held while queues or streams are made, by threads that may wait for the disk.
+  let making = Mutex<Void>(())
+  private let log: CommitLog
+  private let makeWriter: @Sendable (PartitionLog, TailSignal) -> PartitionWriter
+  private let tails: [FileHeader.Stream: TailSignal]
+  private let writers = Mutex<[FileHeader.Stream: PartitionWriter]>([:])
+
+  init(
+    _ log: CommitLog,
+    _ makeWriter: @escaping @Sendable (PartitionLog, TailSignal) -> PartitionWriter
+  ) {
+    self.log = log
+    self.makeWriter = makeWriter
+    var tails: [FileHeader.Stream: TailSignal] = [:]
+    for stream in FileHeader.Stream.allCases where stream != .events {
+      tails[stream] = TailSignal(highWatermark: log.existingLog(stream)?.highWatermark ?? 0)
+    }
+    self.tails = tails
+  }
+
+  /// The writer of a stream, whose log is made if there is none.
+  ///
+  /// Blocks.
+  func writer(of stream: FileHeader.Stream) throws(EventStoreError) -> PartitionWriter {
+    if let writer = writers.withLock({ $0[stream] }) { return writer }
+    do throws(CommitLogFailure) {
+      let log = try log.log(stream)
+      return writers.withLock { writers in
+        if let writer = writers[stream] { return writer }
+        let writer = makeWriter(log, tail(of: stream))
+        writers[stream] = writer
+        return writer
+      }
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+
+  var all: [PartitionWriter] { writers.withLock { Array($0.values) } }
+
+  func tail(of stream: FileHeader.Stream) -> TailSignal {
+    guard let tail = tails[stream] else { preconditionFailure("\(stream) is no stream") }
+    return tail
+  }
+
+  func closeTails() {
+    for tail in tails.values { tail.close() }
+  }
+}
+
+/// The store as the queues read it: they are part of it and must not keep it alive.
+final class StreamSource: ReadSource {
+  let readers: WorkerPool
+  let mappings: MappingCache
+  private let log: CommitLog
+
+  init(_ core: WriterCore) {
+    readers = core.readers
+    mappings = core.mappings
+    log = core.log
+  }
+
+  var partitionCount: Int { 0 }
+  var fileSystem: any FileSystem { log.context.fileSystem }
+
+  func snapshot(of partition: Int) -> LogSnapshot {
+    let stream = PartitionID.stream(partition) ?? .journal
+    return log.existingLog(stream)?.snapshot ?? .empty(stream)
+  }
+
+  func refresh() {}
+  var renewal: (@Sendable () throws(CommitLogFailure) -> Void)? { nil }
+  func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool { false }
+}
+
+extension PartitionID {
+  /// The stream that a partition's number stands for; nil for a partition of events.
+  static func stream(_ number: Int) -> FileHeader.Stream? {
+    guard number > streamBase else { return nil }
+    return FileHeader.Stream(rawValue: UInt32(number - streamBase))
+  }
+}
+
+extension OutcomeCopier.Stream {
+  /// - Throws: what reading the stream's last record throws.
+  init(
+    _ stream: FileHeader.Stream, _ writers: StreamWriters, _ source: any ReadSource
+  ) throws(EventStoreError) {
+    self.init(
+      open: { () throws(EventStoreError) in try writers.writer(of: stream) },
+      last: try Self.lastNumber(stream, source))
+  }
+
+  /// The number that the last record carries which can be read: what is missing behind it is copied
+  /// again.
+  private static func lastNumber(
+    _ stream: FileHeader.Stream, _ source: any ReadSource
+  ) throws(EventStoreError) -> UInt64? {
+    let partition = PartitionID.streamBase + Int(stream.rawValue)
+    let snapshot = source.snapshot(of: partition)
+    guard snapshot.highWatermark > snapshot.startNumber else { return nil }
+    var start = snapshot.highWatermark - 1
+    let decompressor = BatchDecompressor()
+    while true {
+      let cursor = source.cursor(in: partition, from: start)
+      var last: UInt64?
+      do throws(CommitLogFailure) {
+        while let item = try cursor.read() {
+          guard case .batch(let stored, let first) = item,
+            case .decoded(let batch, _) = stored.decoded(
+              from: first, in: .feedback, with: decompressor)
+          else { continue }
+          last = Self.lastNumber(in: batch) ?? last
+        }
+      } catch {
+        throw EventStoreError(error)
+      }
+      if let last { return last }
+      guard start > snapshot.startNumber else { return nil }
+      // Damage at the end: further back, in steps that grow.
+      let step = 2 * (snapshot.highWatermark - start)
+      start = start > snapshot.startNumber + step ? start - step : snapshot.startNumber
+    }
+  }
+
+  private static func lastNumber(in batch: DecodedBatch) -> UInt64? {
+    for index in (0..<batch.count).reversed() {
+      do throws(FormatError) {
+        return try OutcomeRecord(EventView(batch, index: index, partition: .feedback)).number
+      } catch {
+        continue
+      }
+    }
+    return nil
+  }
+}
