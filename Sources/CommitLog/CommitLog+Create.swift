@@ -117,7 +117,7 @@ extension CommitLog {
           ? [
             FileNames.unfinished, FileNames.checkpoints,
             FileNames.checkpoints + FileNames.replacementSuffix,
-          ] + FileNames.logFolders : []))
+          ] : []))
     let isOurs = names.isSubset(of: ours) && names.contains(FileNames.lock)
     guard names.isEmpty || isOurs else { throw .alreadyExists(root) }
     guard !isCopy, names.contains(FileNames.partitions) else { return }

@@ -14,23 +14,17 @@ package final class CommitLog: Sendable {
   /// In the order of their numbers.
   package let partitions: [PartitionLog]
   package let mappings: MappingCache
-  /// The logs besides the partitions, as far as the manifest names them.
-  let streams: Mutex<[FileHeader.Stream: PartitionLog]>
-  /// Held while one is made, across system calls: by threads that may wait for a disk.
-  let makingStream = Mutex<Void>(())
   /// Held by whoever merges, makes footers or retires: one change of the sealed segments at a time.
   let maintaining = Mutex<Void>(())
   /// Released by the close; by a crash, with the process.
   private let lock: Mutex<(any FileLock)?>
 
   private init(
-    context: LogContext, manifest: ManifestLog, partitions: [PartitionLog],
-    streams: [FileHeader.Stream: PartitionLog], lock: any FileLock
+    context: LogContext, manifest: ManifestLog, partitions: [PartitionLog], lock: any FileLock
   ) {
     self.context = context
     self.manifest = manifest
     self.partitions = partitions
-    self.streams = Mutex(streams)
     self.lock = Mutex(lock)
     mappings = MappingCache(context.fileSystem)
   }
@@ -91,35 +85,20 @@ package final class CommitLog: Sendable {
     let manifest = try ManifestLog.open(image, in: root, environment: environment)
     var partitions: [PartitionLog] = []
     for number in 0..<identity.partitionCount {
-      partitions.append(
-        try recover(
-          ManifestEdit.LogID(stream: .events, partition: number), manifest, image.state,
-          evidence: known[number] ?? 0, context))
+      let log = ManifestEdit.LogID(stream: .events, partition: number)
+      try OrphanSegments.setAside(log, manifest: image.state, context: context)
+      let recovered = try PartitionRecovery.recover(
+        log, manifest: image.state, evidence: known[number] ?? 0, context: context)
+      let partition = try PartitionLog(recovered, context: context, manifest: manifest)
+      partitions.append(partition)
+      do throws(CommitLogFailure) {
+        try partition.prepareForWriting()
+      } catch .storageFull {
+        // Reading works; the first write tries again (I9).
+        continue
+      }
     }
-    var streams: [FileHeader.Stream: PartitionLog] = [:]
-    for log in image.state.logs.keys where log.stream != .events {
-      streams[log.stream] = try recover(log, manifest, image.state, evidence: 0, context)
-    }
-    return CommitLog(
-      context: context, manifest: manifest, partitions: partitions, streams: streams, lock: lock)
-  }
-
-  /// Recovers one log and makes it ready to be written.
-  static func recover(
-    _ log: ManifestEdit.LogID, _ manifest: ManifestLog, _ state: ManifestState, evidence: UInt64,
-    _ context: LogContext
-  ) throws(CommitLogFailure) -> PartitionLog {
-    let context = context.adjusted(for: log)
-    try OrphanSegments.setAside(log, manifest: state, context: context)
-    let recovered = try PartitionRecovery.recover(
-      log, manifest: state, evidence: evidence, context: context)
-    let partition = try PartitionLog(recovered, context: context, manifest: manifest)
-    do throws(CommitLogFailure) {
-      try partition.prepareForWriting()
-    } catch .storageFull {
-      // Reading works; the first write tries again (I9).
-    }
-    return partition
+    return CommitLog(context: context, manifest: manifest, partitions: partitions, lock: lock)
   }
 
   static func takeLock(
@@ -144,8 +123,7 @@ package final class CommitLog: Sendable {
     defer { lock.withLock { $0 = nil } }
     var ends: [ManifestEdit.LogEnd] = []
     var failure: CommitLogFailure?
-    let logs = allLogs
-    for partition in logs {
+    for partition in partitions {
       do throws(CommitLogFailure) {
         if let end = try partition.close() { ends.append(end) }
       } catch {
@@ -154,7 +132,7 @@ package final class CommitLog: Sendable {
       }
     }
     if let failure { throw failure }
-    guard ends.count == logs.count else { return }
+    guard ends.count == partitions.count else { return }
     do throws(CommitLogFailure) {
       try manifest.append([.closed(context.environment.now(), ends)])
     } catch .storageFull {

@@ -8,12 +8,18 @@ package struct LogContext: Sendable {
   package let root: FilePath
   package let storeID: StoreID
   package let environment: EngineEnvironment
-  package private(set) var settings: LogSettings
+  package let settings: LogSettings
 
   package var fileSystem: any FileSystem { environment.fileSystem }
 
   package func directory(of log: ManifestEdit.LogID) -> FilePath {
-    FileNames.directory(of: log).split(separator: "/").reduce(root) { $0.appending(String($1)) }
+    let folder =
+      switch log.stream {
+      case .events: FileNames.partitions
+      case .feedback: "feedback"
+      case .deadLetter: "dead-letter"
+      }
+    return root.appending(folder).appending(FileNames.partition(log.partition))
   }
 
   package var quarantine: Quarantine {
@@ -21,7 +27,7 @@ package struct LogContext: Sendable {
   }
 
   package func segmentPath(_ added: ManifestEdit.SegmentAdded) -> FilePath {
-    path(added, FileNames.segmentSuffix(of: added.log.stream))
+    path(added, FileNames.segmentSuffix)
   }
 
   package func indexPath(_ added: ManifestEdit.SegmentAdded) -> FilePath {
@@ -38,7 +44,7 @@ package struct LogContext: Sendable {
 
   /// The name of a segment's file.
   package func segmentName(_ added: ManifestEdit.SegmentAdded) -> String {
-    stem(added) + FileNames.segmentSuffix(of: added.log.stream)
+    stem(added) + FileNames.segmentSuffix
   }
 
   /// The name of a segment's files without what tells them apart.
@@ -59,21 +65,6 @@ package struct LogContext: Sendable {
     header.predecessorID = added.predecessorID
     header.predecessorChain = added.predecessorChain
     return header
-  }
-}
-
-extension LogContext {
-  /// Segments of the journal are many and small: they go as soon as what they say is said elsewhere.
-  private static let journalSegmentSize = 16 << 20
-
-  /// The same for a log, whose stream may want other settings than the events.
-  func adjusted(for log: ManifestEdit.LogID) -> LogContext {
-    guard log.stream == .journal else { return self }
-    var context = self
-    // Entries are read one by one, soon after they were written: nothing is to be unpacked then.
-    context.settings.codec = .none
-    context.settings.segmentSize = Self.journalSegmentSize
-    return context
   }
 }
 

@@ -20,8 +20,6 @@ package struct FileHeader: Hashable, Sendable {
     case events = 0
     case feedback = 1
     case deadLetter = 2
-    /// What happens to the queues of messages to devices.
-    case journal = 3
   }
 
   package static let size = 128

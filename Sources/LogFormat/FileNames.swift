@@ -8,38 +8,10 @@ package enum FileNames {
   package static let partitions = "partitions"
   package static let quarantine = "quarantine"
   package static let segmentSuffix = ".segment"
-  package static let journalSuffix = ".journal"
   package static let indexSuffix = ".index"
   package static let footerSuffix = ".footer"
   /// What the temporary sibling of a file under replacement ends in.
   package static let replacementSuffix = ".new"
-
-  package static let queues = "queues"
-  package static let feedback = "feedback"
-  package static let deadLetters = "dead-letter"
-  /// The folders at the top that hold logs.
-  package static let logFolders = [partitions, feedback, deadLetters, queues]
-
-  /// The folder of a log, as a path inside the store.
-  package static func directory(of log: ManifestEdit.LogID) -> String {
-    switch log.stream {
-    case .events: partitions + "/" + partition(log.partition)
-    case .feedback: feedback + "/" + partition(log.partition)
-    case .deadLetter: deadLetters + "/" + partition(log.partition)
-    // There is one for the whole store.
-    case .journal: queues + "/journal"
-    }
-  }
-
-  /// What the name of a segment of a stream ends in.
-  package static func segmentSuffix(of stream: FileHeader.Stream) -> String {
-    stream == .journal ? journalSuffix : segmentSuffix
-  }
-
-  /// Whether a file's name is one of a segment.
-  package static func isSegment(_ name: String) -> Bool {
-    name.hasSuffix(segmentSuffix) || name.hasSuffix(journalSuffix)
-  }
 
   /// The folder of a partition: three digits, four from 1,000 on.
   package static func partition(_ number: UInt32) -> String {
@@ -63,8 +35,7 @@ package enum FileNames {
     _ name: String
   ) -> (baseNumber: UInt64, segmentID: UInt64)? {
     let suffix = [
-      segmentSuffix, journalSuffix, indexSuffix, footerSuffix,
-      footerSuffix + replacementSuffix,
+      segmentSuffix, indexSuffix, footerSuffix, footerSuffix + replacementSuffix,
     ].first { name.hasSuffix($0) }
     guard let suffix else { return nil }
     let stem = name.dropLast(suffix.utf8.count)

@@ -7,7 +7,9 @@ internal import SystemPackage
 struct FileCheck {
   private let fsck: Fsck
   private let state: ManifestState
-  private let folders = Set(FileNames.logFolders + [FileNames.quarantine])
+  private let folders: Set<String> = [
+    FileNames.partitions, FileNames.quarantine, "queues", "feedback", "dead-letter",
+  ]
   private let files: Set<String> = [
     FileNames.manifest, FileNames.checkpoints, FileNames.lock, FileNames.unfinished,
   ]
@@ -26,9 +28,8 @@ struct FileCheck {
     }
     checkLogs(FileNames.partitions, .events, count: fsck.snapshot.partitionCount)
     let max = UInt32(Limits.partitionCountMax)
-    checkLogs(FileNames.feedback, .feedback, count: max)
-    checkLogs(FileNames.deadLetters, .deadLetter, count: max)
-    checkQueues()
+    checkLogs("feedback", .feedback, count: max)
+    checkLogs("dead-letter", .deadLetter, count: max)
     checkQuarantine()
   }
 
@@ -62,19 +63,6 @@ struct FileCheck {
         continue
       }
       checkLog(ManifestEdit.LogID(stream: stream, partition: partition), name)
-    }
-  }
-
-  private func checkQueues() {
-    let log = ManifestEdit.LogID(stream: .journal, partition: 0)
-    let journal = FileNames.directory(of: log)
-    for entry in list(FileNames.queues) {
-      let name = FileNames.queues + "/" + entry.name
-      guard entry.kind == .directory, name == journal else {
-        orphan(name)
-        continue
-      }
-      checkLog(log, journal)
     }
   }
 

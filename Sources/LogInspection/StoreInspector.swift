@@ -86,7 +86,7 @@ package final class StoreInspector {
     let name = path.lastComponent?.string ?? ""
     if name == FileNames.manifest { return .manifest }
     if name == FileNames.checkpoints { return .checkpoints }
-    if FileNames.isSegment(name) { return .segment }
+    if name.hasSuffix(FileNames.segmentSuffix) { return .segment }
     if name.hasSuffix(FileNames.indexSuffix) { return .index }
     if name.hasSuffix(FileNames.footerSuffix) { return .footer }
     return nil

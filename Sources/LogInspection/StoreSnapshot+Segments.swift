@@ -4,13 +4,23 @@ internal import StorageIO
 internal import SystemPackage
 
 extension StoreSnapshot {
+  /// A log's folder, as a path inside the store.
+  static func directory(of log: ManifestEdit.LogID) -> String {
+    let folder =
+      switch log.stream {
+      case .events: FileNames.partitions
+      case .feedback: "feedback"
+      case .deadLetter: "dead-letter"
+      }
+    return folder + "/" + FileNames.partition(log.partition)
+  }
+
   /// A segment's file, as a path inside the store.
   static func name(
-    of added: ManifestEdit.SegmentAdded, suffix: String? = nil
+    of added: ManifestEdit.SegmentAdded, suffix: String = FileNames.segmentSuffix
   ) -> String {
     let stem = FileNames.segmentStem(baseNumber: added.baseNumber, segmentID: added.segmentID)
-    return FileNames.directory(of: added.log) + "/" + stem
-      + (suffix ?? FileNames.segmentSuffix(of: added.log.stream))
+    return directory(of: added.log) + "/" + stem + suffix
   }
 
   /// The header that a segment's file had when it was made; nil without a manifest.
@@ -70,12 +80,12 @@ enum SegmentFiles {
   static func walk(
     _ root: FilePath, _ fileSystem: any FileSystem, _ visit: (FilePath, String) -> Void
   ) {
-    for folder in FileNames.logFolders {
+    for folder in [FileNames.partitions, "feedback", "dead-letter"] {
       let directory = root.appending(folder)
       for partition in entries(of: directory, fileSystem) where partition.kind == .directory {
         let inner = directory.appending(partition.name)
         for entry in entries(of: inner, fileSystem)
-        where entry.kind == .file && FileNames.isSegment(entry.name) {
+        where entry.kind == .file && entry.name.hasSuffix(FileNames.segmentSuffix) {
           visit(inner.appending(entry.name), entry.name)
         }
       }

@@ -25,10 +25,6 @@ package struct StoreCopy {
     package init(context: LogContext, manifest: ManifestState, snapshots: [LogSnapshot]) {
       self.context = context
       var manifest = manifest
-      // A log that came between them is not part of the copy.
-      for log in manifest.logs.keys where !snapshots.contains(where: { $0.log == log }) {
-        manifest.replaceSegments(of: log, with: [], gaps: [])
-      }
       for snapshot in snapshots {
         manifest.replaceSegments(
           of: snapshot.log,
@@ -41,9 +37,8 @@ package struct StoreCopy {
 
     package init(_ log: CommitLog) {
       let manifest = log.manifest.state
-      // What is fed from the journal before the journal: it is fed again behind what it holds.
       self.init(
-        context: log.context, manifest: manifest, snapshots: log.allLogs.map(\.snapshot))
+        context: log.context, manifest: manifest, snapshots: log.partitions.map(\.snapshot))
     }
   }
 
@@ -112,20 +107,16 @@ package struct StoreCopy {
 
   /// Makes the segments' files and returns where the active ones end.
   private func copyPartitions() throws(CommitLogFailure) -> [ManifestEdit.LogEnd] {
+    let folder = context.root.appending(FileNames.partitions)
     var ends: [ManifestEdit.LogEnd] = []
-    var folders: [FilePath] = []
-    for folder in FileNames.logFolders {
-      try wrapping { () throws(IOFailure) in
-        try CommitLog.clear(context.root.appending(folder), fileSystem)
-      }
+    do throws(IOFailure) {
+      try CommitLog.clear(folder, fileSystem)
+      try fileSystem.createDirectory(folder)
+    } catch {
+      throw CommitLogFailure(error)
     }
     for snapshot in source.snapshots {
       let directory = context.directory(of: snapshot.log)
-      let folder = directory.removingLastComponent()
-      if !folders.contains(folder) {
-        folders.append(folder)
-        try wrapping { () throws(IOFailure) in try fileSystem.createDirectory(folder) }
-      }
       try wrapping { () throws(IOFailure) in try fileSystem.createDirectory(directory) }
       for segment in snapshot.segments where segment.summary != nil {
         try wrapping { () throws(IOFailure) in try link(segment) }
@@ -136,7 +127,7 @@ package struct StoreCopy {
       try wrapping { () throws(IOFailure) in try fileSystem.synchronizeDirectory(directory) }
     }
     try wrapping { () throws(IOFailure) in
-      for folder in folders { try fileSystem.synchronizeDirectory(folder) }
+      try fileSystem.synchronizeDirectory(folder)
       try fileSystem.synchronizeDirectory(context.root)
     }
     return ends
@@ -213,9 +204,7 @@ package struct StoreCopy {
     do throws(IOFailure) {
       let checkpoints = context.root.appending(FileNames.checkpoints)
       if try fileSystem.kind(of: checkpoints) != nil { try fileSystem.remove(checkpoints) }
-      for folder in FileNames.logFolders {
-        try CommitLog.clear(context.root.appending(folder), fileSystem)
-      }
+      try CommitLog.clear(context.root.appending(FileNames.partitions), fileSystem)
     } catch {
       return
     }

@@ -20,7 +20,6 @@ package final class LogFollower: Sendable {
   private struct State {
     var manifest: ManifestState
     var manifestSize: Int
-    /// The partitions' in their order, then those of the streams that there are.
     var snapshots: [LogSnapshot]
     var reports: [RecoveryReport]
     /// The active files' sizes when they were scanned: a file that has not grown has nothing new.
@@ -32,22 +31,16 @@ package final class LogFollower: Sendable {
     var proven: [ManifestEdit.LogEnd?] = []
 
     /// Where batches of an active segment stand, as far as it was known already.
-    func index(of added: ManifestEdit.SegmentAdded) -> SparseIndex? {
-      let active = snapshot(of: added.log)?.segments.last
+    func index(of added: ManifestEdit.SegmentAdded, in partition: UInt32) -> SparseIndex? {
+      guard partition < snapshots.count else { return nil }
+      let active = snapshots[Int(partition)].segments.last
       return active?.added == added ? active?.index : nil
     }
 
-    func snapshot(of log: ManifestEdit.LogID) -> LogSnapshot? {
-      snapshots.first { $0.log == log }
-    }
-
-    func proven(of log: ManifestEdit.LogID) -> ManifestEdit.LogEnd? {
-      proven.lazy.compactMap(\.self).first { $0.log == log }
-    }
-
-    /// The handles of a log's sealed segments, with what readers have learned about them.
-    func sealed(in log: ManifestEdit.LogID) -> [UInt64: SegmentHandle] {
-      guard let sealed = snapshot(of: log)?.segments.dropLast() else { return [:] }
+    /// The handles of a partition's sealed segments, with what readers have learned about them.
+    func sealed(in partition: UInt32) -> [UInt64: SegmentHandle] {
+      guard partition < snapshots.count else { return [:] }
+      let sealed = snapshots[Int(partition)].segments.dropLast()
       return Dictionary(sealed.map { ($0.added.segmentID, $0) }) { first, _ in first }
     }
   }
@@ -56,7 +49,7 @@ package final class LogFollower: Sendable {
     self.context = context
     self.evidence = evidence
     mappings = MappingCache(context.fileSystem)
-    partitionCount = Int(state.manifest.identity?.partitionCount ?? 0)
+    partitionCount = state.snapshots.count
     self.state = Mutex(state)
   }
 
@@ -105,11 +98,6 @@ package final class LogFollower: Sendable {
     state.withLock { $0.snapshots[partition] }
   }
 
-  /// What there is of a stream; nil if it has never been needed.
-  package func snapshot(of stream: FileHeader.Stream) -> LogSnapshot? {
-    state.withLock { $0.snapshot(of: ManifestEdit.LogID(stream: stream, partition: 0)) }
-  }
-
   package func report(of partition: Int) -> RecoveryReport {
     state.withLock { $0.reports[partition] }
   }
@@ -125,12 +113,11 @@ package final class LogFollower: Sendable {
     let fresh = try Self.scan(context, evidence, known: known)
     state.withLock { state in
       // Two refreshes may overlap: what has been shown stays shown.
-      let shown = state
+      let shown = state.snapshots
       state = fresh
-      for (index, new) in fresh.snapshots.enumerated() {
-        if let old = shown.snapshot(of: new.log), old.highWatermark > new.highWatermark {
-          state.snapshots[index] = old
-        }
+      for (index, old) in shown.enumerated()
+      where old.highWatermark > fresh.snapshots[index].highWatermark {
+        state.snapshots[index] = old
       }
     }
     return true
@@ -198,20 +185,20 @@ package final class LogFollower: Sendable {
     var state = State(
       manifest: manifest, manifestSize: manifestSize, snapshots: [], reports: [], sizes: [])
     let isLive = try writer(context) != nil
-    for log in logs(of: manifest) {
+    for partition in 0..<(manifest.identity?.partitionCount ?? 0) {
+      let log = ManifestEdit.LogID(stream: .events, partition: partition)
       let segments = manifest.logs[log] ?? []
       guard let last = segments.last, !last.isSealed else {
         throw .format(
           context.root.appending(FileNames.manifest), position: 0,
-          .corrupt("the manifest names no active segment for \(FileNames.directory(of: log))"))
+          .corrupt("the manifest names no active segment for partition \(partition)"))
       }
-      let proven = known?.proven(of: log)
+      let proven = known.flatMap { $0.proven[Int(partition)] }
       let (active, size, scan, healed) = try scanActive(
         last.added, closedEnd: proven ?? manifest.closedEnd(of: log),
-        evidence: max(
-          log.stream == .events ? evidence[log.partition] ?? 0 : 0, manifest.evidence(of: log)),
-        isLive: isLive, index: known?.index(of: last.added) ?? SparseIndex(), context)
-      let handles = known?.sealed(in: log) ?? [:]
+        evidence: max(evidence[partition] ?? 0, manifest.evidence(of: log)), isLive: isLive,
+        index: known?.index(of: last.added, in: partition) ?? SparseIndex(), context)
+      let handles = known?.sealed(in: partition) ?? [:]
       let sealed = segments.dropLast().map { segment in
         handles[segment.added.segmentID]
           ?? SegmentHandle(segment.added, summary: segment.summary, context: context)
@@ -242,14 +229,6 @@ package final class LogFollower: Sendable {
       state.reports.append(report)
     }
     return state
-  }
-
-  /// The partitions, then the streams that there are.
-  private static func logs(of manifest: ManifestState) -> [ManifestEdit.LogID] {
-    let partitions = (0..<(manifest.identity?.partitionCount ?? 0)).map {
-      ManifestEdit.LogID(stream: .events, partition: $0)
-    }
-    return partitions + manifest.logs.keys.filter { $0.stream != .events }.sorted()
   }
 
   private typealias ActiveScan = (

@@ -13,13 +13,8 @@ enum OrphanSegments {
   static func checkAllNamed(
     _ image: ManifestImage, context: LogContext
   ) throws(CommitLogFailure) {
-    let partitions = (0..<(image.state.identity?.partitionCount ?? 0)).map {
-      ManifestEdit.LogID(stream: .events, partition: $0)
-    }
-    let streams = FileHeader.Stream.allCases.filter { $0 != .events }.map {
-      ManifestEdit.LogID(stream: $0, partition: 0)
-    }
-    for log in partitions + streams {
+    for partition in 0..<(image.state.identity?.partitionCount ?? 0) {
+      let log = ManifestEdit.LogID(stream: .events, partition: partition)
       let unnamed: FilePath?
       do throws(IOFailure) {
         unnamed = try firstUnnamed(log, image, context)
@@ -43,7 +38,7 @@ enum OrphanSegments {
     let directory = context.directory(of: log)
     guard try context.fileSystem.kind(of: directory) == .directory else { return nil }
     let files = try context.fileSystem.list(directory).filter {
-      $0.kind == .file && FileNames.isSegment($0.name)
+      $0.kind == .file && $0.name.hasSuffix(FileNames.segmentSuffix)
     }
     let names = Set(files.map(\.name))
     // A merge that was cut short leaves events that stand in the sealed segment as well: while that

@@ -29,7 +29,7 @@ enum PartitionRecovery {
     guard let last = segments.last, !last.isSealed else {
       throw .format(
         context.root.appending(FileNames.manifest), position: 0,
-        .corrupt("the manifest names no active segment for \(FileNames.directory(of: log))"))
+        .corrupt("the manifest names no active segment for partition \(log.partition)"))
     }
     let handle = SegmentHandle(last.added, summary: nil, context: context)
     let file = try openActive(handle, context)

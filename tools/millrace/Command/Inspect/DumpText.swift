@@ -78,7 +78,6 @@ extension ManifestEdit.LogID {
     case .events: "partition \(partition)"
     case .feedback: "feedback partition \(partition)"
     case .deadLetter: "dead-letter partition \(partition)"
-    case .journal: "the queues' journal"
     }
   }
 }
