@@ -28,6 +28,7 @@ MASK64 = (1 << 64) - 1
 FILE_HEADER_SIZE = 128
 FRAME_HEADER_SIZE = 64
 BATCH, MARK, EPOCH, MANIFEST_EDITS, CHECKPOINT_ENTRIES = 1, 2, 3, 5, 6
+JOURNAL = 3  # the stream
 
 
 class Damaged(Exception):
@@ -243,7 +244,7 @@ def decode_file_header(data, kind):
         raise Damaged("format version 0")
     incompatible = struct.unpack("<I", raw[12:16])[0]
     header = FileHeader(raw)
-    if header.kind not in range(1, 7) or header.stream > 2 or incompatible:
+    if header.kind not in range(1, 8) or header.stream > 3 or incompatible:
         raise Unsupported("the file header names unknown features")
     if header.kind != kind:
         raise Damaged(f"a file of kind {header.kind}, expected {kind}")
@@ -252,7 +253,8 @@ def decode_file_header(data, kind):
 
 def segment_header(store_id, added):
     """A segment's file header, made from the edit that added it."""
-    raw = MAGIC + struct.pack("<HBBIII", 1, 1, 0, 0, 0, 0) + store_id
+    kind = 4 if added.stream == JOURNAL else 1
+    raw = MAGIC + struct.pack("<HBBIII", 1, kind, 0, 0, 0, 0) + store_id
     raw += struct.pack(
         "<QQIIQqQI", added.segment_id, added.salt, added.stream, added.partition,
         added.base_number, added.created, added.predecessor_id, added.predecessor_chain)

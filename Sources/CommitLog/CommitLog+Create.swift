@@ -31,7 +31,7 @@ extension CommitLog {
     if let readingFirst { edits.append(.readingFirst(readingFirst)) }
     do throws(IOFailure) {
       let partitions = root.appending(FileNames.partitions)
-      try clear(partitions, fileSystem)
+      try clearLogs(in: context)
       try fileSystem.createDirectory(partitions)
       var ends: [ManifestEdit.LogEnd] = []
       for number in 0..<partitionCount {
@@ -112,7 +112,7 @@ extension CommitLog {
     // copy from a store that has lost its manifest.
     let isCopy = names.contains(FileNames.unfinished)
     let ours = Set(
-      [FileNames.lock, FileNames.partitions, FileNames.manifest + FileNames.replacementSuffix]
+      [FileNames.lock, FileNames.manifest + FileNames.replacementSuffix] + logFolders
         + (isCopy
           ? [
             FileNames.unfinished, FileNames.checkpoints,
@@ -120,9 +120,12 @@ extension CommitLog {
           ] : []))
     let isOurs = names.isSubset(of: ours) && names.contains(FileNames.lock)
     guard names.isEmpty || isOurs else { throw .alreadyExists(root) }
-    guard !isCopy, names.contains(FileNames.partitions) else { return }
+    guard !isCopy else { return }
     let isEmpty = try CommitLogFailure.wrapping { () throws(IOFailure) in
-      try holdsHeadersOnly(root.appending(FileNames.partitions), fileSystem)
+      for folder in logFolders where names.contains(folder) {
+        guard try holdsHeadersOnly(root.appending(folder), fileSystem) else { return false }
+      }
+      return true
     }
     guard isEmpty else {
       throw .notAStore(
@@ -130,28 +133,45 @@ extension CommitLog {
     }
   }
 
+  /// The folders of a store that hold logs.
+  private static var logFolders: [String] { FileHeader.Stream.allCases.map(\.folder) }
+
   private static func holdsHeadersOnly(
     _ directory: FilePath, _ fileSystem: any FileSystem
   ) throws(IOFailure) -> Bool {
-    for entry in try fileSystem.list(directory) where entry.kind == .directory {
-      let folder = directory.appending(entry.name)
-      for file in try fileSystem.list(folder) where file.kind == .file {
-        let size = try fileSystem.open(folder.appending(file.name), .readOnly).size().bytes
+    for entry in try fileSystem.list(directory) {
+      let path = directory.appending(entry.name)
+      switch entry.kind {
+      case .directory:
+        guard try holdsHeadersOnly(path, fileSystem) else { return false }
+      case .file:
+        let size = try fileSystem.open(path, .readOnly).size().bytes
         guard size <= FileHeader.size else { return false }
+      case .other: continue
       }
     }
     return true
   }
 
   /// Removes the segments of an attempt that never got its manifest.
-  static func clear(
+  static func clearLogs(in context: LogContext) throws(IOFailure) {
+    for folder in logFolders {
+      let path = context.root.appending(folder)
+      guard try context.fileSystem.kind(of: path) != nil else { continue }
+      try clear(path, context.fileSystem)
+    }
+  }
+
+  private static func clear(
     _ directory: FilePath, _ fileSystem: any FileSystem
   ) throws(IOFailure) {
-    guard try fileSystem.kind(of: directory) != nil else { return }
     for entry in try fileSystem.list(directory) {
       let path = directory.appending(entry.name)
-      for file in try fileSystem.list(path) { try fileSystem.remove(path.appending(file.name)) }
-      try fileSystem.removeDirectory(path)
+      if entry.kind == .directory {
+        try clear(path, fileSystem)
+      } else {
+        try fileSystem.remove(path)
+      }
     }
     try fileSystem.removeDirectory(directory)
   }

@@ -11,20 +11,25 @@ package import SystemPackage
 package final class CommitLog: Sendable {
   package let context: LogContext
   package let manifest: ManifestLog
-  /// In the order of their numbers.
+  /// The event partitions, in the order of their numbers.
   package let partitions: [PartitionLog]
   package let mappings: MappingCache
   /// Held by whoever merges, makes footers or retires: one change of the sealed segments at a time.
   let maintaining = Mutex<Void>(())
+  /// Held by whoever makes a log on demand; nobody waits for it to look at those that are there.
+  let making = Mutex<Void>(())
+  let streams: Mutex<StreamLogs>
   /// Released by the close; by a crash, with the process.
   private let lock: Mutex<(any FileLock)?>
 
   private init(
-    context: LogContext, manifest: ManifestLog, partitions: [PartitionLog], lock: any FileLock
+    context: LogContext, manifest: ManifestLog, partitions: [PartitionLog], streams: StreamLogs,
+    lock: any FileLock
   ) {
     self.context = context
     self.manifest = manifest
     self.partitions = partitions
+    self.streams = Mutex(streams)
     self.lock = Mutex(lock)
     mappings = MappingCache(context.fileSystem)
   }
@@ -34,17 +39,20 @@ package final class CommitLog: Sendable {
     package var codec: CompressionCodec?
     package var segmentSize: Int?
     package var batchSize: Int?
+    package var journalSegmentSize: Int?
 
     package init(
-      codec: CompressionCodec? = nil, segmentSize: Int? = nil, batchSize: Int? = nil
+      codec: CompressionCodec? = nil, segmentSize: Int? = nil, batchSize: Int? = nil,
+      journalSegmentSize: Int? = nil
     ) {
       self.codec = codec
       self.segmentSize = segmentSize
       self.batchSize = batchSize
+      self.journalSegmentSize = journalSegmentSize
     }
   }
 
-  /// Opens a store: syncs what it finds, recovers every partition, and cuts what is torn.
+  /// Opens a store: syncs what it finds, recovers every log, and cuts what is torn.
   ///
   /// Takes time in proportion to the unsynced tails (I10).
   ///
@@ -79,7 +87,8 @@ package final class CommitLog: Sendable {
       settings: LogSettings(
         codec: choices.codec ?? stored.codec,
         segmentSize: choices.segmentSize ?? Int(clamping: stored.segmentSize),
-        batchSize: choices.batchSize ?? Int(clamping: stored.batchSize)))
+        batchSize: choices.batchSize ?? Int(clamping: stored.batchSize),
+        journalSegmentSize: choices.journalSegmentSize))
     try OrphanSegments.checkAllNamed(image, context: context)
     let known = try evidence(storeID)
     let manifest = try ManifestLog.open(image, in: root, environment: environment)
@@ -87,18 +96,34 @@ package final class CommitLog: Sendable {
     for number in 0..<identity.partitionCount {
       let log = ManifestEdit.LogID(stream: .events, partition: number)
       try OrphanSegments.setAside(log, manifest: image.state, context: context)
-      let recovered = try PartitionRecovery.recover(
-        log, manifest: image.state, evidence: known[number] ?? 0, context: context)
-      let partition = try PartitionLog(recovered, context: context, manifest: manifest)
-      partitions.append(partition)
-      do throws(CommitLogFailure) {
-        try partition.prepareForWriting()
-      } catch .storageFull {
-        // Reading works; the first write tries again (I9).
-        continue
-      }
+      partitions.append(
+        try openLog(log, evidence: known[number] ?? 0, context: context, manifest: manifest))
     }
-    return CommitLog(context: context, manifest: manifest, partitions: partitions, lock: lock)
+    var streams = StreamLogs()
+    for log in image.state.possibleLogs where log.stream != .events {
+      try OrphanSegments.setAside(log, manifest: image.state, context: context)
+      guard image.state.logs[log] != nil else { continue }
+      streams.logs[log] = try openLog(log, evidence: 0, context: context, manifest: manifest)
+    }
+    return CommitLog(
+      context: context, manifest: manifest, partitions: partitions, streams: streams, lock: lock)
+  }
+
+  /// Recovers a log that the manifest names, and makes it ready for writing if there is room.
+  static func openLog(
+    _ id: ManifestEdit.LogID, evidence: UInt64, context: LogContext, manifest: ManifestLog
+  ) throws(CommitLogFailure) -> PartitionLog {
+    let context = context.with(id.stream)
+    let recovered = try PartitionRecovery.recover(
+      id, manifest: manifest.state, evidence: evidence, context: context)
+    let log = try PartitionLog(recovered, context: context, manifest: manifest)
+    do throws(CommitLogFailure) {
+      try log.prepareForWriting()
+    } catch .storageFull {
+      // Reading works; the first write tries again (I9).
+      return log
+    }
+    return log
   }
 
   static func takeLock(
@@ -113,26 +138,28 @@ package final class CommitLog: Sendable {
     }
   }
 
-  /// Closes the store after its partitions have been flushed.
+  /// Closes the store after its logs have been flushed.
   ///
   /// The next open finds nothing to do.
   ///
-  /// A partition that is poisoned, or a full disk, makes the close unclean and harms nothing: the
+  /// A log that is poisoned, or a full disk, makes the close unclean and harms nothing: the
   /// next open recovers.
   package func close() throws(CommitLogFailure) {
     defer { lock.withLock { $0 = nil } }
+    stopMakingLogs()
+    let logs = logs
     var ends: [ManifestEdit.LogEnd] = []
     var failure: CommitLogFailure?
-    for partition in partitions {
+    for log in logs {
       do throws(CommitLogFailure) {
-        if let end = try partition.close() { ends.append(end) }
+        if let end = try log.close() { ends.append(end) }
       } catch {
         // The others are closed all the same.
         failure = failure ?? error
       }
     }
     if let failure { throw failure }
-    guard ends.count == partitions.count else { return }
+    guard ends.count == logs.count else { return }
     do throws(CommitLogFailure) {
       try manifest.append([.closed(context.environment.now(), ends)])
     } catch .storageFull {

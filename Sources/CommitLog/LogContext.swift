@@ -13,13 +13,7 @@ package struct LogContext: Sendable {
   package var fileSystem: any FileSystem { environment.fileSystem }
 
   package func directory(of log: ManifestEdit.LogID) -> FilePath {
-    let folder =
-      switch log.stream {
-      case .events: FileNames.partitions
-      case .feedback: "feedback"
-      case .deadLetter: "dead-letter"
-      }
-    return root.appending(folder).appending(FileNames.partition(log.partition))
+    root.appending(log.stream.folder).appending(log.folderName)
   }
 
   package var quarantine: Quarantine {
@@ -27,7 +21,7 @@ package struct LogContext: Sendable {
   }
 
   package func segmentPath(_ added: ManifestEdit.SegmentAdded) -> FilePath {
-    path(added, FileNames.segmentSuffix)
+    path(added, added.log.stream.segmentSuffix)
   }
 
   package func indexPath(_ added: ManifestEdit.SegmentAdded) -> FilePath {
@@ -44,7 +38,7 @@ package struct LogContext: Sendable {
 
   /// The name of a segment's file.
   package func segmentName(_ added: ManifestEdit.SegmentAdded) -> String {
-    stem(added) + FileNames.segmentSuffix
+    stem(added) + added.log.stream.segmentSuffix
   }
 
   /// The name of a segment's files without what tells them apart.
@@ -53,30 +47,44 @@ package struct LogContext: Sendable {
   }
 
   /// The header that a segment's file begins with.
-  ///
-  /// The manifest holds all of it, so that a lost header makes no frame unreadable.
   package func header(of added: ManifestEdit.SegmentAdded) -> FileHeader {
-    var header = FileHeader(
-      kind: .segment, storeID: storeID, fileID: added.segmentID, salt: added.salt,
-      created: added.created)
-    header.stream = added.log.stream
-    header.partition = added.log.partition
-    header.baseNumber = added.baseNumber
-    header.predecessorID = added.predecessorID
-    header.predecessorChain = added.predecessorChain
-    return header
+    added.header(storeID: storeID)
+  }
+
+  /// The same with the settings of a stream's logs.
+  func with(_ stream: FileHeader.Stream) -> LogContext {
+    LogContext(
+      root: root, storeID: storeID, environment: environment, settings: settings.of(stream))
   }
 }
 
 /// What an opener may choose anew each time.
 package struct LogSettings: Hashable, Sendable {
+  /// Small, because the journal gives space back by whole segments, and each of them is read when
+  /// the store opens; large enough that rolls are rare beside syncs.
+  package static let journalSegmentSizeDefault = 16 << 20
+
   package var codec: CompressionCodec
   package var segmentSize: Int
   package var batchSize: Int
+  package var journalSegmentSize: Int
 
-  package init(codec: CompressionCodec, segmentSize: Int, batchSize: Int) {
+  package init(
+    codec: CompressionCodec, segmentSize: Int, batchSize: Int, journalSegmentSize: Int? = nil
+  ) {
     self.codec = codec
     self.segmentSize = segmentSize
     self.batchSize = batchSize
+    self.journalSegmentSize = journalSegmentSize ?? Self.journalSegmentSizeDefault
+  }
+
+  /// What holds for a stream's logs.
+  func of(_ stream: FileHeader.Stream) -> LogSettings {
+    guard stream == .journal else { return self }
+    var settings = self
+    // Its frames are small and each waits for a sync: compressing them takes longer than it saves.
+    settings.codec = .none
+    settings.segmentSize = journalSegmentSize
+    return settings
   }
 }

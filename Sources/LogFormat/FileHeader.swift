@@ -20,6 +20,7 @@ package struct FileHeader: Hashable, Sendable {
     case events = 0
     case feedback = 1
     case deadLetter = 2
+    case journal = 3
   }
 
   package static let size = 128

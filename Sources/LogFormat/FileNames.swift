@@ -6,8 +6,14 @@ package enum FileNames {
   /// Empty; stands while a folder is filled with a copy of a store.
   package static let unfinished = "UNFINISHED"
   package static let partitions = "partitions"
+  package static let feedback = "feedback"
+  package static let deadLetter = "dead-letter"
+  package static let queues = "queues"
+  /// The folder of the journal's segments, inside `queues`.
+  package static let journal = "journal"
   package static let quarantine = "quarantine"
   package static let segmentSuffix = ".segment"
+  package static let journalSuffix = ".journal"
   package static let indexSuffix = ".index"
   package static let footerSuffix = ".footer"
   /// What the temporary sibling of a file under replacement ends in.
@@ -35,7 +41,7 @@ package enum FileNames {
     _ name: String
   ) -> (baseNumber: UInt64, segmentID: UInt64)? {
     let suffix = [
-      segmentSuffix, indexSuffix, footerSuffix, footerSuffix + replacementSuffix,
+      segmentSuffix, journalSuffix, indexSuffix, footerSuffix, footerSuffix + replacementSuffix,
     ].first { name.hasSuffix($0) }
     guard let suffix else { return nil }
     let stem = name.dropLast(suffix.utf8.count)

@@ -182,7 +182,7 @@ extension ManifestEdit.LogID {
       throw .unsupportedFeatures(number)
     }
     self.init(stream: stream, partition: try fields.integer())
-    guard partition < Limits.partitionCountMax else { throw .corrupt("partition \(partition)") }
+    guard isPossible else { throw .corrupt("partition \(partition) of stream \(number)") }
   }
 }
 

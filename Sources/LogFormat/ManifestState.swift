@@ -133,7 +133,7 @@ package struct ManifestState: Hashable, Sendable {
   package mutating func replaceSegments(
     of log: ManifestEdit.LogID, with segments: [Segment], gaps: [ManifestEdit.RecordedGap]
   ) {
-    logs[log] = segments
+    logs[log] = segments.isEmpty ? nil : segments
     self.gaps = self.gaps.filter { $0.log != log } + gaps
     segmentIDMax = segments.reduce(segmentIDMax) { max($0, $1.added.segmentID) }
   }

@@ -7,9 +7,7 @@ internal import SystemPackage
 struct FileCheck {
   private let fsck: Fsck
   private let state: ManifestState
-  private let folders: Set<String> = [
-    FileNames.partitions, FileNames.quarantine, "queues", "feedback", "dead-letter",
-  ]
+  private let folders = Set(FileHeader.Stream.allCases.map(\.folder) + [FileNames.quarantine])
   private let files: Set<String> = [
     FileNames.manifest, FileNames.checkpoints, FileNames.lock, FileNames.unfinished,
   ]
@@ -26,10 +24,7 @@ struct FileCheck {
       if entry.kind == .file { fsck.count { $0.files += 1 } }
       if !isKnown { orphan(entry.name) }
     }
-    checkLogs(FileNames.partitions, .events, count: fsck.snapshot.partitionCount)
-    let max = UInt32(Limits.partitionCountMax)
-    checkLogs("feedback", .feedback, count: max)
-    checkLogs("dead-letter", .deadLetter, count: max)
+    for stream in FileHeader.Stream.allCases { checkLogs(of: stream) }
     checkQuarantine()
   }
 
@@ -53,16 +48,22 @@ struct FileCheck {
     fsck.add(Damage(.orphanFile, file: name, detail: detail))
   }
 
-  private func checkLogs(_ folder: String, _ stream: FileHeader.Stream, count: UInt32) {
-    for entry in list(folder) {
-      let name = folder + "/" + entry.name
-      guard entry.kind == .directory, let partition = UInt32(entry.name), partition < count,
-        FileNames.partition(partition) == entry.name
-      else {
+  private func checkLogs(of stream: FileHeader.Stream) {
+    let partitions = (0..<fsck.snapshot.partitionCount).map {
+      ManifestEdit.LogID(stream: .events, partition: $0)
+    }
+    // A crash may leave the folder of a log that was never made.
+    let possible =
+      stream == .events
+      ? partitions : state.logs.keys.filter { $0.stream == stream } + [.only(of: stream)]
+    let logs = Dictionary(possible.map { ($0.folderName, $0) }) { first, _ in first }
+    for entry in list(stream.folder) {
+      let name = stream.folder + "/" + entry.name
+      guard entry.kind == .directory, let log = logs[entry.name] else {
         orphan(name)
         continue
       }
-      checkLog(ManifestEdit.LogID(stream: stream, partition: partition), name)
+      checkLog(log, name)
     }
   }
 

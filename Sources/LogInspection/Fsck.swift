@@ -102,8 +102,11 @@ package final class Fsck {
           "partition \(partition) has no segment for new events", .manifestNoActiveSegment)
       }
     }
-    for log in state.logs.keys.sorted() where log.partition >= snapshot.partitionCount {
-      if log.stream == .events {
+    for (log, segments) in snapshot.logs {
+      if log.stream != .events, segments.last?.isSealed ?? true {
+        manifestDamage("\(log.text) has no segment for new records", .manifestNoActiveSegment)
+      }
+      if log.stream == .events, log.partition >= snapshot.partitionCount {
         manifestDamage("partition \(log.partition) of \(snapshot.partitionCount) has segments")
       }
     }
@@ -117,10 +120,11 @@ package final class Fsck {
       case .lostSuffix: "lost behind the end of the log"
       case .missingSegment: "lost with their file"
       }
+    let records = gap.log.stream == .events ? "events" : "records of \(gap.log.text)"
     add(
       Damage(
         .manifestGap, file: FileNames.manifest,
-        detail: "events \(gap.first) up to \(gap.next) are recorded as \(reason)",
+        detail: "\(records) \(gap.first) up to \(gap.next) are recorded as \(reason)",
         acknowledgedLoss: AcknowledgedLoss(
           partition: gap.log.partition, firstSequence: gap.first, nextSequence: gap.next,
           devices: nil, from: gap.from, to: gap.to)))

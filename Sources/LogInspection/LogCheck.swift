@@ -3,7 +3,7 @@ internal import LogFormat
 internal import StorageIO
 internal import SystemPackage
 
-/// Checks the segments of one partition in their order.
+/// Checks the segments of one log in their order.
 final class LogCheck {
   private let fsck: Fsck
   private let log: ManifestEdit.LogID
@@ -101,7 +101,7 @@ final class LogCheck {
     fsck.count { counts in
       counts.frames += check.frameCount
       counts.batches += Int(clamping: check.tally.batchCount)
-      counts.events += Int(clamping: check.tally.recordCount)
+      if log.stream == .events { counts.events += Int(clamping: check.tally.recordCount) }
       counts.indexEntries += check.indexEntryCount
     }
     lastTime = check.lastTime
@@ -154,7 +154,7 @@ final class LogCheck {
       add(
         Damage(
           .badFileHeader, file: source.name,
-          detail: "the header names segment \(header.fileID) of partition \(header.partition) "
+          detail: "the header names segment \(header.fileID) of \(ManifestEdit.LogID(header).text) "
             + "of store \(header.storeID) from \(header.baseNumber) on, which is not what the "
             + "manifest says"))
       return expected

@@ -16,9 +16,7 @@ struct SegmentWalk {
   let contents: FrameContents
   let isSealed: Bool
 
-  private var log: ManifestEdit.LogID {
-    ManifestEdit.LogID(stream: header.stream, partition: header.partition)
-  }
+  private var log: ManifestEdit.LogID { ManifestEdit.LogID(header) }
 
   func run(_ visit: (Item) -> WalkStep) -> FrameJudge.Outcome {
     let judge = FrameJudge(

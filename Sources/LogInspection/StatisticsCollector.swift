@@ -46,9 +46,7 @@ final class StatisticsCollector {
       partition.segments += 1
       partition.events &+= segment.tally.recordCount
       partition.rawBytes &+= segment.tally.eventSize
-      for suffix in [
-        FileNames.segmentSuffix, FileNames.indexSuffix, FileNames.footerSuffix,
-      ] {
+      for suffix in [FileNames.segmentSuffix, FileNames.indexSuffix, FileNames.footerSuffix] {
         partition.bytesOnDisk &+= size(StoreSnapshot.name(of: segment.added, suffix: suffix))
       }
       partition.oldestTime = partition.oldestTime ?? segment.tally.firstTime

@@ -87,6 +87,7 @@ package final class StoreInspector {
     if name == FileNames.manifest { return .manifest }
     if name == FileNames.checkpoints { return .checkpoints }
     if name.hasSuffix(FileNames.segmentSuffix) { return .segment }
+    if name.hasSuffix(FileNames.journalSuffix) { return .journal }
     if name.hasSuffix(FileNames.indexSuffix) { return .index }
     if name.hasSuffix(FileNames.footerSuffix) { return .footer }
     return nil
@@ -150,7 +151,7 @@ package final class StoreInspector {
     let walk = FileWalk(
       path: path, name: path.string, fileSystem: fileSystem, contents: FrameContents())
     switch kind {
-    case .segment:
+    case .segment, .journal:
       _ = walk.segment(expected: expectedHeader(), evidence: 0, isSealed: false, visit)
     case .index: _ = walk.index(visit)
     case .footer: _ = walk.footer(visit)
@@ -166,7 +167,7 @@ package final class StoreInspector {
         decode: { (body, count) throws(FormatError) in
           try CheckpointEntry.decodeAll(body, count: count)
         }, item: { .checkpointEntry($0) })
-    case .journal, .queue:
+    case .queue:
       // Their frames are told; what is in them is for a program that knows these files.
       _ = walk.frames(visit)
     }

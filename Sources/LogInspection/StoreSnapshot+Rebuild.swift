@@ -29,7 +29,7 @@ extension StoreSnapshot {
       let stem = FileNames.segmentStem(
         baseNumber: baseNumber, segmentID: segment.added.segmentID)
       do throws(IOFailure) {
-        let path = folder.appending(stem + FileNames.segmentSuffix)
+        let path = folder.appending(stem + segment.added.log.stream.segmentSuffix)
         return try fileSystem.kind(of: path) == .file
       } catch {
         return false
@@ -38,7 +38,7 @@ extension StoreSnapshot {
   }
 
   private func isUnnamed(_ source: InspectedSource) -> Bool {
-    guard let header = FileHeaderReading(source).header, header.kind == .segment,
+    guard let header = FileHeaderReading(source).header, header.isSegment,
       header.storeID == self.header?.storeID, header.fileID > state.segmentIDMax
     else { return false }
     let judge = FrameJudge(
@@ -61,7 +61,7 @@ extension StoreSnapshot {
     }
     var segments: [UInt64: ManifestEdit.SegmentAdded] = [:]
     for header in found
-    where header.storeID == storeID && header.partition < Limits.partitionCountMax {
+    where header.storeID == storeID && ManifestEdit.LogID(header).isPossible {
       segments[header.fileID] = ManifestEdit.SegmentAdded(header)
     }
     for retired in state.retired { segments[retired.segmentID] = nil }
@@ -106,9 +106,8 @@ extension ManifestEdit.SegmentAdded {
   /// What the manifest said about a segment, from the segment's own header.
   init(_ header: FileHeader) {
     self.init(
-      log: ManifestEdit.LogID(stream: header.stream, partition: header.partition),
-      segmentID: header.fileID, salt: header.salt, baseNumber: header.baseNumber,
-      predecessorID: header.predecessorID, predecessorChain: header.predecessorChain,
-      created: header.created)
+      log: ManifestEdit.LogID(header), segmentID: header.fileID, salt: header.salt,
+      baseNumber: header.baseNumber, predecessorID: header.predecessorID,
+      predecessorChain: header.predecessorChain, created: header.created)
   }
 }

@@ -4,37 +4,20 @@ internal import StorageIO
 internal import SystemPackage
 
 extension StoreSnapshot {
-  /// A log's folder, as a path inside the store.
-  static func directory(of log: ManifestEdit.LogID) -> String {
-    let folder =
-      switch log.stream {
-      case .events: FileNames.partitions
-      case .feedback: "feedback"
-      case .deadLetter: "dead-letter"
-      }
-    return folder + "/" + FileNames.partition(log.partition)
+  /// A segment's file, as a path inside the store.
+  static func name(of added: ManifestEdit.SegmentAdded) -> String {
+    name(of: added, suffix: added.log.stream.segmentSuffix)
   }
 
-  /// A segment's file, as a path inside the store.
-  static func name(
-    of added: ManifestEdit.SegmentAdded, suffix: String = FileNames.segmentSuffix
-  ) -> String {
+  /// The file of a segment or of what is derived from it, as a path inside the store.
+  static func name(of added: ManifestEdit.SegmentAdded, suffix: String) -> String {
     let stem = FileNames.segmentStem(baseNumber: added.baseNumber, segmentID: added.segmentID)
-    return directory(of: added.log) + "/" + stem + suffix
+    return added.log.folder + "/" + stem + suffix
   }
 
   /// The header that a segment's file had when it was made; nil without a manifest.
   func header(of added: ManifestEdit.SegmentAdded) -> FileHeader? {
-    guard let storeID = header?.storeID else { return nil }
-    var header = FileHeader(
-      kind: .segment, storeID: storeID, fileID: added.segmentID, salt: added.salt,
-      created: added.created)
-    header.stream = added.log.stream
-    header.partition = added.log.partition
-    header.baseNumber = added.baseNumber
-    header.predecessorID = added.predecessorID
-    header.predecessorChain = added.predecessorChain
-    return header
+    header.map { added.header(storeID: $0.storeID) }
   }
 
   /// The logs in their order.
@@ -80,16 +63,25 @@ enum SegmentFiles {
   static func walk(
     _ root: FilePath, _ fileSystem: any FileSystem, _ visit: (FilePath, String) -> Void
   ) {
-    for folder in [FileNames.partitions, "feedback", "dead-letter"] {
-      let directory = root.appending(folder)
-      for partition in entries(of: directory, fileSystem) where partition.kind == .directory {
-        let inner = directory.appending(partition.name)
-        for entry in entries(of: inner, fileSystem)
-        where entry.kind == .file && entry.name.hasSuffix(FileNames.segmentSuffix) {
-          visit(inner.appending(entry.name), entry.name)
+    for stream in FileHeader.Stream.allCases {
+      for folder in folders(of: stream, root, fileSystem) {
+        for entry in entries(of: folder, fileSystem)
+        where entry.kind == .file && entry.name.hasSuffix(stream.segmentSuffix) {
+          visit(folder.appending(entry.name), entry.name)
         }
       }
     }
+  }
+
+  /// The folders that may hold logs of a stream.
+  private static func folders(
+    of stream: FileHeader.Stream, _ root: FilePath, _ fileSystem: any FileSystem
+  ) -> [FilePath] {
+    let directory = root.appending(stream.folder)
+    // Beside the journal there are folders of other files.
+    if stream == .journal { return [directory.appending(FileNames.journal)] }
+    return entries(of: directory, fileSystem).filter { $0.kind == .directory }
+      .map { directory.appending($0.name) }
   }
 
   /// The headers of all segment files that can be read.
@@ -97,7 +89,7 @@ enum SegmentFiles {
     var headers: [FileHeader] = []
     walk(root, fileSystem) { path, _ in
       guard let source = source(at: path, fileSystem),
-        let header = FileHeaderReading(source).header, header.kind == .segment
+        let header = FileHeaderReading(source).header, header.isSegment
       else { return }
       headers.append(header)
     }

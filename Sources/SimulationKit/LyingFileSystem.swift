@@ -19,7 +19,7 @@ package final class LyingFileSystem: FileSystem {
 
   package func open(_ path: FilePath, _ access: FileAccess) throws(IOFailure) -> any StorageFile {
     let file = try real.open(path, access)
-    let isSegment = path.string.hasSuffix(".segment")
+    let isSegment = [".segment", ".journal"].contains { path.string.hasSuffix($0) }
     let lies =
       switch lie {
       case .files: true

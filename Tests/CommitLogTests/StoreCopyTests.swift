@@ -13,7 +13,8 @@ import Testing
 struct StoreCopyTests {
   private let target: FilePath = "/copy"
 
-  /// Three sealed segments, an active one, and events that are not durable yet.
+  /// Three sealed segments, an active one, and events that are not durable yet; the same of the
+  /// journal and of dead letters with one sealed segment each.
   private func makeStore(on fileSystem: any FileSystem) throws -> TestStore {
     try TestStore.create(on: fileSystem)
     let store = try TestStore.open(on: fileSystem, segmentSize: 2_048)
@@ -24,7 +25,25 @@ struct StoreCopyTests {
     }
     try store.append(serial..<serial + 3)
     try store.write(serial + 3..<serial + 6)
+    for stream in [FileHeader.Stream.journal, .deadLetter] {
+      let log = try store.log.log(stream)
+      try store.append(0..<3, to: log)
+      try log.sealActive()
+      try store.append(3..<5, to: log)
+      try store.write(5..<7, to: log)
+    }
     return store
+  }
+
+  /// Whether a copy holds what was durable of the logs that `makeStore` made on demand, and no
+  /// other log.
+  private func expectStreams(_ copy: TestStore, _ context: Comment? = nil) throws {
+    for stream in [FileHeader.Stream.journal, .deadLetter] {
+      let log = try #require(copy.log.existingLog(stream), context)
+      #expect(try copy.read(log).serials == Array(0..<5), context)
+      #expect(log.report.isClean && log.snapshot.segments.count == 2, context)
+    }
+    #expect(copy.log.existingLog(.feedback) == nil, context)
   }
 
   private func copy(_ store: TestStore, onSource: () throws -> Void = {}) throws {
@@ -55,12 +74,15 @@ struct StoreCopyTests {
     _ = try store.log.retain(
       RetentionPlan.Rule(age: nil, size: 1, keepsUntilConsumed: false, unreadSizeMax: nil),
       consumed: [nil])
+    try store.append(7..<9, to: store.log.log(.journal))
+    #expect(try store.log.retire(store.log.log(.journal), below: 3) == 1)
     #expect(try store.read().serials.first != 0)
     #expect(fileSystem.image.filter { $0.key.starts(with: target) } == image)
     let opened = try openCopy(fileSystem)
     #expect(opened.log.context.storeID == store.log.context.storeID)
     #expect(opened.partition.report.isClean)
     #expect(try opened.read().serials == durable)
+    try expectStreams(opened)
     // The copy takes events of its own.
     try opened.append([5_000])
     #expect(try opened.read().serials == durable + [5_000])
@@ -82,6 +104,7 @@ struct StoreCopyTests {
     let opened = try openCopy(fileSystem)
     // The frame that was not synced says that those before it were.
     #expect(try opened.read().serials == durable)
+    try expectStreams(opened)
   }
 
   @Test("A store that moved on is copied again from the start")
@@ -156,6 +179,45 @@ struct StoreCopyTests {
     #expect(StoreImage(fileSystem).withoutLock.files == image)
   }
 
+  @Test("A log that was named a moment ago is no part of a copy that does not hold it")
+  func namedMeanwhile() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    let snapshots = store.log.logs.map(\.snapshot)
+    _ = try store.log.log(.feedback)
+    let source = StoreCopy.Source(
+      context: store.log.context, manifest: store.log.manifest.state, snapshots: snapshots)
+    try StoreCopy.make(
+      at: target, environment: TestStore.environment(fileSystem, seed: 7)
+    ) { () throws(CommitLogFailure) in
+      source
+    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    }
+    let opened = try openCopy(fileSystem)
+    try expectStreams(opened)
+    // Made there, it takes a segment id that was never given.
+    try opened.append(0..<2, to: opened.log.log(.feedback))
+    #expect(try opened.read(opened.log.log(.feedback)).serials == [0, 1])
+  }
+
+  @Test("A folder whose only records are a journal's is not taken for an empty one")
+  func lostManifestOfJournal() throws {
+    let fileSystem = MemoryFileSystem()
+    try TestStore.create(on: fileSystem)
+    let store = try TestStore.open(on: fileSystem)
+    try store.append(0..<2, to: store.log.log(.journal))
+    var image = StoreImage(fileSystem)
+    image.files[TestStore.root.appending(FileNames.manifest)] = nil
+    image.files[store.partition.snapshot.segments[0].path]?.removeSubrange(FileHeader.size...)
+    let damaged = image.memory()
+    let failure = #expect(throws: CommitLogFailure.self) { try TestStore.create(on: damaged) }
+    guard case .notAStore = failure else {
+      Issue.record("\(String(describing: failure))")
+      return
+    }
+    #expect(StoreImage(damaged).withoutLock.files == image.withoutLock.files)
+  }
+
   /// A crash at every operation of the copy, in every style: no store, or the whole one.
   @Test("A crash leaves no store or a whole one, and the next attempt succeeds")
   func crashes() throws {
@@ -177,6 +239,7 @@ struct StoreCopyTests {
         do {
           let opened = try openCopy(image)
           #expect(try opened.read().serials == durable, "operation \(operation), \(style)")
+          try expectStreams(opened, "operation \(operation), \(style)")
           complete += 1
         } catch CommitLogFailure.notAStore {
           incomplete += 1

@@ -1,9 +1,14 @@
+internal import LogFormat
 internal import Synchronization
 
 extension CommitLog {
+  /// The logs whose segments are merged and get footers: the journal's are read once, from their
+  /// beginning, and soon retired.
+  private var footedLogs: [PartitionLog] { logs.filter { $0.id.stream != .journal } }
+
   /// Finds what there is to do, once after opening.
   package func findMaintenance() throws(CommitLogFailure) {
-    for partition in partitions { try partition.findMissingFooters() }
+    for log in footedLogs { try log.findMissingFooters() }
   }
 
   /// Merges what should be merged and makes the footers that are missing, one segment after the
@@ -12,10 +17,10 @@ extension CommitLog {
   /// - Throws: the first failure, once everything else has been tried.
   package func maintain(isStopped: () -> Bool) throws(CommitLogFailure) {
     var failure: CommitLogFailure?
-    for partition in partitions {
+    for log in footedLogs {
       do throws(CommitLogFailure) {
-        while !isStopped(), try mergeSmallBatches(in: partition) {}
-        while !isStopped(), try writeMissingFooter(in: partition) {}
+        while !isStopped(), try mergeSmallBatches(in: log) {}
+        while !isStopped(), try writeMissingFooter(in: log) {}
       } catch {
         failure = failure ?? error
       }
@@ -25,7 +30,7 @@ extension CommitLog {
 
   /// Lets what could not be done be tried again.
   package func retryMaintenance() {
-    for partition in partitions { partition.retryMaintenance() }
+    for log in footedLogs { log.retryMaintenance() }
   }
 
   package func mergeSmallBatches(in partition: PartitionLog) throws(CommitLogFailure) -> Bool {

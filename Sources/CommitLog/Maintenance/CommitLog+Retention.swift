@@ -39,6 +39,25 @@ extension CommitLog {
     }
   }
 
+  /// Forgets a log's sealed segments that hold no record from a number on, never the active one.
+  ///
+  /// Durably in the manifest first, then for readers, then the files. Readers in the middle of one
+  /// finish it.
+  ///
+  /// - Returns: how many went.
+  package func retire(
+    _ log: PartitionLog, below number: UInt64
+  ) throws(CommitLogFailure) -> Int {
+    try maintaining.withLock { (_) throws(CommitLogFailure) in
+      let dropped = log.snapshot.segments.prefix { segment in
+        segment.summary.map { $0.nextNumber <= number } ?? false
+      }
+      guard !dropped.isEmpty else { return 0 }
+      try log.retire(Array(dropped), mappings: mappings)
+      return dropped.count
+    }
+  }
+
   private func retainAlone(
     _ rule: RetentionPlan.Rule, consumed: [UInt64?], isDryRun: Bool
   ) throws(CommitLogFailure) -> RetentionOutcome {

@@ -21,10 +21,14 @@ package struct StoreCopy {
     ///   - context: of the store that is copied.
     ///   - manifest: what it consisted of when the snapshots were taken, or a moment before or
     ///     after: what came or went in between is taken as the snapshots have it.
-    ///   - snapshots: one for each partition.
+    ///   - snapshots: one for each log.
     package init(context: LogContext, manifest: ManifestState, snapshots: [LogSnapshot]) {
       self.context = context
       var manifest = manifest
+      // A log that has been named a moment ago and holds nothing yet.
+      for log in manifest.logs.keys where !snapshots.contains(where: { $0.log == log }) {
+        manifest.replaceSegments(of: log, with: [], gaps: [])
+      }
       for snapshot in snapshots {
         manifest.replaceSegments(
           of: snapshot.log,
@@ -38,7 +42,7 @@ package struct StoreCopy {
     package init(_ log: CommitLog) {
       let manifest = log.manifest.state
       self.init(
-        context: log.context, manifest: manifest, snapshots: log.partitions.map(\.snapshot))
+        context: log.context, manifest: manifest, snapshots: log.logs.map(\.snapshot))
     }
   }
 
@@ -78,7 +82,7 @@ package struct StoreCopy {
           root: target, storeID: source.context.storeID, environment: environment,
           settings: source.context.settings))
       do throws(CommitLogFailure) {
-        let ends = try copy.copyPartitions()
+        let ends = try copy.copyLogs()
         try writeCheckpoints(target, source.context.storeID)
         try copy.writeManifest(ends)
         return
@@ -106,18 +110,19 @@ package struct StoreCopy {
   }
 
   /// Makes the segments' files and returns where the active ones end.
-  private func copyPartitions() throws(CommitLogFailure) -> [ManifestEdit.LogEnd] {
-    let folder = context.root.appending(FileNames.partitions)
+  private func copyLogs() throws(CommitLogFailure) -> [ManifestEdit.LogEnd] {
     var ends: [ManifestEdit.LogEnd] = []
-    do throws(IOFailure) {
-      try CommitLog.clear(folder, fileSystem)
-      try fileSystem.createDirectory(folder)
-    } catch {
-      throw CommitLogFailure(error)
+    try wrapping { () throws(IOFailure) in
+      try CommitLog.clearLogs(in: context)
+      try fileSystem.createDirectory(context.root.appending(FileNames.partitions))
     }
     for snapshot in source.snapshots {
       let directory = context.directory(of: snapshot.log)
-      try wrapping { () throws(IOFailure) in try fileSystem.createDirectory(directory) }
+      let folder = directory.removingLastComponent()
+      try wrapping { () throws(IOFailure) in
+        if try fileSystem.kind(of: folder) == nil { try fileSystem.createDirectory(folder) }
+        try fileSystem.createDirectory(directory)
+      }
       for segment in snapshot.segments where segment.summary != nil {
         try wrapping { () throws(IOFailure) in try link(segment) }
       }
@@ -126,8 +131,11 @@ package struct StoreCopy {
       }
       try wrapping { () throws(IOFailure) in try fileSystem.synchronizeDirectory(directory) }
     }
+    let folders = Set([FileNames.partitions] + source.snapshots.map(\.log.stream.folder))
     try wrapping { () throws(IOFailure) in
-      try fileSystem.synchronizeDirectory(folder)
+      for folder in folders.sorted() {
+        try fileSystem.synchronizeDirectory(context.root.appending(folder))
+      }
       try fileSystem.synchronizeDirectory(context.root)
     }
     return ends
@@ -204,7 +212,7 @@ package struct StoreCopy {
     do throws(IOFailure) {
       let checkpoints = context.root.appending(FileNames.checkpoints)
       if try fileSystem.kind(of: checkpoints) != nil { try fileSystem.remove(checkpoints) }
-      try CommitLog.clear(context.root.appending(FileNames.partitions), fileSystem)
+      try CommitLog.clearLogs(in: context)
     } catch {
       return
     }

@@ -74,6 +74,9 @@ package final class ManifestLog: Sendable {
 
   package var state: ManifestState { contents.withLock { $0.state } }
 
+  /// The failure after which it is not known what the file says, nil while that is known.
+  var poison: IOFailure? { contents.withLock { $0.poison } }
+
   /// Makes edits durable, all or none, then applies them.
   package func append(_ edits: [ManifestEdit]) throws(CommitLogFailure) {
     try contents.withLock { (contents) throws(CommitLogFailure) in

@@ -13,8 +13,7 @@ enum OrphanSegments {
   static func checkAllNamed(
     _ image: ManifestImage, context: LogContext
   ) throws(CommitLogFailure) {
-    for partition in 0..<(image.state.identity?.partitionCount ?? 0) {
-      let log = ManifestEdit.LogID(stream: .events, partition: partition)
+    for log in image.state.possibleLogs {
       let unnamed: FilePath?
       do throws(IOFailure) {
         unnamed = try firstUnnamed(log, image, context)
@@ -38,7 +37,7 @@ enum OrphanSegments {
     let directory = context.directory(of: log)
     guard try context.fileSystem.kind(of: directory) == .directory else { return nil }
     let files = try context.fileSystem.list(directory).filter {
-      $0.kind == .file && $0.name.hasSuffix(FileNames.segmentSuffix)
+      $0.kind == .file && $0.name.hasSuffix(log.stream.segmentSuffix)
     }
     let names = Set(files.map(\.name))
     // A merge that was cut short leaves events that stand in the sealed segment as well: while that
@@ -71,38 +70,58 @@ enum OrphanSegments {
     } catch {
       return false
     }
-    guard header.kind == .segment, header.storeID == image.header.storeID,
+    guard header.isSegment, header.storeID == image.header.storeID,
       header.fileID > image.state.segmentIDMax
     else { return false }
     var scanner = FrameScanner(source, identity: header.identity)
     return try scanner.scan(from: FileHeader.size).frames.contains { $0.header.recordCount > 0 }
   }
 
-  /// Moves them to the quarantine, so that nothing stands in the way of the ids to come.
+  /// Moves them to the quarantine, so that nothing stands in the way of the ids to come; those that
+  /// the manifest retired are removed.
   ///
   /// A full disk keeps them where they are; a segment that needs the name then says so.
   static func setAside(
     _ log: ManifestEdit.LogID, manifest: ManifestState, context: LogContext
   ) throws(CommitLogFailure) {
     let known = Set((manifest.logs[log] ?? []).map { context.stem($0.added) })
+    let prefix = (log.stream == .events ? "" : log.stream.folder + "-") + log.folderName + "-"
+    let retired = Set(manifest.retired.filter { $0.log == log }.map { context.stem($0) })
     let directory = context.directory(of: log)
     do throws(IOFailure) {
+      guard try context.fileSystem.kind(of: directory) == .directory else { return }
       for entry in try context.fileSystem.list(directory) where entry.kind == .file {
         guard let parsed = FileNames.parseSegmentStem(entry.name) else { continue }
         let stem = FileNames.segmentStem(
           baseNumber: parsed.baseNumber, segmentID: parsed.segmentID)
         guard !known.contains(stem) else { continue }
         let path = directory.appending(entry.name)
-        if FileNames.isDerived(entry.name) {
-          // Derived from a segment that is not part of the store (I6).
+        if FileNames.isDerived(entry.name) || retired.contains(stem) {
+          // Derived from a segment that is not part of the store (I6), or forgotten on purpose.
           try context.fileSystem.remove(path)
         } else {
-          try context.quarantine.take(
-            path, name: FileNames.partition(log.partition) + "-" + entry.name)
+          try context.quarantine.take(path, name: prefix + entry.name)
         }
       }
     } catch {
       guard error.isStorageFull else { throw CommitLogFailure(error) }
     }
+  }
+}
+
+extension ManifestState {
+  /// The logs that a store may have files of: its partitions, those that are made on demand, and
+  /// whatever else the manifest names.
+  var possibleLogs: [ManifestEdit.LogID] {
+    let others = FileHeader.Stream.madeOnDemand.map { ManifestEdit.LogID.only(of: $0) }
+    return Set(recordedLogs + others).sorted()
+  }
+
+  /// The logs that there are: the store's partitions, and those made on demand.
+  var recordedLogs: [ManifestEdit.LogID] {
+    let partitions = (0..<(identity?.partitionCount ?? 0)).map {
+      ManifestEdit.LogID(stream: .events, partition: $0)
+    }
+    return partitions + logs.keys.filter { $0.stream != .events }.sorted()
   }
 }

@@ -18,7 +18,7 @@ struct RecoveredPartition: ~Copyable {
   var report: RecoveryReport
 }
 
-/// Opens one partition for writing (design 2 and 3): syncs, scans, decides, heals.
+/// Opens one log for writing (design 2 and 3): syncs, scans, decides, heals.
 ///
 /// What must be cut is cut before the first write, by ``TailRepair``.
 enum PartitionRecovery {
@@ -29,7 +29,7 @@ enum PartitionRecovery {
     guard let last = segments.last, !last.isSealed else {
       throw .format(
         context.root.appending(FileNames.manifest), position: 0,
-        .corrupt("the manifest names no active segment for partition \(log.partition)"))
+        .corrupt("the manifest names no active segment for \(log.text)"))
     }
     let handle = SegmentHandle(last.added, summary: nil, context: context)
     let file = try openActive(handle, context)

@@ -53,11 +53,13 @@ struct TestStore {
 
   static func open(
     on fileSystem: any FileSystem, at root: FilePath = root, segmentSize: Int = 1 << 20,
-    evidence: [UInt32: UInt64] = [:], clock: TestClock = TestClock(), seed: UInt64 = 2
+    journalSegmentSize: Int? = nil, evidence: [UInt32: UInt64] = [:],
+    clock: TestClock = TestClock(), seed: UInt64 = 2
   ) throws(CommitLogFailure) -> TestStore {
     let log = try CommitLog.open(
       at: root, environment: environment(fileSystem, clock: clock, seed: seed),
-      choices: CommitLog.Choices(segmentSize: segmentSize)
+      choices: CommitLog.Choices(
+        segmentSize: segmentSize, journalSegmentSize: journalSegmentSize)
     ) { (_) throws(CommitLogFailure) in evidence }
     return TestStore(log: log, clock: clock)
   }
@@ -66,13 +68,19 @@ struct TestStore {
   func write(
     _ serials: some Sequence<UInt64>, to partition: Int = 0
   ) throws(CommitLogFailure) {
+    try write(serials, to: log.partitions[partition])
+  }
+
+  func write(
+    _ serials: some Sequence<UInt64>, to log: PartitionLog
+  ) throws(CommitLogFailure) {
     let batch = BatchEncoder(targetSize: 64 << 10)
     for serial in serials {
-      let last = log.partitions[partition].lastTime ?? Timestamp(microseconds: .min)
+      let last = log.lastTime ?? Timestamp(microseconds: .min)
       let time = max(clock.now().microseconds, last.microseconds, batch.lastTime)
       SimulatedEvents.append(serial, to: batch, at: time)
     }
-    _ = try log.partitions[partition].write(batch)
+    _ = try log.write(batch)
   }
 
   /// Appends events as one batch and waits until they are durable.
@@ -81,6 +89,13 @@ struct TestStore {
   ) throws(CommitLogFailure) {
     try write(serials, to: partition)
     _ = try log.partitions[partition].synchronize()
+  }
+
+  func append(
+    _ serials: some Sequence<UInt64>, to log: PartitionLog
+  ) throws(CommitLogFailure) {
+    try write(serials, to: log)
+    _ = try log.synchronize()
   }
 
   /// A durable batch of one event with a body of this size, which does not compress.
@@ -95,15 +110,22 @@ struct TestStore {
   }
 
   func cursor(_ partition: Int = 0, from number: UInt64 = 0) -> BatchCursor {
-    let source = log.partitions[partition]
-    return BatchCursor(
-      from: number, mappings: log.mappings, fileSystem: log.context.fileSystem
-    ) { source.snapshot }
+    cursor(log.partitions[partition], from: number)
+  }
+
+  func cursor(_ source: PartitionLog, from number: UInt64 = 0) -> BatchCursor {
+    BatchCursor(from: number, mappings: log.mappings, fileSystem: log.context.fileSystem) {
+      source.snapshot
+    }
   }
 
   /// Everything a reader sees of a partition.
   func read(_ partition: Int = 0) throws(CommitLogFailure) -> PartitionContents {
     try PartitionContents(cursor(partition))
+  }
+
+  func read(_ log: PartitionLog) throws(CommitLogFailure) -> PartitionContents {
+    try PartitionContents(cursor(log))
   }
 
   /// How many batches and how many missing events a reader meets.

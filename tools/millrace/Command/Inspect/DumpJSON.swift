@@ -18,7 +18,7 @@ extension InspectedFile {
     json.append("kind", .string("\(header.kind)"))
     json.append("storeId", .string(header.storeID.description))
     json.append("fileId", .unsigned(header.fileID))
-    if header.kind == .segment || header.kind == .index {
+    if header.isSegment || header.kind == .index {
       json.append("stream", .string("\(header.stream)"))
       json.append("partition", .integer(Int(header.partition)))
       json.append("baseNumber", .unsigned(header.baseNumber))

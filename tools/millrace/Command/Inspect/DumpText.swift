@@ -39,8 +39,8 @@ extension InspectedFile {
     guard let header else { return "\(name): \(size) bytes, no readable header" }
     var text = "\(name): \(header.kind), \(size) bytes, store \(header.storeID)"
     text += ", file \(header.fileID)"
-    if [.segment, .index, .footer].contains(header.kind) {
-      text += ", \(ManifestEdit.LogID(stream: header.stream, partition: header.partition).text)"
+    if [.segment, .journal, .index, .footer].contains(header.kind) {
+      text += ", \(ManifestEdit.LogID(header).text)"
       text += ", from \(header.baseNumber)"
     }
     return text + ", created \(TimeText.string(header.created))"
@@ -69,16 +69,6 @@ extension InspectedFrame {
     text += ", watermark \(header.watermark), epoch \(header.epoch), \(header.codec)"
     text += ", \(header.clearSize)+\(header.storedSize) bytes"
     return text + ", \(TimeText.string(header.baseTime))"
-  }
-}
-
-extension ManifestEdit.LogID {
-  var text: String {
-    switch stream {
-    case .events: "partition \(partition)"
-    case .feedback: "feedback partition \(partition)"
-    case .deadLetter: "dead-letter partition \(partition)"
-    }
   }
 }
 

@@ -1,0 +1,132 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import SystemPackage
+
+/// One log as a follower found it.
+struct FollowedLog: Sendable {
+  var snapshot: LogSnapshot
+  let report: RecoveryReport
+  /// The active file's size when it was scanned: a file that has not grown has nothing new.
+  let size: Int
+  /// Whether the file goes on behind its last frame.
+  let hasRoom: Bool
+  /// What of the active segment the next look need not read again; nil where bits were healed.
+  let proven: ManifestEdit.LogEnd?
+
+  /// The size that the active file has by now.
+  func currentSize() throws(IOFailure) -> Int {
+    try snapshot.segments.last?.activeFile?.size().bytes ?? 0
+  }
+
+  /// Where batches of an active segment stand, as far as it was known already.
+  private func index(of added: ManifestEdit.SegmentAdded) -> SparseIndex? {
+    let active = snapshot.segments.last
+    return active?.added == added ? active?.index : nil
+  }
+
+  /// The handles of the sealed segments, with what readers have learned about them.
+  private var sealed: [UInt64: SegmentHandle] {
+    Dictionary(snapshot.segments.dropLast().map { ($0.added.segmentID, $0) }) { first, _ in first }
+  }
+
+  /// Scans the log's active segment.
+  ///
+  /// - Parameters:
+  ///   - log: which log.
+  ///   - manifest: what the store consists of.
+  ///   - evidence: what is known about durable numbers from outside the log.
+  ///   - isLive: whether somebody writes: then only what a watermark proves is shown.
+  ///   - known: what the look before this one found.
+  ///   - context: where the store is.
+  /// - Returns: the log as it is now.
+  /// - Throws: ``CommitLogFailure``; also when the manifest names no active segment.
+  static func scan(
+    _ log: ManifestEdit.LogID, manifest: ManifestState, evidence: UInt64, isLive: Bool,
+    known: FollowedLog?, context: LogContext
+  ) throws(CommitLogFailure) -> FollowedLog {
+    let segments = manifest.logs[log] ?? []
+    guard let last = segments.last, !last.isSealed else {
+      throw .format(
+        context.root.appending(FileNames.manifest), position: 0,
+        .corrupt("the manifest names no active segment for \(log.text)"))
+    }
+    let (active, size, scan, healed) = try scanActive(
+      last.added, closedEnd: known?.proven ?? manifest.closedEnd(of: log),
+      evidence: max(evidence, manifest.evidence(of: log)), isLive: isLive,
+      index: known?.index(of: last.added) ?? SparseIndex(), context)
+    let handles = known?.sealed ?? [:]
+    let sealed = segments.dropLast().map { segment in
+      handles[segment.added.segmentID]
+        ?? SegmentHandle(segment.added, summary: segment.summary, context: context)
+    }
+    // A checkpoint may prove a part of a batch, and with it the whole: a batch is synced as one.
+    let watermark = max(
+      min(scan.verdict.end.nextNumber, scan.verdict.watermark), scan.proven.nextNumber)
+    var report = RecoveryReport(log: log)
+    if !isLive {
+      report.lostSuffix = scan.verdict.lostSuffix
+      report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
+      report.findings = scan.verdict.findings
+      report.healed = healed
+    }
+    return FollowedLog(
+      snapshot: LogSnapshot(
+        log: log, segments: sealed + [active],
+        highWatermark: isLive ? watermark : scan.verdict.nextNumber,
+        activeEnd: isLive ? Int(scan.proven.endPosition) : scan.verdict.end.position,
+        activeEventSize: scan.summary.eventSize,
+        gaps: manifest.gaps.filter { $0.log == log }),
+      report: report, size: size, hasRoom: scan.verdict.end.position < size,
+      proven: healed.isEmpty
+        ? ManifestEdit.LogEnd(
+          log: log, segmentID: last.added.segmentID, summary: scan.proven) : nil)
+  }
+
+  private typealias ActiveScan = (
+    handle: SegmentHandle, size: Int, scan: SegmentScan, healed: [Int]
+  )
+
+  /// Scans an active segment and, where nobody writes, reads flipped bits at its end as recovery
+  /// would set them right.
+  private static func scanActive(
+    _ added: ManifestEdit.SegmentAdded, closedEnd: ManifestEdit.LogEnd?, evidence: UInt64,
+    isLive: Bool, index: SparseIndex, _ context: LogContext
+  ) throws(CommitLogFailure) -> ActiveScan {
+    let stored = try open(added, isLive: isLive, context)
+    let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try stored.size().bytes }
+    let closedEnd = closedEnd.flatMap { $0.segmentID == added.segmentID ? $0.summary : nil }
+    var file = stored
+    var repairs: [BitRepair] = []
+    while true {
+      let handle = SegmentHandle(
+        added, summary: nil, context: context, activeFile: file, index: index)
+      let scan = try SegmentScan.scan(
+        handle, file: file, closedEnd: repairs.isEmpty ? closedEnd : nil, evidence: evidence,
+        context: context)
+      let source = StoredFrames(file, size: size)
+      let repair = try CommitLogFailure.wrapping { () throws(IOFailure) in
+        isLive ? nil : try scan.repair(in: source, handle)
+      }
+      guard let repair, repairs.count < TailHealing<StoredFrames>.repairCountMax else {
+        for entry in scan.index { index.note(entry) }
+        return (handle, size, scan, repairs.map(\.position))
+      }
+      repairs.append(repair)
+      file = HealedFile(stored, repairs)
+    }
+  }
+
+  private static func open(
+    _ added: ManifestEdit.SegmentAdded, isLive: Bool, _ context: LogContext
+  ) throws(CommitLogFailure) -> any StorageFile {
+    do throws(IOFailure) {
+      let file = try context.fileSystem.open(context.segmentPath(added), .readOnly)
+      // Nobody else will: what is shown must survive a crash (I3).
+      if !isLive { try file.synchronize() }
+      return file
+    } catch {
+      throw error.isMissing ? .missingFile(context.segmentPath(added)) : CommitLogFailure(error)
+    }
+  }
+}
