@@ -85,6 +85,16 @@ package struct QueueTable: ~Copyable, Sendable {
     }
   }
 
+  /// The number of the oldest message of all; nil if none waits.
+  package var firstSequence: UInt64? {
+    var first: UInt64?
+    index.forEach { slot in
+      let sequence = nodes[slots[slot].first].sequence
+      first = min(first ?? sequence, sequence)
+    }
+    return first
+  }
+
   func message(at place: UInt32) -> PendingMessage {
     let node = nodes[place]
     return PendingMessage(

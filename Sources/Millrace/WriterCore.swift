@@ -139,12 +139,12 @@ final class WriterCore: ReadSource {
         wakePacemaker: { pacemaker.wake() }, wakeMaintenance: { maintenance.wake() })
     }
     pacemaker.watch(writers.map { writer in { writer.beat() } })
-    let streams = StreamWriters(log) { stream, tail in
+    let streams = StreamWriters(log) { stream, tail, noteRoll in
       let writer = PartitionWriter(
         stream, tail: tail,
         limits: PartitionWriter.BatchLimits(size: batchSize, pendingSize: pending),
         encoders: encoders, workers: workers, metrics: metrics,
-        wakePacemaker: { pacemaker.wake() }, wakeMaintenance: {})
+        wakePacemaker: { pacemaker.wake() }, wakeMaintenance: noteRoll)
       pacemaker.watch([{ writer.beat() }])
       return writer
     }
@@ -227,7 +227,7 @@ final class WriterCore: ReadSource {
       if let queues = existingQueues { return queues }
       guard !isClosed.withLock({ $0 }) else { throw .isClosed }
       let queues = try QueueCore(
-        journal: try streams.writer(of: .journal), source: StreamSource(self),
+        journal: try streams.writer(of: .journal), streams: streams, source: StreamSource(self),
         outcomes: OutcomeCopier(
           feedback: try OutcomeCopier.Stream(.feedback, streams, self),
           deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self)),

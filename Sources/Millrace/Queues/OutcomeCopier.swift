@@ -21,7 +21,7 @@ final class OutcomeCopier: Sendable {
     /// Numbers of settlements, in their order.
     var waiting: [UInt64] = []
     var head = 0
-    var isCopying = false
+    var copying: UInt64?
     var isStopped = false
     var failure: EventStoreError?
     var thread: EngineThread?
@@ -50,11 +50,10 @@ final class OutcomeCopier: Sendable {
           if let record = try reader.record(number) {
             try Self.copy(record, feedback, deadLetters, wait)
           }
-          state.update { $0.isCopying = false }
+          state.update { $0.copying = nil }
         } catch {
           // What is not copied now is copied after the next opening.
           state.update { state in
-            state.isCopying = false
             state.failure = error
           }
           return
@@ -79,7 +78,7 @@ final class OutcomeCopier: Sendable {
           state.waiting.removeAll(keepingCapacity: true)
           state.head = 0
         }
-        state.isCopying = true
+        state.copying = number
         return .some(number)
       }
       return state.isStopped ? .some(nil) : nil
@@ -117,13 +116,20 @@ final class OutcomeCopier: Sendable {
     }
   }
 
+  /// The first settlement that may not have been copied yet; nil if all have been.
+  var firstWaiting: UInt64? {
+    state.wait { (state, _) -> UInt64?? in
+      .some(state.copying ?? (state.head < state.waiting.count ? state.waiting[state.head] : nil))
+    }
+  }
+
   /// Returns once everything that was noted has been handed to the streams.
   ///
   /// Blocks.
   func finish() throws(EventStoreError) {
     let failure = state.wait { (state, _) -> EventStoreError?? in
       if let failure = state.failure { return .some(failure) }
-      return state.waiting.isEmpty && !state.isCopying ? .some(nil) : nil
+      return state.waiting.isEmpty && state.copying == nil ? .some(nil) : nil
     }
     if let failure { throw failure }
   }

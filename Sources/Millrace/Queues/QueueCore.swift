@@ -12,6 +12,7 @@ internal import Synchronization
 /// asked is answered when the journal has come to the disk.
 final class QueueCore: Sendable {
   let journal: PartitionWriter
+  private let streams: StreamWriters
   let reader: JournalReader
   let clock: QueueClock
   let outcomes: OutcomeCopier
@@ -26,6 +27,8 @@ final class QueueCore: Sendable {
     var scratch = ByteBuffer(capacity: 4 << 10)
     var receivers = Receivers()
     var isClosed = false
+    /// Whether there may be segments of the journal that nothing needs.
+    var isJournalRolled = true
   }
 
   /// What is to be changed in a device's queue, and the message that it brings in.
@@ -55,10 +58,12 @@ final class QueueCore: Sendable {
   ///
   /// Blocks.
   init(
-    journal: PartitionWriter, source: any ReadSource, outcomes: OutcomeCopier,
+    journal: PartitionWriter, streams: StreamWriters, source: any ReadSource,
+    outcomes: OutcomeCopier,
     defaults: EventStore.Queues, environment: EngineEnvironment
   ) throws(EventStoreError) {
     self.journal = journal
+    self.streams = streams
     self.outcomes = outcomes
     self.defaults = defaults
     readers = source.readers
@@ -71,6 +76,7 @@ final class QueueCore: Sendable {
     outcomes.start(reader, behind: journal, redoing: settled)
     _ = try carryOutBlocking { table, _, _ in table.decideRestart().map { Decision($0) } }
     timer.start { [weak self] in self?.turn() }
+    streams.watchJournal { [weak self] in self?.noteRoll() }
   }
 
   deinit { timer.stop() }
@@ -133,13 +139,7 @@ final class QueueCore: Sendable {
   private func attempt(
     _ plan: Plan, _ applied: inout [Applied], _ messages: [UInt64: JournalRecord?]
   ) throws(EventStoreError) -> Attempt {
-    let first = applied.count
-    defer {
-      for one in applied[first...] {
-        if case .settled(let settled) = one.entry, settled.hasOutcome { outcomes.note(one.number) }
-      }
-    }
-    return try state.withLock { (state) throws(EventStoreError) -> Attempt in
+    try state.withLock { (state) throws(EventStoreError) -> Attempt in
       guard !state.isClosed else { throw .isClosed }
       let time = clock.now()
       defer { timer.look(at: state.table.nextDue(at: time), now: time) }
@@ -184,6 +184,8 @@ final class QueueCore: Sendable {
     guard let number else { return nil }
     state.table.apply(
       entry, number: number, device: decision.device, size: decision.message?.size ?? 0, at: time)
+    // Noted with the change, so that the journal keeps the record until it is copied.
+    if case .settled(let settled) = entry, settled.hasOutcome { outcomes.note(number) }
     var token: LockToken?
     if case .locked(let locked) = entry { token = state.table.token(of: locked.sequence) }
     return Applied(device: decision.device, entry: entry, number: number, token: token)
@@ -193,6 +195,29 @@ final class QueueCore: Sendable {
   func durable(_ applied: [Applied]) async throws(EventStoreError) {
     guard let last = applied.last else { return }
     try await journal.wait(upTo: last.number + 1, .durable)
+  }
+
+  // MARK: Space
+
+  private func noteRoll() {
+    state.withLock { $0.isJournalRolled = true }
+    let now = clock.now()
+    timer.look(at: now, now: now)
+  }
+
+  /// Gives back what the journal takes for messages that are settled: whole segments, up to the
+  /// oldest message that waits.
+  private func releaseJournal() throws(EventStoreError) {
+    let known = state.withLock { state -> (floor: UInt64, next: UInt64)? in
+      guard state.isJournalRolled else { return nil }
+      state.isJournalRolled = false
+      let next = journal.nextNumber
+      return (min(state.table.firstSequence ?? next, outcomes.firstWaiting ?? next), next)
+    }
+    guard let (floor, next) = known else { return }
+    // The table goes by settlements that a crash could still take back.
+    try journal.lead(to: .durable(next), BlockingWait())
+    try streams.releaseJournal(below: floor)
   }
 
   // MARK: Time
@@ -207,6 +232,7 @@ final class QueueCore: Sendable {
         wakeReceivers(of: applied.map(\.device))
         guard !applied.isEmpty else { break }
       }
+      try releaseJournal()
       wakeReceivers(
         of: state.withLock { state in state.table.takeUndelayed(at: clock.now()) })
     } catch {

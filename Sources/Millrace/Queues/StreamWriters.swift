@@ -6,16 +6,21 @@ internal import Synchronization
 
 /// The writers of the logs besides the partitions, each made when it is first needed.
 final class StreamWriters: Sendable {
+  /// Makes a writer, and is told whom to tell of a roll.
+  typealias MakeWriter =
+    @Sendable (PartitionLog, TailSignal, @escaping @Sendable () -> Void) -> PartitionWriter
+
   /// Held while queues or streams are made, by threads that may wait for the disk.
   let making = Mutex<Void>(())
   private let log: CommitLog
-  private let makeWriter: @Sendable (PartitionLog, TailSignal) -> PartitionWriter
+  private let makeWriter: MakeWriter
   private let tails: [FileHeader.Stream: TailSignal]
+  /// Called when the journal has been rolled.
+  private let journalRolled = Mutex<(@Sendable () -> Void)?>(nil)
   private let writers = Mutex<[FileHeader.Stream: PartitionWriter]>([:])
 
   init(
-    _ log: CommitLog,
-    _ makeWriter: @escaping @Sendable (PartitionLog, TailSignal) -> PartitionWriter
+    _ log: CommitLog, _ makeWriter: @escaping MakeWriter
   ) {
     self.log = log
     self.makeWriter = makeWriter
@@ -35,10 +40,35 @@ final class StreamWriters: Sendable {
       let log = try log.log(stream)
       return writers.withLock { writers in
         if let writer = writers[stream] { return writer }
-        let writer = makeWriter(log, tail(of: stream))
+        let writer = makeWriter(log, tail(of: stream)) { [weak self] in
+          if stream == .journal { self?.journalRolled.withLock { $0 }?() }
+        }
         writers[stream] = writer
         return writer
       }
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+
+  /// Has somebody told of every roll of the journal.
+  func watchJournal(_ body: @escaping @Sendable () -> Void) {
+    journalRolled.withLock { $0 = body }
+  }
+
+  /// Gives back the space of journal segments that nothing needs any more.
+  ///
+  /// - Parameter number: what is below is said elsewhere, or over, once the streams are durable.
+  /// - Throws: ``EventStoreError``; the space is given back another time.
+  func releaseJournal(below number: UInt64) throws(EventStoreError) {
+    let wait = BlockingWait()
+    for stream in [FileHeader.Stream.feedback, .deadLetter] {
+      guard let writer = writers.withLock({ $0[stream] }) else { continue }
+      try writer.lead(to: .durable(writer.nextNumber), wait)
+    }
+    do throws(CommitLogFailure) {
+      guard let journal = log.existingLog(.journal) else { return }
+      _ = try log.retire(journal, below: number)
     } catch {
       throw EventStoreError(error)
     }
