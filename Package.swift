@@ -154,8 +154,8 @@ let package = Package(
     .testTarget(
       name: "LogInspectionTests",
       dependencies: [
-        "LogInspection", "Millrace", "LogFormat", "StorageIO", "EventModel", "BlockCompression",
-        systemPackage,
+        "LogInspection", "Millrace", "CommitLog", "SimulationKit", "LogFormat", "StorageIO",
+        "EventModel", "BlockCompression", systemPackage,
       ]),
     .testTarget(
       name: "CrashTests",

@@ -55,11 +55,26 @@ import Testing
   }
 
   @Test func `a segment's name tells its base number and id`() throws {
-    for suffix in [FileNames.segmentSuffix, FileNames.indexSuffix] {
+    for suffix in [".segment", ".journal", ".index", ".footer"] {
       let name = FileNames.segmentStem(baseNumber: 18_204, segmentID: 42) + suffix
       let parsed = try #require(FileNames.parseSegmentStem(name))
       #expect(parsed.baseNumber == 18_204 && parsed.segmentID == 42)
     }
+  }
+
+  @Test func `each log has a folder, and its segments a kind and a suffix`() {
+    let logs =
+      [ManifestEdit.LogID(stream: .events, partition: 3)]
+      + [FileHeader.Stream.feedback, .deadLetter, .journal].map { .only(of: $0) }
+    #expect(
+      logs.map(\.folder) == [
+        "partitions/003", "feedback/000", "dead-letter/000", "queues/journal",
+      ])
+    #expect(logs.map(\.stream.segmentKind) == [.segment, .segment, .segment, .journal])
+    #expect(
+      logs.map(\.stream.segmentSuffix) == [".segment", ".segment", ".segment", ".journal"])
+    #expect(logs.map(\.stream.rawValue) == [0, 1, 2, 3])
+    #expect(!ManifestEdit.LogID(stream: .journal, partition: 1).isPossible)
   }
 
   @Test func `other names are no segments`() {
