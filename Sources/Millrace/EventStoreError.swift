@@ -55,7 +55,8 @@ public struct EventStoreError: Error, Hashable, Sendable {
     public static let ownershipLost = Self("ownershipLost")
     /// The checkpoint lies beyond what is durable.
     public static let checkpointAhead = Self("checkpointAhead")
-    /// As many messages wait for the device as may; the message says how many and what the limit is.
+    /// As many messages wait for the device as may; the error's message says how many, and the
+    /// limit.
     public static let queueFull = Self("queueFull")
     /// The lock on a message is lost: it ran out, the message was settled or expired, or the token
     /// is of another device or from before the store was opened.

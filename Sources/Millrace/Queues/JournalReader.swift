@@ -35,8 +35,8 @@ struct JournalRecord: Sendable {
   }
 }
 
-/// Reads single records of the journal: decoded batches are kept for a while, since what was written
-/// together is mostly read together.
+/// Reads single records of the journal: decoded batches are kept for a while, since what was
+/// written together is mostly read together.
 final class JournalReader: Sendable {
   /// Decoded batches kept, about 64 KiB each at most.
   private static let batchCountMax = 256

@@ -50,8 +50,8 @@ final class QueueCore: Sendable {
   /// Decides under the lock what to do next, given what was applied so far, until it says nothing
   /// more.
   ///
-  /// Asked again for the rest where there was no room for all of it, and for the same where a message
-  /// had to be read first: it must go by the table.
+  /// Asked again for the rest where there was no room for all of it, and for the same where a
+  /// message had to be read first: it must go by the table.
   typealias Plan = (inout QueueTable, QueueTime, [Applied]) throws(QueueRejection) -> [Decision]
 
   /// Opens the queues: reads the journal again, and ends the locks of those who stopped.
@@ -311,8 +311,9 @@ extension EventStoreError {
     case .lockLost(let sequence):
       self.init(
         .lockLost,
-        "the lock on message \(sequence) is lost: it ran out, the message is settled or expired, or "
-          + "the token is another device's or from before the store was opened; receive it again")
+        "the lock on message \(sequence) is lost: it ran out, the message is settled or expired, "
+          + "or the token is another device's or from before the store was opened; receive it again"
+      )
     }
   }
 }
