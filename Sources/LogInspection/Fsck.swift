@@ -55,7 +55,7 @@ package final class Fsck {
     var ends: [UInt32: UInt64] = [:]
     for (log, segments) in snapshot.logs {
       let end = LogCheck(self, log, segments).run()
-      if log.stream == .events { ends[log.partition] = end }
+      ends[UInt32(log.partitionID.number)] = end
     }
     checkCheckpoints(ends)
     FileCheck(self).run()
@@ -150,7 +150,8 @@ package final class Fsck {
     _ checkpoint: CheckpointEntry.GroupCheckpoint, of group: GroupName, in partition: UInt32,
     end: UInt64?
   ) {
-    guard partition < snapshot.partitionCount else {
+    let isStream = [PartitionID.feedback, .deadLetters].contains { $0.number == partition }
+    guard isStream || partition < snapshot.partitionCount else {
       add(
         Damage(
           .badCheckpoint, file: FileNames.checkpoints,
@@ -158,7 +159,8 @@ package final class Fsck {
             + "\(snapshot.partitionCount)"))
       return
     }
-    guard let end, checkpoint.next > end else { return }
+    // A stream that has never been needed ends where it begins.
+    guard let end = end ?? (isStream ? 0 : nil), checkpoint.next > end else { return }
     add(
       Damage(
         .checkpointAhead, file: FileNames.checkpoints,

@@ -85,7 +85,7 @@ public final class EventStore: Sendable {
       at: root, configuration: configuration, createsIfAbsent: access == .createIfAbsent,
       environment: environment, metrics: StoreMetrics(logger: configuration.logger))
     try core.openQueues()
-    let notices = core.log.partitions.flatMap { RecoveryNotice.notices($0.report) }
+    let notices = core.log.logs.flatMap { RecoveryNotice.notices($0.report) }
     return EventStore(.writer(core), source: core, notices: notices, now: now)
   }
 

@@ -31,7 +31,7 @@ public struct RecoveryNotice: Hashable, Sendable {
 
 extension RecoveryNotice {
   static func notices(_ report: RecoveryReport) -> [RecoveryNotice] {
-    let partition = PartitionID(Int(report.log.partition))
+    let partition = report.log.partitionID
     func notice(_ kind: Kind, _ range: Range<UInt64>, _ message: String) -> RecoveryNotice {
       RecoveryNotice(
         kind: kind, partition: partition,

@@ -148,7 +148,7 @@ final class WriterCore: ReadSource {
       pacemaker.watch([{ writer.beat() }])
       return writer
     }
-    for partition in log.partitions {
+    for partition in log.logs {
       for notice in RecoveryNotice.notices(partition.report) { metrics.noteRecovery(notice) }
     }
     return WriterCore(

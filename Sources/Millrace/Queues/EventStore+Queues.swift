@@ -72,6 +72,19 @@ extension EventStore {
     return done
   }
 
+  /// How many devices have messages that wait, and how many those are.
+  public func queueTotals() async throws(EventStoreError) -> QueueTotals {
+    let source = source
+    return try await source.readers.offload { () throws(EventStoreError) in
+      try source.withQueues { table in
+        QueueTotals(
+          devices: table.deviceCount, pending: table.messageCount, locked: table.lockedCount)
+      } reading: { (totals, _) in
+        totals
+      }
+    }
+  }
+
   /// Every device with messages that wait, in the order of their ids.
   public func queueSummaries() async throws(EventStoreError) -> [QueueSummary] {
     try await queueSummaries(of: nil)

@@ -52,6 +52,16 @@ public struct QueueSummary: Hashable, Sendable {
   public let oldestTime: Timestamp?
 }
 
+/// How many messages wait in a store.
+public struct QueueTotals: Hashable, Sendable {
+  /// Devices with messages.
+  public let devices: Int
+  /// Messages, locked ones included.
+  public let pending: Int
+  /// Locked ones.
+  public let locked: Int
+}
+
 /// What came of sending messages.
 public struct EnqueueOutcome: Sendable {
   /// The numbers of those that were accepted, in the order in which they were given.

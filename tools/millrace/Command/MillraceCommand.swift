@@ -17,7 +17,7 @@ struct MillraceCommand: AsyncParsableCommand {
     subcommands: [
       InitCommand.self, IngestCommand.self, ReadCommand.self, DumpCommand.self,
       FsckCommand.self, StatCommand.self, GroupsCommand.self, RetainCommand.self,
-      SnapshotCommand.self,
+      SnapshotCommand.self, QueueCommand.self, FeedbackCommand.self, DeadLettersCommand.self,
     ])
 
   static func main() async {

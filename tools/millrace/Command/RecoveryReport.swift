@@ -5,7 +5,13 @@ import Millrace
 enum RecoveryReport {
   static func show(_ store: EventStore, path: String) {
     for notice in store.recoveryNotices {
-      StandardError.notice("\(path), partition \(notice.partition.number): \(notice.message)")
+      StandardError.notice("\(path), \(notice.partition.name): \(notice.message)")
     }
+  }
+}
+
+extension PartitionID {
+  fileprivate var name: String {
+    self < .feedback ? "partition \(number)" : "\(self)"
   }
 }

@@ -3,6 +3,7 @@ import CommandSupport
 import EventModel
 import LogFormat
 import LogInspection
+import Millrace
 import StorageIO
 import SystemPackage
 
@@ -33,11 +34,12 @@ struct StatCommand: AsyncParsableCommand {
     } catch {
       throw CommandFailure(error)
     }
+    let queues = await queueTotals()
     var output = StandardOutput()
     if json {
-      try output.write(statistics.json.line)
+      try output.write(statistics.json(queues).line)
     } else {
-      try output.write(statistics.text.utf8)
+      try output.write(statistics.text(queues).utf8)
     }
     try output.flush()
     let damages = statistics.damages.filter { $0.kind.severity == .error }
@@ -51,17 +53,35 @@ struct StatCommand: AsyncParsableCommand {
         + "fsck` says more")
     throw ExitCode(ExitStatus.damage)
   }
+
+  /// What waits for devices; nil, and a notice, in a store that the engine does not open.
+  private func queueTotals() async -> QueueTotals? {
+    do throws(EventStoreError) {
+      let open = try await EventStore.open(
+        at: store, configuration: .command, access: .readOnly)
+      let totals = try await open.queueTotals()
+      try await open.close()
+      return totals
+    } catch {
+      StandardError.notice("the queues cannot be counted: \(error)")
+      return nil
+    }
+  }
 }
 
 extension StoreStatistics {
-  var json: JSONValue {
+  func json(_ queues: QueueTotals?) -> JSONValue {
     [
       "storeId": JSONValue(storeID?.description),
       "formatVersion": .integer(Int(formatVersion)),
       "partitions": .array(partitions.map(\.json)),
       "groups": .array(groups.map(\.json)),
-      // Stores of this version hold no queues.
-      "queues": ["devices": 0, "pending": 0, "locked": 0],
+      "queues": queues.map {
+        [
+          "devices": .integer($0.devices), "pending": .integer($0.pending),
+          "locked": .integer($0.locked),
+        ]
+      } ?? .null,
       "totals": [
         "events": .unsigned(totals.events), "rawBytes": .unsigned(totals.rawBytes),
         "bytesOnDisk": .unsigned(totals.bytesOnDisk), "ratio": .ratio(totals.ratio),
@@ -71,7 +91,7 @@ extension StoreStatistics {
   }
 
   /// Tables for people.
-  var text: String {
+  func text(_ queues: QueueTotals?) -> String {
     var partitions = TextTable([
       ("PARTITION", .right), ("FIRST", .right), ("NEXT", .right), ("EVENTS", .right),
       ("BYTES", .right), ("ON DISK", .right), ("RATIO", .right), ("SEGMENTS", .right),
@@ -88,7 +108,12 @@ extension StoreStatistics {
     ])
     for group in self.groups { groups.append(group.cells) }
     let identity = "store \(storeID?.description ?? "unknown"), format version \(formatVersion)\n"
-    return "\(identity)\n\(partitions.text)\n\(groups.text)"
+    let waiting =
+      queues.map {
+        "queues: \($0.pending) messages wait for \($0.devices) devices, "
+          + "\($0.locked) of them locked\n"
+      } ?? ""
+    return "\(identity)\n\(partitions.text)\n\(groups.text)\n\(waiting)"
   }
 }
 

@@ -4,7 +4,11 @@ import Millrace
 /// Writes events to standard output and remembers how far it is in each partition.
 final class EventPrinter {
   /// How an event looks.
-  enum Format { case json, body }
+  enum Format {
+    case json, body
+    /// Records of the streams of those names.
+    case feedback, deadLetters
+  }
 
   /// What is printed.
   struct Selection {
@@ -132,7 +136,21 @@ final class EventPrinter {
       // SAFETY: the bytes are copied during the closure, for which the batch keeps them.
       unsafe event.body.withUnsafeBytes { body in unsafe bytes.append(contentsOf: body) }
       bytes.append(0x0a)
+    case .feedback:
+      guard let report = event.feedbackReport else { return noteUnreadable(event) }
+      report.json.append(to: &bytes)
+      bytes.append(0x0a)
+    case .deadLetters:
+      guard let letter = event.deadLetter else { return noteUnreadable(event) }
+      letter.append(to: &bytes)
     }
+  }
+
+  private func noteUnreadable(_ event: EventView) {
+    gapCount += 1
+    StandardError.notice(
+      "\(event.position.partition), record \(event.position.offset) cannot be read; run `millrace "
+        + "fsck` on the store")
   }
 
   /// Says what is missing, and goes on behind it.
@@ -159,5 +177,35 @@ extension RawSpan {
       return false
     }
     return true
+  }
+}
+
+extension FeedbackReport {
+  fileprivate var json: JSONValue {
+    var members: [JSONValue.Member] = []
+    if let originalMessageID {
+      members.append(.init("originalMessageId", .string(originalMessageID)))
+    }
+    members.append(.init("deviceId", .string("\(device)")))
+    if let deviceGenerationID {
+      members.append(.init("deviceGenerationId", .string(deviceGenerationID)))
+    }
+    members.append(.init("enqueuedTimeUtc", .string(TimeText.string(enqueuedTime))))
+    members.append(.init("statusCode", .string(statusCode.name)))
+    members.append(.init("description", .string(description)))
+    return .object(members)
+  }
+}
+
+extension DeadLetter {
+  fileprivate func append(to bytes: inout [UInt8]) {
+    QueueLine.append(
+      message, device: device, sequenceNumber: sequenceNumber, enqueuedTime: enqueuedTime,
+      more: [
+        .init("deliveryCount", .integer(deliveryCount)),
+        .init("expiryTime", .string(TimeText.string(expiryTime))),
+        .init("statusCode", .string(statusCode.name)),
+        .init("reason", .string(reason)),
+      ], to: &bytes)
   }
 }
