@@ -7,6 +7,15 @@ private struct Meter {
   func bill(_ event: EventView) async throws {}
 }
 
+private struct Session {
+  enum Answer {
+    case accepted, busy
+    case malformed(String)
+  }
+
+  func send(_ message: LockedMessage) async -> Answer { .accepted }
+}
+
 private struct Reading {
   let device: DeviceID
   let bytes: [UInt8]
@@ -15,7 +24,7 @@ private struct Reading {
 /// The README opens with the lines between the marks; compiling this file proves them.
 private func readmeExample(
   reading: [UInt8], readings: [Event], samples: [Event], fleet: [Reading],
-  plantSeven: Properties, meter: Meter
+  plantSeven: Properties, meter: Meter, session: Session
 ) async throws {
   // README begins
   let store = try await EventStore.open(
@@ -66,6 +75,33 @@ private func readmeExample(
       }
     }
     try await group.waitForAll()
+  }
+
+  // Cloud → device. Returns when the message would survive a crash.
+  let queue = store.deviceQueue(for: "thermostat-17")
+
+  try await queue.enqueue(
+    DeviceMessage(
+      id: "set-point-42",
+      body: Payload(reading),
+      timeToLive: .seconds(3_600),
+      feedback: .full
+    )
+  )
+
+  // A delivery is noncopyable and settling consumes it: twice does not compile.
+  while let delivery = try await queue.receive(lockFor: .seconds(60)) {
+    switch await session.send(delivery.message) {
+    case .accepted: try await delivery.complete()
+    case .busy: try await delivery.abandon(delay: .seconds(5))
+    case .malformed(let reason): try await delivery.reject(reason: reason)
+    }
+  }
+
+  for try await batch in store.batches(in: .feedback) {
+    for report in batch.compactMap(\.feedbackReport) {
+      print(report.originalMessageID ?? "-", report.statusCode)  // set-point-42 success
+    }
   }
 
   try await store.close()
