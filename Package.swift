@@ -160,7 +160,7 @@ let package = Package(
     .testTarget(
       name: "CrashTests",
       dependencies: [
-        "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogFormat", "StorageIO",
+        "Millrace", "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogFormat", "StorageIO",
         "LogInspection", "EventModel", systemPackage,
       ]),
     .testTarget(name: "SimulationTests", dependencies: ["SimulationKit"]),
