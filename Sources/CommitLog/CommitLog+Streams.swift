@@ -39,7 +39,8 @@ extension CommitLog {
       let id = ManifestEdit.LogID.only(of: stream)
       // An attempt before this one may have named it and not come further.
       if manifest.state.logs[id] == nil { try make(id) }
-      let log = try Self.openLog(id, evidence: 0, context: context, manifest: manifest)
+      let log = try Self.openLog(
+        id, as: manifest.state, evidence: 0, context: context, manifest: manifest)
       streams.withLock { $0.logs[id] = log }
       return log
     }

@@ -97,25 +97,32 @@ package final class CommitLog: Sendable {
       let log = ManifestEdit.LogID(stream: .events, partition: number)
       try OrphanSegments.setAside(log, manifest: image.state, context: context)
       partitions.append(
-        try openLog(log, evidence: known[number] ?? 0, context: context, manifest: manifest))
+        try openLog(
+          log, as: image.state, evidence: known[number] ?? 0, context: context,
+          manifest: manifest))
     }
     var streams = StreamLogs()
     for log in image.state.possibleLogs where log.stream != .events {
       try OrphanSegments.setAside(log, manifest: image.state, context: context)
       guard image.state.logs[log] != nil else { continue }
-      streams.logs[log] = try openLog(log, evidence: 0, context: context, manifest: manifest)
+      streams.logs[log] = try openLog(
+        log, as: image.state, evidence: 0, context: context, manifest: manifest)
     }
     return CommitLog(
       context: context, manifest: manifest, partitions: partitions, streams: streams, lock: lock)
   }
 
   /// Recovers a log that the manifest names, and makes it ready for writing if there is room.
+  ///
+  /// The state is that of the manifest as it was found: once the first log is ready for writing,
+  /// what the last close said holds no more, and the others need it.
   static func openLog(
-    _ id: ManifestEdit.LogID, evidence: UInt64, context: LogContext, manifest: ManifestLog
+    _ id: ManifestEdit.LogID, as state: ManifestState, evidence: UInt64, context: LogContext,
+    manifest: ManifestLog
   ) throws(CommitLogFailure) -> PartitionLog {
     let context = context.with(id.stream)
     let recovered = try PartitionRecovery.recover(
-      id, manifest: manifest.state, evidence: evidence, context: context)
+      id, manifest: state, evidence: evidence, context: context)
     let log = try PartitionLog(recovered, context: context, manifest: manifest)
     do throws(CommitLogFailure) {
       try log.prepareForWriting()
