@@ -18,6 +18,8 @@ final class WriterCore: ReadSource {
   let streams: StreamWriters
   private let queueState = Mutex<QueueCore?>(nil)
   private let queueDefaults: EventStore.Queues
+  /// Whether a close has begun: no queues are made then.
+  private let isClosing = Atomic(false)
   /// Held while one caller closes: nothing is written once the store's lock is released (I14).
   private let isClosed = Mutex(false)
 
@@ -225,7 +227,8 @@ final class WriterCore: ReadSource {
   private func makeQueues() throws(EventStoreError) -> QueueCore {
     try streams.making.withLock { (_) throws(EventStoreError) in
       if let queues = existingQueues { return queues }
-      guard !isClosed.withLock({ $0 }) else { throw .isClosed }
+      // Not the lock of the close, which waits for this thread to end.
+      guard !isClosing.load(ordering: .acquiring) else { throw .isClosed }
       let queues = try QueueCore(
         journal: try streams.writer(of: .journal), streams: streams, source: StreamSource(self),
         outcomes: OutcomeCopier(
@@ -245,6 +248,8 @@ final class WriterCore: ReadSource {
   func close() throws(EventStoreError) {
     try isClosed.withLock { (isClosed) throws(EventStoreError) in
       guard !isClosed else { return }
+      // Whoever makes queues now ends first; nobody begins to after that.
+      streams.making.withLock { _ in isClosing.store(true, ordering: .releasing) }
       var failure: EventStoreError?
       if let queues = existingQueues {
         queues.close()
