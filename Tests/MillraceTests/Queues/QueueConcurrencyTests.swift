@@ -80,7 +80,8 @@ struct QueueConcurrencyTests {
   }
 
   private static func receive(
-    by device: DeviceID, like kind: Int, from store: EventStore, _ history: History, until total: Int
+    by device: DeviceID, like kind: Int, from store: EventStore, _ history: History,
+    until total: Int
   ) async throws {
     let queue = store.deviceQueue(for: device)
     var round = kind
