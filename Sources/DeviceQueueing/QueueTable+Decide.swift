@@ -182,7 +182,8 @@ extension QueueTable {
 
   /// A message whose lock ran out returns, unless that was its last delivery.
   private func entryForTimeout(of node: QueueNode) -> JournalEntry {
-    let count = Int(node.deliveryCount) - (rules.lockTimeoutsCount ? 0 : 1)
+    // A journal that says a delivery was none must not make it fewer.
+    let count = max(0, Int(node.deliveryCount) - (rules.lockTimeoutsCount ? 0 : 1))
     guard count < rules.deliveryCountMax else { return settle(node, as: .deliveryCountExceeded) }
     return .returned(JournalEntry.Returned(sequence: node.sequence, deliveryCount: count))
   }

@@ -129,6 +129,45 @@ struct StoreCopyTests {
     #expect(try openCopy(fileSystem).read().serials == (try store.read().serials))
   }
 
+  @Test("A roll between looking at the manifest and at the partitions is no matter")
+  func rolledBetween() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    let (manifest, snapshots) = (store.log.manifest.state, store.log.partitions.map(\.snapshot))
+    let before = try store.read().serials
+    let count = store.partition.snapshot.segments.count
+    var serial: UInt64 = 1_000
+    while store.partition.snapshot.segments.count < count + 2 {
+      try store.append(serial..<serial + 2)
+      serial += 2
+    }
+    let after = try store.read().serials
+    let context = store.log.context
+    for (place, source, expected): (FilePath, StoreCopy.Source, [UInt64]) in [
+      (
+        "/older-manifest",
+        StoreCopy.Source(
+          context: context, manifest: manifest,
+          snapshots: store.log.partitions.map(\.snapshot)), after
+      ),
+      (
+        "/newer-manifest",
+        StoreCopy.Source(
+          context: context, manifest: store.log.manifest.state, snapshots: snapshots), before
+      ),
+    ] {
+      try StoreCopy.make(at: place, environment: TestStore.environment(fileSystem, seed: 7)) {
+        source
+      } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+      }
+      let opened = try TestStore.open(on: fileSystem, at: place, seed: 8)
+      #expect(opened.partition.report.isClean, "\(place)")
+      #expect(try opened.read().serials == expected, "\(place)")
+      // The copy takes events of its own: its segments' ids do not meet the original's.
+      try opened.append([9_999])
+    }
+  }
+
   @Test("A segment that is lost ends the copy with an error, and no store is left")
   func lostSegment() throws {
     let fileSystem = MemoryFileSystem()

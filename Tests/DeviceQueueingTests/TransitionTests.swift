@@ -237,6 +237,15 @@ struct TransitionTests {
     #expect(table.messages(of: "d").allSatisfy { $0.deliveryCount == 0 })
   }
 
+  @Test("A journal that counts a delivery as none makes no count fall below it")
+  func countOfNone() throws {
+    var queues = TestQueues(QueueRules(lockTimeoutsCount: false))
+    let sequence = try queues.enqueue()
+    queues.apply(.locked(.init(sequence: sequence, deliveryCount: 0, duration: 1)), to: "d")
+    queues.pass(1)
+    #expect(queues.expire() == [.returned(.init(sequence: sequence, deliveryCount: 0))])
+  }
+
   @Test("A full queue, by number and by size, and a message that is dead on arrival")
   func refused() throws {
     var queues = TestQueues(QueueRules(depthMax: 3, sizeMax: 100))

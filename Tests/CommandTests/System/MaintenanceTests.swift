@@ -104,9 +104,27 @@ struct MaintenanceTests {
     let newest = try Executable.succeed(["read", store, "--last"] + names, scratch: scratch)
     let expected = ["d0", "d3"].compactMap { name in all.last { $0.deviceId == name } }
     #expect(try newest.events == expected.sorted { $0.sequenceNumber < $1.sequenceNumber })
+    try damageLastBatch()
+    let older = try Executable.run(["read", store, "--last", "--device", "d3"], scratch: scratch)
+    #expect(older.status == 2 && older.errors.contains("up to 3000 are missing"), "\(older.errors)")
+    let seen = try #require(try older.events.first)
+    #expect(seen.deviceId == "d3" && seen.sequenceNumber < expected[1].sequenceNumber)
     for options in [["--last"], ["--last", "--device", "d0", "--from", "latest"]] {
       let refused = try Executable.run(["read", store] + options, scratch: scratch)
       #expect(refused.status == 64 && refused.errors.contains("--last"), "\(refused.errors)")
     }
+  }
+
+  /// Changes many bits in the middle of the partition's last segment.
+  private func damageLastBatch() throws {
+    let folder = store + "/partitions/000"
+    let name = try #require(
+      try FileManager.default.contentsOfDirectory(atPath: folder)
+        .filter { $0.hasSuffix(".segment") }.max())
+    let file = URL(fileURLWithPath: folder + "/" + name)
+    var bytes = try Data(contentsOf: file)
+    let middle = bytes.count / 2
+    for position in middle..<middle + 64 { bytes[position] ^= 0xff }
+    try bytes.write(to: file)
   }
 }

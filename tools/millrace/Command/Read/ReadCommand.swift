@@ -125,13 +125,21 @@ struct ReadCommand: AsyncParsableCommand {
   private func printLast() async throws {
     let open = try await EventStore.open(
       at: store, configuration: .command, access: .readOnly)
-    var events: [EventView] = []
-    for device in Set(try device.map { try DeviceID($0) }) {
-      if let event = try await open.lastEvent(of: device) { events.append(event) }
-    }
     let printer = EventPrinter(format == .json ? .json : .body, EventPrinter.Selection())
+    var events: [EventView] = []
+    var gaps: Set<Gap> = []
+    for device in Set(try device.map { try DeviceID($0) }) {
+      let event = try await open.lastEvent(of: device)
+      if let event { events.append(event) }
+      // Where events behind it are gone, one of them may have been newer.
+      let start = event.map { Millrace.ReadPosition.offset($0.position.offset.advanced(by: 1)) }
+      for try await batch in open.batches(of: device, from: start ?? .earliest) {
+        if let gap = batch.gap, gaps.insert(gap).inserted { printer.note(gap) }
+      }
+    }
     try printer.print(events)
     try await open.close()
+    if printer.gapCount > 0 { throw ExitCode(ExitStatus.damage) }
   }
 
   /// The group that was asked for.
