@@ -19,10 +19,13 @@ package enum JournalEntry: Hashable, Sendable {
   package struct Enqueued: Hashable, Sendable {
     package var expiry: Timestamp
     package var feedback: FeedbackMode
+    /// The sequence number that the message had before it became a dead letter; nil for a new one.
+    package var deadLetter: UInt64?
 
-    package init(expiry: Timestamp, feedback: FeedbackMode) {
+    package init(expiry: Timestamp, feedback: FeedbackMode, deadLetter: UInt64? = nil) {
       self.expiry = expiry
       self.feedback = feedback
+      self.deadLetter = deadLetter
     }
   }
 
@@ -96,6 +99,7 @@ package enum JournalEntry: Hashable, Sendable {
     static let returned: UInt8 = 3
     static let settled: UInt8 = 4
     static let deviceRemoved: UInt8 = 5
+    static let sentAgain: UInt8 = 6
   }
 
   private enum Flag {
@@ -109,9 +113,10 @@ package enum JournalEntry: Hashable, Sendable {
   package func encode(into buffer: inout ByteBuffer) {
     switch self {
     case .enqueued(let enqueued):
-      buffer.append(Kind.enqueued)
+      buffer.append(enqueued.deadLetter == nil ? Kind.enqueued : Kind.sentAgain)
       buffer.append(enqueued.expiry.microseconds)
       buffer.append(enqueued.feedback.rawValue)
+      if let deadLetter = enqueued.deadLetter { buffer.appendVariableLength(deadLetter) }
     case .locked(let locked):
       buffer.append(Kind.locked)
       buffer.appendVariableLength(locked.sequence)
@@ -155,11 +160,14 @@ package enum JournalEntry: Hashable, Sendable {
     let kind = try reader.integer(UInt8.self)
     let entry: JournalEntry
     switch kind {
-    case Kind.enqueued:
-      entry = .enqueued(
-        Enqueued(
-          expiry: Timestamp(microseconds: try reader.integer()),
-          feedback: try Self.feedback(try reader.integer())))
+    case Kind.enqueued, Kind.sentAgain:
+      var enqueued = Enqueued(
+        expiry: Timestamp(microseconds: try reader.integer()),
+        feedback: try Self.feedback(try reader.integer()))
+      if kind == Kind.sentAgain {
+        enqueued.deadLetter = try Self.sequence(try reader.variableLengthInteger())
+      }
+      entry = .enqueued(enqueued)
     case Kind.locked:
       let sequence = try Self.sequence(try reader.variableLengthInteger())
       let count = try reader.count(atMost: Limits.deliveryCountMax)

@@ -7,6 +7,7 @@ struct JournalEntryTests {
   private static let entries: [JournalEntry] = [
     .enqueued(.init(expiry: Timestamp(microseconds: -1), feedback: .full)),
     .enqueued(.init(expiry: Timestamp(microseconds: .max), feedback: .none)),
+    .enqueued(.init(expiry: Timestamp(microseconds: 5), feedback: .full, deadLetter: 300)),
     .locked(.init(sequence: Limits.numberMax, deliveryCount: 65_535, duration: 60_000_000)),
     .locked(.init(sequence: 0, deliveryCount: 1, duration: 0)),
     .returned(.init(sequence: 300, deliveryCount: 2)),
@@ -62,7 +63,7 @@ struct JournalEntryTests {
 
   @Test("What a later program wrote is unsupported, not corrupt")
   func unsupported() {
-    for bytes: [UInt8] in [[6], [255], [1, 0, 0, 0, 0, 0, 0, 0, 0, 4], [4, 1, 5], [4, 1, 0, 4]] {
+    for bytes: [UInt8] in [[7], [255], [1, 0, 0, 0, 0, 0, 0, 0, 0, 4], [4, 1, 5], [4, 1, 0, 4]] {
       var buffer = ByteBuffer()
       buffer.append(bytes)
       let error = #expect(throws: FormatError.self) {

@@ -8,8 +8,10 @@ struct JournalReplay: ~Copyable {
   private var table: QueueTable
   /// The time of the last record.
   private(set) var lastTime: Timestamp?
-  /// The settlements that the feedback and the dead letters are made of.
-  private(set) var settled: [UInt64] = []
+  /// The records that the feedback and the dead letters are made of.
+  private(set) var outcomes: [UInt64] = []
+  /// The numbers that dead letters had which were sent again.
+  private(set) var sentAgain: Set<UInt64> = []
 
   private init(_ table: consuming QueueTable) { self.table = table }
 
@@ -55,9 +57,12 @@ struct JournalReplay: ~Copyable {
     } catch {
       throw EventStoreError(.unsupportedVersion, "\(error); use a newer program")
     }
-    if case .settled(let entry) = record.entry, entry.hasOutcome { settled.append(record.number) }
+    if record.entry.hasOutcome { outcomes.append(record.number) }
     var size = 0
-    if case .enqueued = record.entry { size = record.messageSize }
+    if case .enqueued(let enqueued) = record.entry {
+      size = record.messageSize
+      if let letter = enqueued.deadLetter { sentAgain.insert(letter) }
+    }
     table.apply(
       record.entry, number: record.number, device: event.deviceID, size: size,
       at: QueueTime(wall: event.enqueuedTime, steady: 0))

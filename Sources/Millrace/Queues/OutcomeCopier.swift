@@ -88,12 +88,22 @@ final class OutcomeCopier: Sendable {
   private static func copy(
     _ record: JournalRecord, _ feedback: Stream, _ deadLetters: Stream, _ wait: BlockingWait
   ) throws(EventStoreError) {
-    guard case .settled(let settled) = record.entry else { return }
-    if settled.givesFeedback, feedback.last.map({ record.number > $0 }) ?? true {
+    var isFeedback = false
+    var isDeadLetter = false
+    var isWhole = false
+    switch record.entry {
+    case .enqueued(let enqueued): isDeadLetter = enqueued.deadLetter != nil
+    case .settled(let settled):
+      isFeedback = settled.givesFeedback
+      isWhole = settled.deadLetter != nil
+      isDeadLetter = isWhole
+    default: return
+    }
+    if isFeedback, feedback.last.map({ record.number > $0 }) ?? true {
       try append(record, to: try feedback.open(), wait, withMessage: false)
     }
-    if settled.deadLetter != nil, deadLetters.last.map({ record.number > $0 }) ?? true {
-      try append(record, to: try deadLetters.open(), wait, withMessage: true)
+    if isDeadLetter, deadLetters.last.map({ record.number > $0 }) ?? true {
+      try append(record, to: try deadLetters.open(), wait, withMessage: isWhole)
     }
   }
 

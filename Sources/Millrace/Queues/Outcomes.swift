@@ -50,26 +50,36 @@ extension EventView {
   /// What an event of the stream ``PartitionID/feedback`` says; nil for events of other partitions
   /// and for records that cannot be read.
   public var feedbackReport: FeedbackReport? {
-    guard position.partition == .feedback, let outcome = outcomeRecord else { return nil }
+    guard position.partition == .feedback, case .settled(let settled)? = outcomeRecord?.content
+    else { return nil }
     return FeedbackReport(
       offset: position.offset, originalMessageID: self[.messageID],
-      sequenceNumber: outcome.settled.sequence, device: deviceID,
+      sequenceNumber: settled.sequence, device: deviceID,
       deviceGenerationID: self[.generationID], enqueuedTime: enqueuedTime,
-      statusCode: outcome.settled.status, description: outcome.settled.description)
+      statusCode: settled.status, description: settled.description)
   }
 
   /// The message that an event of the stream ``PartitionID/deadLetters`` holds; nil for events of
-  /// other partitions and for records that cannot be read.
+  /// other partitions, for records that cannot be read and for those that say that one was sent
+  /// again.
   public var deadLetter: DeadLetter? {
     guard position.partition == .deadLetters, let outcome = outcomeRecord,
-      let sent = outcome.record.sent
+      case .settled(let settled) = outcome.content, let sent = outcome.record.sent
     else { return nil }
     return DeadLetter(
-      offset: position.offset, sequenceNumber: outcome.settled.sequence, device: deviceID,
+      offset: position.offset, sequenceNumber: settled.sequence, device: deviceID,
       enqueuedTime: sent.enqueued, expiryTime: sent.expiry,
-      deliveryCount: outcome.settled.deliveryCount, settledTime: enqueuedTime,
-      statusCode: outcome.settled.status, reason: outcome.settled.description,
+      deliveryCount: settled.deliveryCount, settledTime: enqueuedTime,
+      statusCode: settled.status, reason: settled.description,
       message: sent.message)
+  }
+
+  /// The sequence number of the dead letter that an event of the stream
+  /// ``PartitionID/deadLetters`` says was sent again; nil for all other events.
+  public var sentAgainSequenceNumber: UInt64? {
+    guard position.partition == .deadLetters, case .sentAgain(let number)? = outcomeRecord?.content
+    else { return nil }
+    return number
   }
 
   private var outcomeRecord: OutcomeRecord? {
@@ -78,19 +88,5 @@ extension EventView {
     } catch {
       return nil
     }
-  }
-}
-
-extension EventStore {
-  /// Puts a dead letter back into its device's queue as a new message with a new time to live.
-  ///
-  /// It stays in the stream: whoever resends keeps a checkpoint to know what was.
-  ///
-  /// - Throws: ``EventStoreError`` as ``DeviceQueue/enqueue(_:)``.
-  @discardableResult
-  public func resend(_ letter: DeadLetter) async throws(EventStoreError) -> UInt64 {
-    var message = letter.message
-    message.expiryTime = nil
-    return try await deviceQueue(for: letter.device).enqueue(message)
   }
 }

@@ -21,6 +21,8 @@ final class QueueCore: Sendable {
   let readers: WorkerPool
   let state: Mutex<State>
   private let timer = QueueTimer()
+  /// The numbers that dead letters had which were sent again.
+  let sentAgain: SentAgain
 
   struct State: ~Copyable, Sendable {
     var table: QueueTable
@@ -34,7 +36,7 @@ final class QueueCore: Sendable {
   /// What is to be changed in a device's queue, and the message that it brings in.
   struct Decision {
     let device: EventModel.DeviceID
-    let entry: JournalEntry
+    var entry: JournalEntry
     var message: DeviceMessage?
   }
 
@@ -71,9 +73,10 @@ final class QueueCore: Sendable {
     let replay = try JournalReplay.run(
       source, into: QueueTable(rules: defaults.rules, key: environment.random()))
     clock = QueueClock(environment, last: replay.lastTime)
-    let settled = replay.settled
+    let uncopied = replay.outcomes
+    sentAgain = SentAgain(replay.sentAgain)
     state = Mutex(State(table: replay.takeTable()))
-    outcomes.start(reader, behind: journal, redoing: settled)
+    outcomes.start(reader, behind: journal, redoing: uncopied)
     _ = try carryOutBlocking { table, _, _ in table.decideRestart().map { Decision($0) } }
     timer.start { [weak self] in self?.turn() }
     streams.watchJournal { [weak self] in self?.noteRoll() }
@@ -185,7 +188,7 @@ final class QueueCore: Sendable {
     state.table.apply(
       entry, number: number, device: decision.device, size: decision.message?.size ?? 0, at: time)
     // Noted with the change, so that the journal keeps the record until it is copied.
-    if case .settled(let settled) = entry, settled.hasOutcome { outcomes.note(number) }
+    if entry.hasOutcome { outcomes.note(number) }
     var token: LockToken?
     if case .locked(let locked) = entry { token = state.table.token(of: locked.sequence) }
     return Applied(device: decision.device, entry: entry, number: number, token: token)
@@ -270,9 +273,15 @@ extension QueueCore.Decision {
   }
 }
 
-extension JournalEntry.Settled {
+extension JournalEntry {
   /// Whether something has to be copied to the feedback or the dead letters.
-  var hasOutcome: Bool { givesFeedback || deadLetter != nil }
+  var hasOutcome: Bool {
+    switch self {
+    case .enqueued(let enqueued): enqueued.deadLetter != nil
+    case .settled(let settled): settled.givesFeedback || settled.deadLetter != nil
+    default: false
+    }
+  }
 }
 
 extension JournalRecord {

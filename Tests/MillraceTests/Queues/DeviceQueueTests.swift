@@ -134,7 +134,17 @@ struct DeviceQueueTests {
     try await final.resend(letter)
     let resent = try #require(try await final.deviceQueue(for: "d").receive(max: 1).first)
     #expect(resent.message.body == "body of expired" && resent.deliveryCount == 1)
+    try await final.deviceQueue(for: "d").complete(resent.lockToken)
+    let twice = await failure { _ = try await final.resend(letter) }
+    #expect(twice?.code == .invalidArgument)
     try await final.close()
+    let restarted = try await open()
+    #expect(try await restarted.deadLettersSentAgain() == [letter.sequenceNumber])
+    let later = await failure { _ = try await restarted.resend(letter) }
+    #expect(later?.code == .invalidArgument)
+    #expect(try await deadLetters(restarted).count == 3)
+    #expect(try await restarted.queueTotals().pending == 0)
+    try await restarted.close()
   }
 
   @Test("Messages outlast a restart in their order; locks do not, and the delivery counts")

@@ -81,6 +81,7 @@ struct StreamOptions: ParsableArguments {
     var selection = EventPrinter.Selection()
     selection.from = from?.instant(now: now)
     selection.count = max ?? .max
+    if stream == .deadLetters { selection.sentAgain = try await open.deadLettersSentAgain() }
     let printer = EventPrinter(format, selection)
     let reading = EventReading(
       store: open,
@@ -128,7 +129,8 @@ struct DeadLettersReadCommand: AsyncParsableCommand {
     commandName: "read",
     abstract: "Print dead letters, a JSON object a line.",
     discussion: """
-      Works beside a writer. Ends with status 2 if records are missing.
+      Those that were sent again are dead letters no more. Works beside a writer. Ends with
+      status 2 if records are missing.
 
       Example:
         millrace dead-letters read fleet --from -1d
@@ -143,9 +145,9 @@ struct DeadLettersReadCommand: AsyncParsableCommand {
 struct DeadLettersResendCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "resend",
-    abstract: "Put dead letters back into the queues of their devices, with a new time to live.",
+    abstract: "Move dead letters back into the queues of their devices, with a new time to live.",
     discussion: """
-      Prints the new sequence number of each.
+      Prints the new sequence number of each. None is sent again twice.
 
       Example:
         millrace dead-letters resend fleet --sequence 4711
@@ -179,12 +181,17 @@ struct DeadLettersResendCommand: AsyncParsableCommand {
     let open = try await EventStore.open(at: store, configuration: .command, access: .readWrite)
     RecoveryReport.show(open, path: store)
     let wanted = try device.map { try DeviceID($0) }
+    let gone = try await open.deadLettersSentAgain()
+    if let sequence, gone.contains(sequence) {
+      throw CommandFailure("dead letter \(sequence) was sent again before")
+    }
     var output = StandardOutput()
     var count = 0
     for try await batch in open.batches(in: .deadLetters, until: .highWatermark) {
       for event in batch {
         guard let letter = event.deadLetter, wanted == nil || letter.device == wanted,
-          sequence == nil || letter.sequenceNumber == sequence
+          sequence == nil || letter.sequenceNumber == sequence,
+          !gone.contains(letter.sequenceNumber)
         else { continue }
         try output.writeLine("\(try await open.resend(letter))")
         count += 1

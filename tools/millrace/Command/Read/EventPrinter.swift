@@ -20,6 +20,8 @@ final class EventPrinter {
     var until: Timestamp?
     /// The number of events.
     var count = Int.max
+    /// Dead letters that are in their queues again, by their sequence numbers.
+    var sentAgain: Set<UInt64> = []
   }
 
   /// How printing a run ended.
@@ -89,6 +91,7 @@ final class EventPrinter {
       run.index += 1
       if let from = selection.from, time < from { continue }
       if let devices = selection.devices, !isWanted(event, devices) { continue }
+      if case .deadLetters = format, isSentAgain(event) { continue }
       remaining -= 1
       append(event, partition, time, to: &bytes)
       if bytes.count >= StandardOutput.bufferSize { return nil }
@@ -103,12 +106,20 @@ final class EventPrinter {
         < ($1.enqueuedTime, $1.position.partition, $1.position.offset)
     }
     for event in sorted {
+      if case .deadLetters = format, isSentAgain(event) { continue }
       output.append { bytes in
         append(event, event.position.partition.number, event.enqueuedTime, to: &bytes)
       }
       _ = try output.flushIfFull()
     }
     try output.flush()
+  }
+
+  /// Whether a record of the dead letters tells of one that is none any more.
+  private func isSentAgain(_ event: EventView) -> Bool {
+    guard event.sentAgainSequenceNumber == nil else { return true }
+    guard !selection.sentAgain.isEmpty, let letter = event.deadLetter else { return false }
+    return selection.sentAgain.contains(letter.sequenceNumber)
   }
 
   private func isWanted(_ event: EventView, _ devices: [[UInt8]]) -> Bool {

@@ -1,0 +1,115 @@
+internal import DeviceQueueing
+internal import EventModel
+internal import LogFormat
+internal import Synchronization
+
+/// Which dead letters were sent again, by the sequence numbers that they had.
+final class SentAgain: Sendable {
+  private struct State {
+    var numbers: Set<UInt64>
+    /// Whether the stream has been read as well: what the journal tells is the newest part.
+    var isComplete = false
+  }
+
+  private let state: Mutex<State>
+
+  init(_ numbers: Set<UInt64>) { state = Mutex(State(numbers: numbers)) }
+
+  var isComplete: Bool { state.withLock { $0.isComplete } }
+
+  func complete(with numbers: Set<UInt64>) {
+    state.withLock { state in
+      state.numbers.formUnion(numbers)
+      state.isComplete = true
+    }
+  }
+
+  /// Notes that a dead letter is sent again; false if it was before.
+  func insert(_ number: UInt64) -> Bool { state.withLock { $0.numbers.insert(number).inserted } }
+
+  func remove(_ number: UInt64) { state.withLock { _ = $0.numbers.remove(number) } }
+
+  var numbers: Set<UInt64> { state.withLock { $0.numbers } }
+}
+
+extension EventStore {
+  /// Moves a dead letter back into its device's queue: a message with a new number and a new time
+  /// to live, and the dead letter counts as sent again.
+  ///
+  /// Both are one record of the journal. The stream keeps the dead letter, and a record behind it
+  /// says that it was sent again (``EventView/sentAgainSequenceNumber``).
+  ///
+  /// *Durability*: returns when the message would survive a crash.
+  ///
+  /// - Returns: the message's new sequence number.
+  /// - Throws: ``EventStoreError`` as ``DeviceQueue/enqueue(_:)``, and with `invalidArgument` for a
+  ///   dead letter that was sent again before.
+  @discardableResult
+  public func resend(_ letter: DeadLetter) async throws(EventStoreError) -> UInt64 {
+    let core = try await writer().queues()
+    if !core.sentAgain.isComplete { core.sentAgain.complete(with: try await readSentAgain()) }
+    guard core.sentAgain.insert(letter.sequenceNumber) else {
+      throw EventStoreError(
+        .invalidArgument,
+        "dead letter \(letter.sequenceNumber) to \(letter.device) was sent again before; it is in "
+          + "its queue or settled")
+    }
+    var message = letter.message
+    message.expiryTime = nil
+    let applied: [QueueCore.Applied]
+    do throws(EventStoreError) {
+      applied = try await core.moveBack(message, to: letter.device, as: letter.sequenceNumber)
+    } catch {
+      core.sentAgain.remove(letter.sequenceNumber)
+      throw error
+    }
+    try await core.durable(applied)
+    core.wakeReceivers(of: [letter.device])
+    return applied[0].number
+  }
+
+  /// The sequence numbers that those dead letters had which were sent again.
+  ///
+  /// Reads the whole stream of dead letters; where another process writes, what it has sent again
+  /// in the last moments may be missing.
+  public func deadLettersSentAgain() async throws(EventStoreError) -> Set<UInt64> {
+    try await readSentAgain().union(existingQueues?.sentAgain.numbers ?? [])
+  }
+
+  private func readSentAgain() async throws(EventStoreError) -> Set<UInt64> {
+    var numbers: Set<UInt64> = []
+    for try await batch in batches(in: .deadLetters, until: .highWatermark) {
+      for event in batch {
+        if let number = event.sentAgainSequenceNumber { numbers.insert(number) }
+      }
+    }
+    return numbers
+  }
+
+  private var existingQueues: QueueCore? { (source as? WriterCore)?.existingQueues }
+}
+
+extension QueueCore {
+  /// Puts a message that was a dead letter into a queue.
+  fileprivate func moveBack(
+    _ message: DeviceMessage, to device: EventModel.DeviceID, as letter: UInt64
+  ) async throws(EventStoreError) -> [Applied] {
+    var refusal: EventStoreError?
+    let applied = try await carryOut { table, time, applied in
+      guard applied.isEmpty, refusal == nil else { return [] }
+      do throws(EventStoreError) {
+        var decision = try decideEnqueue(message, to: device, table, at: time)
+        if case .enqueued(var enqueued) = decision.entry {
+          enqueued.deadLetter = letter
+          decision.entry = .enqueued(enqueued)
+        }
+        return [decision]
+      } catch {
+        refusal = error
+        return []
+      }
+    }
+    if let refusal { throw refusal }
+    return applied
+  }
+}
