@@ -99,6 +99,12 @@ let package = Package(
         "ConsumerCheckpoints", systemPackage,
       ],
       swiftSettings: strict),
+    .target(
+      name: "QueueSimulation",
+      dependencies: [
+        "Millrace", "SimulationKit", "EventModel", "StorageIO", systemPackage, logging,
+      ],
+      swiftSettings: strict),
 
     // Layer 4: tools.
     .target(
@@ -120,7 +126,7 @@ let package = Package(
       path: "tools/fleet", swiftSettings: strict),
     .executableTarget(
       name: "TortureCommand",
-      dependencies: ["SimulationKit", argumentParser],
+      dependencies: ["SimulationKit", "QueueSimulation", argumentParser],
       path: "tools/torture", swiftSettings: strict),
 
     // Tests: a folder per module, and families that cross them.
@@ -163,7 +169,11 @@ let package = Package(
         "Millrace", "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogFormat", "StorageIO",
         "LogInspection", "EventModel", systemPackage,
       ]),
-    .testTarget(name: "SimulationTests", dependencies: ["SimulationKit"]),
+    .testTarget(
+      name: "SimulationTests",
+      dependencies: [
+        "SimulationKit", "QueueSimulation", "Millrace", "StorageIO", "EventModel",
+      ]),
     .testTarget(
       name: "DamageTests",
       dependencies: [

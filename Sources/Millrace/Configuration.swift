@@ -102,6 +102,8 @@ extension EventStore {
     /// Whether a lock that runs out counts as a delivery; otherwise an abandoned one alone does, as
     /// in the hub since 2026.
     public var lockTimeoutsCount: Bool
+    /// Size of the journal's segments, so that simulations roll often; nil for the usual one.
+    package var journalSegmentSize: Int?
 
     /// Makes the rules.
     public init(

@@ -57,7 +57,8 @@ final class WriterCore: ReadSource {
       let log = try CommitLog.open(
         at: root, environment: environment,
         choices: CommitLog.Choices(
-          codec: configuration.compression, batchSize: configuration.batchSize.bytes)
+          codec: configuration.compression, batchSize: configuration.batchSize.bytes,
+          journalSegmentSize: configuration.queues.journalSegmentSize)
       ) { (storeID) throws(CommitLogFailure) in
         let read = try readCheckpoints(root, storeID, environment)
         image = read

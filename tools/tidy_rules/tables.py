@@ -36,6 +36,9 @@ IMPORTS = {
     "Sources/MillraceTesting": {"Millrace", "EventModel", "StorageIO", "SystemPackage"},
     "Sources/LogInspection": MECHANISMS | {"SystemPackage"},
     "Sources/SimulationKit": ENGINE | {"SystemPackage"},
+    "Sources/QueueSimulation": {
+        "Millrace", "SimulationKit", "EventModel", "StorageIO", "SystemPackage", "Logging",
+    },
     "tools/millrace": WORDS | SYSTEM | {
         "CommandSupport", "Millrace", "LogInspection", "LogFormat", "StorageIO", "CZstd", "CZlib",
         "SystemPackage", "ArgumentParser", "Logging", "Foundation",
@@ -44,7 +47,9 @@ IMPORTS = {
         "CommandSupport", "Millrace", "MillraceTesting", "SystemPackage", "ArgumentParser",
         "Foundation",
     },
-    "tools/torture": SYSTEM | {"SimulationKit", "ArgumentParser", "Foundation"},
+    "tools/torture": SYSTEM | {
+        "SimulationKit", "QueueSimulation", "ArgumentParser", "Foundation",
+    },
     "tools/fuzz": WORDS | {
         "LogFormat", "BlockCompression", "FuzzHarness", "CFuzzDriver", "Foundation",
     },

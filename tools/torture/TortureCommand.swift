@@ -1,9 +1,10 @@
 import ArgumentParser
+import QueueSimulation
 import SimulationKit
 
 /// More simulated crashes than the tests have time for.
 @main
-struct TortureCommand: ParsableCommand {
+struct TortureCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "torture",
     abstract: "Crashes seeded workloads at every storage operation and checks what is left.",
@@ -18,8 +19,10 @@ struct TortureCommand: ParsableCommand {
   @Option(
     help: "Runs this seed's operations against a model instead; with --seconds the next ones too.")
   var modelSeed: UInt64?
+  @Option(help: "The same for the queues of messages to devices.") var queueSeed: UInt64?
 
-  func run() throws {
+  func run() async throws {
+    if let queueSeed { return try await runQueues(queueSeed) }
     if let modelSeed { return try runModel(modelSeed) }
     var campaign = CrashCampaign()
     campaign.randomImages = images
@@ -55,5 +58,19 @@ struct TortureCommand: ParsableCommand {
     print(
       "model seeds \(first) to \(next - 1) in \(ContinuousClock.now - start): \(coverage); the "
         + "engine is what the model says")
+  }
+
+  /// Runs one seed of the queues' model, or as many as the time allows.
+  private func runQueues(_ first: UInt64) async throws {
+    let start = ContinuousClock.now
+    var next = first
+    var coverage = QueueCoverage()
+    repeat {
+      coverage.add(try await QueueCampaign().run(seed: next))
+      next += 1
+    } while ContinuousClock.now - start < .seconds(seconds ?? 0)
+    print(
+      "queue seeds \(first) to \(next - 1) in \(ContinuousClock.now - start): \(coverage); the "
+        + "queues are what the model says")
   }
 }

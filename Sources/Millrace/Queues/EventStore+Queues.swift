@@ -72,6 +72,14 @@ extension EventStore {
     return done
   }
 
+  /// Does what time has done to the queues, and returns when that and all before it is durable.
+  ///
+  /// For simulations: nobody wakes the store's threads when their clock moves.
+  package func settleDue() async throws(EventStoreError) {
+    guard let core = try writer().existingQueues else { return }
+    try await core.settleDue()
+  }
+
   /// How many devices have messages that wait, and how many those are.
   public func queueTotals() async throws(EventStoreError) -> QueueTotals {
     let source = source

@@ -74,6 +74,19 @@ extension QueueCore {
     }
   }
 
+  /// Settles what is due, and returns when everything decided so far is durable.
+  func settleDue() async throws(EventStoreError) {
+    while true {
+      let applied = try await carryOut { table, time, applied in
+        applied.isEmpty ? table.decideDue(at: time, max: 256).map { Decision($0) } : []
+      }
+      wakeReceivers(of: applied.map(\.device))
+      guard !applied.isEmpty else { break }
+    }
+    // The timer's thread may have been faster, so that this is not the last change of ours.
+    try await journal.wait(upTo: journal.nextNumber, .durable)
+  }
+
   func renew(
     _ token: LockToken, of device: EventModel.DeviceID, for duration: Duration?
   ) throws(EventStoreError) {
