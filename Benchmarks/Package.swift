@@ -24,5 +24,13 @@ let package = Package(
         .product(name: "MillraceTesting", package: "millrace"),
       ],
       path: "Sources/Reading"),
+    .executableTarget(
+      name: "queues",
+      dependencies: [
+        "BareLoop",
+        .product(name: "Millrace", package: "millrace"),
+        .product(name: "MillraceTesting", package: "millrace"),
+      ],
+      path: "Sources/Queues"),
   ]
 )

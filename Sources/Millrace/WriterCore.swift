@@ -218,6 +218,12 @@ final class WriterCore: ReadSource {
     return try await readers.offload { [self] () throws(EventStoreError) in try makeQueues() }
   }
 
+  /// The same for threads that may block.
+  func queuesBlocking() throws(EventStoreError) -> QueueCore {
+    if let queues = existingQueues { return queues }
+    return try makeQueues()
+  }
+
   /// Opens the queues if the store has a journal.
   ///
   /// Blocks.

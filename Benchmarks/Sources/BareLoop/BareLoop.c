@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "BareLoop.h"
 
 #include <fcntl.h>
@@ -6,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -63,6 +65,10 @@ bare_loop *bare_loop_create(const char *path) {
   return loop;
 }
 
+int bare_loop_reserve(bare_loop *loop, size_t size) {
+  return fallocate(loop->file, FALLOC_FL_KEEP_SIZE, 0, (off_t)size);
+}
+
 static int put(bare_loop *loop) {
   size_t done = 0;
   while (done < loop->pending) {
@@ -102,6 +108,18 @@ void bare_loop_append(bare_loop *loop, const void *head, size_t head_size, const
 int bare_loop_flush(bare_loop *loop, int sync) {
   if (seal(loop) != 0 || put(loop) != 0) return -1;
   return sync ? fdatasync(loop->file) : 0;
+}
+
+uint64_t bare_loop_end(const bare_loop *loop) { return (uint64_t)loop->end; }
+
+int bare_loop_read(bare_loop *loop, uint64_t position, void *records, size_t room) {
+  uint32_t header[3];
+  if (pread(loop->file, header, 12, (off_t)position) != 12) return -1;
+  if (header[0] > sizeof loop->out) return -1;
+  ssize_t got = pread(loop->file, loop->out, header[0], (off_t)position + 12);
+  if (got != (ssize_t)header[0]) return -1;
+  if (checksum(loop->out, header[0]) != header[2]) return -1;
+  return LZ4_decompress_safe(loop->out, records, (int)header[0], (int)room);
 }
 
 void bare_loop_close(bare_loop *loop) {
@@ -158,4 +176,23 @@ uint64_t byte_sum(const void *bytes, size_t count) {
   uint64_t sum = 0;
   for (size_t i = 0; i < count; i++) sum += p[i];
   return sum;
+}
+
+double synced_write_seconds(const char *path, const void *bytes, size_t size, size_t count) {
+  int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file < 0) return 0;
+  fallocate(file, FALLOC_FL_KEEP_SIZE, 0, (off_t)(size * count));
+  fsync(file);
+  struct timespec start, end;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  for (size_t i = 0; i < count; i++) {
+    if (pwrite(file, bytes, size, (off_t)(i * size)) < 0 || fdatasync(file) != 0) {
+      close(file);
+      return 0;
+    }
+  }
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  close(file);
+  double taken = (double)(end.tv_sec - start.tv_sec);
+  return (taken + (double)(end.tv_nsec - start.tv_nsec) / 1e9) / (double)count;
 }

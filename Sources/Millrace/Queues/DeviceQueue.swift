@@ -89,10 +89,7 @@ public struct DeviceQueue: Sendable {
   public func abandon(
     _ token: LockToken, delay: Duration = .zero
   ) async throws(EventStoreError) {
-    try delay.check(asA: "delay", from: .zero)
-    try await settle(token) { time in
-      .abandon(availableFrom: delay == .zero ? nil : time.wall.advanced(by: delay))
-    }
+    try await settle(token, try QueueVerb.abandoning(after: delay))
   }
 
   /// The device will never do what the message says: it becomes a dead letter, with the reason.
@@ -101,26 +98,14 @@ public struct DeviceQueue: Sendable {
   public func reject(
     _ token: LockToken, reason: String = ""
   ) async throws(EventStoreError) {
-    guard reason.utf8.count <= JournalEntry.descriptionSizeMax else {
-      throw .limit(
-        LimitExceeded(
-          "reason", maximum: JournalEntry.descriptionSizeMax, value: reason.utf8.count))
-    }
-    try await settle(token) { _ in
-      .reject(reason: reason.isEmpty ? SettlementStatus.rejected.name : reason)
-    }
+    try await settle(token, try QueueVerb.rejecting(reason))
   }
 
   private func settle(
-    _ token: LockToken, _ verb: (QueueTime) -> QueueVerb
+    _ token: LockToken, _ verb: @escaping (QueueTime) -> QueueVerb
   ) async throws(EventStoreError) {
     let core = try await store.writer().queues()
-    let device = device
-    let applied = try await core.carryOut { table, time, applied throws(QueueRejection) in
-      guard applied.isEmpty else { return [] }
-      let entry = try table.decideSettle(token, of: device, verb(time), at: time)
-      return [QueueCore.Decision(device: device, entry: entry)]
-    }
+    let applied = try await core.carryOut(QueueCore.settling(token, of: device, verb))
     core.wakeReceivers(of: [device])
     try await core.durable(applied)
   }

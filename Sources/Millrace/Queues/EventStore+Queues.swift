@@ -20,21 +20,13 @@ extension EventStore {
     _ messages: some Collection<(EventModel.DeviceID, DeviceMessage)>
   ) async throws(EventStoreError) -> EnqueueOutcome {
     let core = try await writer().queues()
-    let messages = Array(messages)
-    var refusal: EventStoreError?
+    var sending = QueueCore.Sending(Array(messages))
     let applied = try await core.carryOut { table, time, applied in
-      guard refusal == nil, applied.count < messages.count else { return [] }
-      let (device, message) = messages[applied.count]
-      do throws(EventStoreError) {
-        return [try core.decideEnqueue(message, to: device, table, at: time)]
-      } catch {
-        refusal = error
-        return []
-      }
+      sending.decide(core, table, time, applied)
     }
     try await core.durable(applied)
-    core.wakeReceivers(of: applied.map(\.device))
-    return EnqueueOutcome(sequenceNumbers: applied.map(\.number), refusal: refusal)
+    core.wakeReceivers(of: applied.lazy.map(\.device))
+    return sending.outcome(applied)
   }
 
   /// Completes messages of any devices with one wait for the disk.
@@ -47,29 +39,12 @@ extension EventStore {
     _ deliveries: [(device: EventModel.DeviceID, token: LockToken)]
   ) async throws(EventStoreError) -> [Bool] {
     let core = try await writer().queues()
-    var done = [Bool](repeating: false, count: deliveries.count)
-    var next = 0
-    var asked: Int?
+    var completing = QueueCore.Completing(deliveries)
     let applied = try await core.carryOut { table, time, applied in
-      // What was decided last has been applied, or is decided once more.
-      if let index = asked, applied.count == done.count(where: { $0 }) + 1 {
-        done[index] = true
-        next = index + 1
-      }
-      while next < deliveries.count {
-        let (device, token) = deliveries[next]
-        do throws(QueueRejection) {
-          let entry = try table.decideSettle(token, of: device, .complete, at: time)
-          asked = next
-          return [QueueCore.Decision(device: device, entry: entry)]
-        } catch {
-          next += 1
-        }
-      }
-      return []
+      completing.decide(table, time, applied)
     }
     try await core.durable(applied)
-    return done
+    return completing.done
   }
 
   /// Does what time has done to the queues, and returns when that and all before it is durable.

@@ -40,38 +40,53 @@ extension QueueCore {
   func receive(
     by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
   ) async throws(EventStoreError) -> [LockedMessage] {
+    let applied = try await carryOut(try receiving(by: device, max: max, lockFor: duration))
+    guard !applied.isEmpty else { return [] }
+    return try await readers.offload { [self] () throws(EventStoreError) in
+      try read(applied)
+    }
+  }
+
+  /// The same for threads that may block.
+  func receiveBlocking(
+    by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
+  ) throws(EventStoreError) -> [LockedMessage] {
+    try read(try carryOutBlocking(try receiving(by: device, max: max, lockFor: duration)))
+  }
+
+  private func receiving(
+    by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
+  ) throws(EventStoreError) -> Plan {
     let duration = duration ?? defaults.lockDuration
     try duration.check(asA: "lock duration")
-    guard max > 0 else { return [] }
-    let applied = try await carryOut { table, time, applied in
-      guard applied.isEmpty else { return [] }
+    return { [journal] table, time, applied in
+      guard max > 0, applied.isEmpty else { return [] }
       return table.decideReceive(
         by: device, max: max, for: duration.microseconds, below: journal.durableNumber, at: time
       ).map { Decision(device: device, entry: $0) }
     }
-    let locked = applied.compactMap { one -> (JournalEntry.Locked, LockToken)? in
-      guard case .locked(let locked) = one.entry, let token = one.token else { return nil }
-      return (locked, token)
-    }
-    guard !locked.isEmpty else { return [] }
-    let reader = reader
-    return try await readers.offload { () throws(EventStoreError) in
-      var messages: [LockedMessage] = []
-      for (locked, token) in locked {
-        guard let sent = try reader.record(locked.sequence)?.sent else {
-          throw EventStoreError(
-            .corrupt,
-            "message \(locked.sequence) to \(device) cannot be read; run `millrace fsck` on the "
-              + "store")
-        }
-        messages.append(
-          LockedMessage(
-            device: device, sequenceNumber: locked.sequence, enqueuedTime: sent.enqueued,
-            expiryTime: sent.expiry, deliveryCount: locked.deliveryCount, lockToken: token,
-            message: sent.message))
+  }
+
+  /// Reads the messages that have been locked.
+  ///
+  /// Blocks for the disk.
+  private func read(_ applied: [Applied]) throws(EventStoreError) -> [LockedMessage] {
+    var messages: [LockedMessage] = []
+    for one in applied {
+      guard case .locked(let locked) = one.entry, let token = one.token else { continue }
+      guard let sent = try reader.record(locked.sequence)?.sent else {
+        throw EventStoreError(
+          .corrupt,
+          "message \(locked.sequence) to \(one.device) cannot be read; run `millrace fsck` on the "
+            + "store")
       }
-      return messages
+      messages.append(
+        LockedMessage(
+          device: one.device, sequenceNumber: locked.sequence, enqueuedTime: sent.enqueued,
+          expiryTime: sent.expiry, deliveryCount: locked.deliveryCount, lockToken: token,
+          message: sent.message))
     }
+    return messages
   }
 
   /// Settles what is due, and returns when everything decided so far is durable.
