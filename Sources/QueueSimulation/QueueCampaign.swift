@@ -4,7 +4,7 @@ package import StorageIO
 /// Runs the operations that seeds determine against the queues of a store and a plain model.
 package struct QueueCampaign: Sendable {
   /// Operations of each seed.
-  package static let operationCount = 2_000
+  package static let operationCount = 1_000
   /// How many sequences are tried before the shortest so far has to do.
   static let trialCountMax = 300
 

@@ -112,10 +112,11 @@ struct QueueModel: Hashable, Sendable {
   /// What becomes of messages once a store has been opened: locks are void, time has passed.
   func reopened(at wall: Int64) -> Self {
     var model = self
-    for message in queues.joined() where message.lock != nil {
-      model.timeOut(message.key, of: message.device)
-    }
-    for message in model.due(at: wall, steady: .min) { model.settleDue(message, at: wall) }
+    let locked = queues.joined().filter { $0.lock != nil }
+    for message in locked { model.timeOut(message.key, of: message.device) }
+    let due = model.due(at: wall, steady: .min)
+    for message in due { model.settleDue(message, at: wall) }
+    if !locked.isEmpty || !due.isEmpty { model.lastTime = max(lastTime ?? .min, wall) }
     return model
   }
 

@@ -89,12 +89,15 @@ extension QueueRun {
     coverage.note(.undecided, fitting.count > 1 ? 1 : 0)
     coverage.note(.changesLost, differences.isEmpty ? 0 : 1)
     wall = last.wall
-    if fitting.contains(where: { $0.wall != wall }) {
+    let isTimeKnown = fitting.allSatisfy { $0.wall == wall }
+    if !isTimeKnown {
       wall = try await probeTime()
       fitting.removeAll { $0.wall != wall }
       try check(!fitting.isEmpty, "the queues go by \(wall), not by a time that was")
     }
     ledger.resume(fitting.map(\.model))
+    // The probe has left records.
+    if !isTimeKnown { ledger.amend { $0.lastTime = max($0.lastTime ?? .min, wall) } }
     // All are void by now: a few are tried.
     tokens.removeFirst(max(0, tokens.count - 4))
     try adoptNumbers(found)

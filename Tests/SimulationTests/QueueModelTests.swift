@@ -6,7 +6,7 @@ import Testing
 @Suite("Device queues against a model")
 struct QueueModelTests {
   /// Seeds of each case; together the cases run at least 200,000 operations.
-  private static let seedCount = 26
+  private static let seedCount = 52
   private static let caseCount = 4
   /// Other seeds in every run; the first case has the same ones each time.
   private static let firstSeed = UInt64.random(in: 1_000...1 << 40)
