@@ -57,6 +57,8 @@ struct QueueModel: Hashable, Sendable {
   var queues: [[Message]]
   /// What ended since the last change that is known to be durable.
   var ended: [Outcome] = []
+  /// The numbers that dead letters had which were sent again.
+  var sentAgain: Set<UInt64> = []
   /// The time of the last record of the journal.
   var lastTime: Int64?
 

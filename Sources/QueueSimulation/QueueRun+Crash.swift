@@ -81,6 +81,11 @@ extension QueueRun {
         fitting.append((model, wall))
       }
     }
+    let sentAgain = try await store.deadLettersSentAgain()
+    if !fitting.isEmpty {
+      fitting.removeAll { $0.model.sentAgain != sentAgain }
+      try check(!fitting.isEmpty, "dead letters \(sentAgain.sorted()) were sent again")
+    }
     guard let last = fitting.last else {
       throw QueueViolation(
         "after a restart the queues are none of \(differences.count) states: "

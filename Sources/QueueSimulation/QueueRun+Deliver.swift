@@ -65,10 +65,12 @@ extension QueueRun {
   }
 
   private func add(
-    _ content: MessageContent, to device: Int, live: Int64, feedback: FeedbackMode
+    _ content: MessageContent, to device: Int, live: Int64, feedback: FeedbackMode,
+    inPlaceOf deadLetter: UInt64? = nil
   ) -> Int {
     let key = nextID()
     ledger.record(at: wall) {
+      if let deadLetter { $0.sentAgain.insert(deadLetter) }
       $0.add(
         QueueModel.Message(
           key: key, content: content, device: device, enqueued: wall, expiry: wall + live,
@@ -102,12 +104,14 @@ extension QueueRun {
     guard let device = Self.devices.firstIndex(of: letter.device),
       let known = outcomes(of: letter.sequenceNumber, letter.message).first
     else { throw QueueViolation("a dead letter of nobody: \(letter)") }
-    let isAccepted = hasRoom(for: letter.message.size, in: device)
+    let isNew = !ledger.current.sentAgain.contains(letter.sequenceNumber)
+    let isAccepted = isNew && hasRoom(for: letter.message.size, in: device)
     var keys: [(key: Int, device: Int)] = []
     if isAccepted {
       let message = known.message
       let key = add(
-        message.content, to: device, live: timeToLive, feedback: message.feedback)
+        message.content, to: device, live: timeToLive, feedback: message.feedback,
+        inPlaceOf: letter.sequenceNumber)
       keys = [(key, device)]
     }
     let store = try store
@@ -115,10 +119,10 @@ extension QueueRun {
     do throws(EventStoreError) {
       number = try await store.resend(letter)
     } catch {
-      guard !isAccepted, error.code == .queueFull else { throw error }
+      guard !isAccepted, error.code == (isNew ? .queueFull : .invalidArgument) else { throw error }
       return coverage.note(error.code)
     }
-    try check(isAccepted, "a full queue takes a dead letter")
+    try check(isAccepted, isNew ? "a full queue takes a dead letter" : "sent again twice")
     try note([number], of: keys)
     coverage.note(.resent)
   }
