@@ -171,12 +171,13 @@ extension PartitionLog {
     _ = try synchronize()
     let old = writing.segment.summary
     let oldAdded = writing.segment.added
+    let time = old.recordCount > 0 ? old.lastTime : oldAdded.lastTimeBefore
     var fresh: ActiveSegment?
     try nameSegment { (segmentID) throws(CommitLogFailure) in
       let added = ManifestEdit.SegmentAdded(
         log: id, segmentID: segmentID, salt: context.environment.random(),
         baseNumber: baseNumber, predecessorID: oldAdded.segmentID,
-        predecessorChain: old.chain, created: context.environment.now())
+        predecessorChain: old.chain, created: time ?? context.environment.now())
       do throws(IOFailure) {
         // Gives back what was reserved beyond the end; the segment is never written again.
         try writing.segment.giveBackReserve()

@@ -77,7 +77,9 @@ package final class PartitionLog: Sendable {
   package var lastTime: Timestamp? {
     let active = writing.withLock { $0.segment.summary }
     if active.recordCount > 0 { return active.lastTime }
-    return snapshot.segments.last { ($0.summary?.recordCount ?? 0) > 0 }?.summary?.lastTime
+    let segments = snapshot.segments
+    return segments.last { ($0.summary?.recordCount ?? 0) > 0 }?.summary?.lastTime
+      ?? segments.first?.added.lastTimeBefore
   }
 
   /// The number that the next record takes.

@@ -1,4 +1,4 @@
-internal import EventModel
+package import EventModel
 
 /// Where the files of each log stand (format-spec §11).
 extension FileHeader.Stream {
@@ -65,6 +65,10 @@ extension ManifestEdit.LogID {
 }
 
 extension ManifestEdit.SegmentAdded {
+  /// The time of the last record before the segment, also when that record is gone by now; nil
+  /// where there was none.
+  package var lastTimeBefore: Timestamp? { predecessorID == 0 ? nil : created }
+
   /// The header that the segment's file begins with.
   ///
   /// The manifest holds all of it, so that a lost header makes no frame unreadable.

@@ -6,7 +6,7 @@ internal import LogFormat
 /// The queues as the journal tells of them.
 struct JournalReplay: ~Copyable {
   private var table: QueueTable
-  /// The time of the last record.
+  /// The time of the last record, also when that record is gone by now.
   private(set) var lastTime: Timestamp?
   /// The records that the feedback and the dead letters are made of.
   private(set) var outcomes: [UInt64] = []
@@ -25,6 +25,7 @@ struct JournalReplay: ~Copyable {
   ) throws(EventStoreError) -> JournalReplay {
     var replay = JournalReplay(table)
     let snapshot = source.snapshot(of: PartitionID.journal.number)
+    replay.lastTime = snapshot.segments.first?.added.lastTimeBefore
     let cursor = source.cursor(
       in: PartitionID.journal.number, from: snapshot.startNumber)
     let decompressor = BatchDecompressor()
