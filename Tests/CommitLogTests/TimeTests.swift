@@ -63,6 +63,37 @@ import Testing
     #expect(ordered == ordered.sorted())
   }
 
+  @Test(
+    "Once everything has been retired, a clock that stepped back still moves no event back",
+    arguments: [nil, FileHeader.Stream.journal])
+  func everythingRetired(_ stream: FileHeader.Stream?) throws {
+    let fileSystem = MemoryFileSystem()
+    try TestStore.create(on: fileSystem)
+    let clock = TestClock()
+    var latest = Timestamp(microseconds: .min)
+    // Rolls of segments with records, then of one without any.
+    for round in 0..<4 as Range<UInt64> {
+      let store = try TestStore.open(on: fileSystem, clock: clock, seed: round + 2)
+      let log = try stream.map { try store.log.log($0) } ?? store.partition
+      #expect((log.lastTime ?? latest) >= latest)
+      if round < 3 {
+        try store.append(round * 2..<round * 2 + 2, to: log)
+        latest = try #require(log.lastTime)
+      }
+      try log.sealActive()
+      _ = try store.log.retire(log, below: log.nextNumber)
+      #expect(log.snapshot.startNumber == log.nextNumber)
+      #expect(log.lastTime == latest)
+      if round % 2 == 0 { try store.log.close() }
+      clock.step(by: -Self.hour)
+    }
+    let store = try TestStore.open(on: fileSystem, clock: clock, seed: 90)
+    let log = try stream.map { try store.log.log($0) } ?? store.partition
+    #expect(log.lastTime == latest)
+    try store.append(100..<101, to: log)
+    #expect(try #require(log.lastTime) >= latest)
+  }
+
   /// A damaged length of time pushed every later event into the far future.
   @Test("A damaged batch at the end does not set the partition's clock")
   func damagedTimeSpan() throws {

@@ -21,8 +21,8 @@ struct StoreModel: Hashable, Sendable {
 
     var end: Int { events.count }
 
-    /// Enqueue time of the last event that is kept.
-    var lastTime: Int64? { first < end ? events[end - 1].time : nil }
+    /// Enqueue time of the last event, also when retention has taken it.
+    var lastTime: Int64? { events.last?.time }
 
     /// The first event of some devices among a range of numbers.
     func first(of devices: DeviceMask, in range: Range<Int>) -> Int? {
