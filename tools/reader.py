@@ -244,7 +244,7 @@ def decode_file_header(data, kind):
         raise Damaged("format version 0")
     incompatible = struct.unpack("<I", raw[12:16])[0]
     header = FileHeader(raw)
-    if header.kind not in range(1, 8) or header.stream > 3 or incompatible:
+    if header.kind not in range(1, 9) or header.stream > 3 or incompatible:
         raise Unsupported("the file header names unknown features")
     if header.kind != kind:
         raise Damaged(f"a file of kind {header.kind}, expected {kind}")

@@ -18,6 +18,8 @@ int millrace_start_writeback(int file, int64_t start, int64_t count) {
   return sync_file_range(file, start, count, SYNC_FILE_RANGE_WRITE) == 0 ? 0 : errno;
 }
 
+int millrace_synchronize_file_system(int file) { return syncfs(file) == 0 ? 0 : errno; }
+
 static struct flock whole_file(void) {
   return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
 }

@@ -20,6 +20,8 @@ struct QueueNode {
   var deliveryCount: UInt16 = 0
   let feedback: FeedbackMode
   var isLocked = false
+  /// The checkpoint whose queue file holds it; 0 while only the journal does.
+  var checkpoint: UInt32 = 0
 
   init(sequence: UInt64, expiry: Timestamp, size: Int, slot: UInt32, feedback: FeedbackMode) {
     self.sequence = sequence
@@ -34,6 +36,8 @@ struct QueueNode {
 struct QueueSlot {
   let hash: UInt64
   let name: DeviceNames.Place
+  /// Whether its queue file does not say what is so: one of its messages has changed or is gone.
+  var isChanged = false
   var first = noPlace
   var last = noPlace
   var count: UInt32 = 0

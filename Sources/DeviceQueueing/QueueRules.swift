@@ -67,6 +67,8 @@ package struct PendingMessage: Hashable, Sendable {
   package var deliveryCount: Int
   package var isLocked: Bool
   package var availableFrom: Timestamp?
+  /// The checkpoint whose queue file holds it; 0 while only the journal does.
+  package var checkpoint: UInt32
 }
 
 /// How many messages wait for a device.
@@ -77,4 +79,18 @@ package struct QueueCounts: Hashable, Sendable {
   package var size: Int
   /// The number of the oldest.
   package var first: UInt64
+  /// The checkpoint whose queue file holds the oldest; 0 while only the journal does.
+  package var checkpoint: UInt32
+}
+
+/// A device's queue file.
+package struct QueueFile: Hashable, Sendable {
+  package var device: DeviceID
+  /// The checkpoint that wrote it.
+  package var checkpoint: UInt32
+
+  package init(device: DeviceID, checkpoint: UInt32) {
+    self.device = device
+    self.checkpoint = checkpoint
+  }
 }

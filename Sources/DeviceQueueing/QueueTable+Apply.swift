@@ -21,11 +21,13 @@ extension QueueTable {
       add(enqueued, number: number, device: device, size: size)
     case .locked(let locked):
       guard let place = place(of: locked.sequence, device) else { return }
+      noteChange(place)
       unhide(place)
       nodes[place].deliveryCount = UInt16(clamping: locked.deliveryCount)
       lock(place, until: Self.deadline(locked.duration, at: time))
     case .returned(let returned):
       guard let place = place(of: returned.sequence, device) else { return }
+      noteChange(place)
       unhide(place)
       nodes[place].deliveryCount = UInt16(clamping: returned.deliveryCount)
       if let availableFrom = returned.availableFrom { delay(place, until: availableFrom) }
@@ -52,10 +54,18 @@ extension QueueTable {
     let slot = find(device) ?? addSlot(device)
     let last = slots[slot].last
     if last != noPlace, nodes[last].sequence >= number { return }
-    let place = nodes.insert(
+    append(
       QueueNode(
         sequence: number, expiry: enqueued.expiry, size: size, slot: slot,
         feedback: enqueued.feedback))
+  }
+
+  /// Puts a message behind the others of its device.
+  @discardableResult
+  mutating func append(_ node: QueueNode) -> UInt32 {
+    let slot = node.slot
+    let last = slots[slot].last
+    let place = nodes.insert(node)
     nodes[place].previous = last
     if last == noPlace {
       slots[slot].first = place
@@ -64,17 +74,18 @@ extension QueueTable {
     }
     slots[slot].last = place
     slots[slot].count += 1
-    slots[slot].size += size
+    slots[slot].size += Int(node.size)
     wheel.insert(place, &nodes)
+    return place
   }
 
-  private mutating func addSlot(_ device: DeviceID) -> UInt32 {
+  mutating func addSlot(_ device: DeviceID) -> UInt32 {
     let slot = slots.insert(QueueSlot(hash: device.hash, name: names.insert(device)))
     index.insert(slot, hash: device.hash)
     return slot
   }
 
-  private mutating func lock(_ place: UInt32, until deadline: Int64) {
+  mutating func lock(_ place: UInt32, until deadline: Int64) {
     let sequence = nodes[place].sequence
     nodes[place].isLocked = true
     slots[nodes[place].slot].lockedCount += 1
@@ -86,7 +97,7 @@ extension QueueTable {
     }
   }
 
-  private mutating func delay(_ place: UInt32, until time: Timestamp) {
+  mutating func delay(_ place: UInt32, until time: Timestamp) {
     let sequence = nodes[place].sequence
     delays[sequence] = Delay(place: place, availableFrom: time)
     delayEnds.insert(time.microseconds, sequence)
@@ -108,6 +119,7 @@ extension QueueTable {
   }
 
   private mutating func remove(_ place: UInt32) {
+    noteRemoval(place)
     unhide(place)
     wheel.remove(place, &nodes)
     let node = nodes[place]

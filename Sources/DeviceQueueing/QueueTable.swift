@@ -20,6 +20,11 @@ package struct QueueTable: ~Copyable, Sendable {
   var lockEnds = DeadlineHeap()
   /// Ends of delays, some of them void by now.
   var delayEnds = DeadlineHeap()
+  /// Queue files whose every message is gone.
+  var emptied: [QueueFile] = []
+  /// Whether a message that a queue file holds has changed or is gone since the directory of those
+  /// files was made.
+  package internal(set) var isDirectoryStale = false
   /// Makes nonces that no earlier opening has given out.
   private var nonceState: UInt64
 
@@ -55,15 +60,23 @@ package struct QueueTable: ~Copyable, Sendable {
 
   package func counts(of device: DeviceID) -> QueueCounts? {
     guard let slot = find(device) else { return nil }
+    return counts(of: slot)
+  }
+
+  private func counts(of slot: UInt32) -> QueueCounts {
     let queue = slots[slot]
+    let first = nodes[queue.first]
     return QueueCounts(
       pending: Int(queue.count), locked: Int(queue.lockedCount), size: queue.size,
-      first: nodes[queue.first].sequence)
+      first: first.sequence, checkpoint: first.checkpoint)
   }
 
   /// The messages of a device, the oldest first.
   package func messages(of device: DeviceID, max: Int = .max) -> [PendingMessage] {
-    guard let slot = find(device) else { return [] }
+    find(device).map { messages(in: $0, max: max) } ?? []
+  }
+
+  func messages(in slot: UInt32, max: Int) -> [PendingMessage] {
     var messages: [PendingMessage] = []
     var place = slots[slot].first
     while place != noPlace, messages.count < max {
@@ -75,24 +88,7 @@ package struct QueueTable: ~Copyable, Sendable {
 
   /// Every device with pending messages, in no order.
   package func forEachDevice(_ body: (DeviceID, QueueCounts) -> Void) {
-    index.forEach { slot in
-      let queue = slots[slot]
-      body(
-        names.device(at: queue.name),
-        QueueCounts(
-          pending: Int(queue.count), locked: Int(queue.lockedCount), size: queue.size,
-          first: nodes[queue.first].sequence))
-    }
-  }
-
-  /// The number of the oldest message of all; nil if none waits.
-  package var firstSequence: UInt64? {
-    var first: UInt64?
-    index.forEach { slot in
-      let sequence = nodes[slots[slot].first].sequence
-      first = min(first ?? sequence, sequence)
-    }
-    return first
+    index.forEach { slot in body(names.device(at: slots[slot].name), counts(of: slot)) }
   }
 
   func message(at place: UInt32) -> PendingMessage {
@@ -100,7 +96,8 @@ package struct QueueTable: ~Copyable, Sendable {
     return PendingMessage(
       sequence: node.sequence, expiry: node.expiry, size: Int(node.size),
       feedback: node.feedback, deliveryCount: Int(node.deliveryCount), isLocked: node.isLocked,
-      availableFrom: delays[node.sequence]?.availableFrom)
+      availableFrom: delays[node.sequence]?.availableFrom,
+      checkpoint: node.checkpoint)
   }
 
   /// When ``decideDue(at:max:)`` has to be asked again at the latest.

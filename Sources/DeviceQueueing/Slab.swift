@@ -10,6 +10,11 @@ struct Slab<Element: Sendable>: ~Copyable, Sendable {
   private var free: [UInt32] = []
   private(set) var count = 0
 
+  /// The places that have ever been taken.
+  var places: Range<UInt32> {
+    0..<UInt32(max(0, pieces.count - 1) * Self.pieceSize + (pieces.last?.count ?? 0))
+  }
+
   /// Puts an element in a place that is free.
   mutating func insert(_ element: Element) -> UInt32 {
     count += 1

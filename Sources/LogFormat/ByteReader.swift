@@ -74,6 +74,16 @@ package struct ByteReader: ~Escapable {
     return value
   }
 
+  /// The same, as a variable-length integer.
+  @_lifetime(self: copy self)
+  package mutating func variableLengthNumber() throws(FormatError) -> UInt64 {
+    let value = try variableLengthInteger()
+    guard value <= Limits.numberMax else {
+      throw .corrupt("the number \(value) exceeds \(Limits.numberMax)")
+    }
+    return value
+  }
+
   /// A variable-length integer that must not exceed `maximum`.
   @_lifetime(self: copy self)
   package mutating func count(atMost maximum: Int) throws(FormatError) -> Int {

@@ -13,6 +13,7 @@ package struct FileHeader: Hashable, Sendable {
     case queue = 5
     case index = 6
     case footer = 7
+    case queueDirectory = 8
   }
 
   /// Which of a store's logs a segment belongs to.

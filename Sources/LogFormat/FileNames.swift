@@ -1,3 +1,5 @@
+package import EventModel
+
 /// The names of a store's files (format-spec §11), made by arithmetic.
 package enum FileNames {
   package static let manifest = "MANIFEST"
@@ -11,6 +13,8 @@ package enum FileNames {
   package static let queues = "queues"
   /// The folder of the journal's segments, inside `queues`.
   package static let journal = "journal"
+  package static let queueSuffix = ".queue"
+  package static let directorySuffix = ".directory"
   package static let quarantine = "quarantine"
   package static let segmentSuffix = ".segment"
   package static let journalSuffix = ".journal"
@@ -51,6 +55,47 @@ package enum FileNames {
       segmentStem(baseNumber: base, segmentID: id) == stem
     else { return nil }
     return (base, id)
+  }
+
+  /// The folder of a device's queue file, inside `queues`: the first byte of the device's hash.
+  package static func queueFolder(of device: DeviceID) -> String {
+    Hexadecimal.text(UInt8(device.hash >> 56))
+  }
+
+  /// The queue file of a device that a checkpoint wrote, inside its folder.
+  package static func queueFile(of device: DeviceID, checkpoint: UInt32) -> String {
+    "\(device)-\(Hexadecimal.text(checkpoint))\(queueSuffix)"
+  }
+
+  /// The device and the checkpoint that a queue file's name states, nil for other names.
+  package static func parseQueueFile(
+    _ name: String
+  ) -> (device: DeviceID, checkpoint: UInt32)? {
+    guard name.hasSuffix(queueSuffix) else { return nil }
+    let stem = name.dropLast(queueSuffix.utf8.count)
+    guard let dash = stem.lastIndex(of: "-"),
+      let checkpoint = UInt32(stem[stem.index(after: dash)...], radix: 16)
+    else { return nil }
+    do throws(InvalidIdentifier) {
+      let device = try DeviceID(stem[..<dash])
+      return queueFile(of: device, checkpoint: checkpoint) == name ? (device, checkpoint) : nil
+    } catch {
+      return nil
+    }
+  }
+
+  /// The directory of queue files that a checkpoint wrote, inside `queues`.
+  package static func queueDirectory(checkpoint: UInt32) -> String {
+    Hexadecimal.text(checkpoint) + directorySuffix
+  }
+
+  /// The checkpoint that a directory's name states, nil for other names.
+  package static func parseQueueDirectory(_ name: String) -> UInt32? {
+    guard name.hasSuffix(directorySuffix),
+      let checkpoint = UInt32(name.dropLast(directorySuffix.utf8.count), radix: 16),
+      queueDirectory(checkpoint: checkpoint) == name
+    else { return nil }
+    return checkpoint
   }
 
   private static func decimal(_ value: UInt64, digits: Int) -> String {

@@ -165,18 +165,18 @@ package enum JournalEntry: Hashable, Sendable {
         expiry: Timestamp(microseconds: try reader.integer()),
         feedback: try Self.feedback(try reader.integer()))
       if kind == Kind.sentAgain {
-        enqueued.deadLetter = try Self.sequence(try reader.variableLengthInteger())
+        enqueued.deadLetter = try reader.variableLengthNumber()
       }
       entry = .enqueued(enqueued)
     case Kind.locked:
-      let sequence = try Self.sequence(try reader.variableLengthInteger())
+      let sequence = try reader.variableLengthNumber()
       let count = try reader.count(atMost: Limits.deliveryCountMax)
       entry = .locked(
         Locked(
           sequence: sequence, deliveryCount: count, duration: Int64(try reader.count(atMost: .max)))
       )
     case Kind.returned:
-      let sequence = try Self.sequence(try reader.variableLengthInteger())
+      let sequence = try reader.variableLengthNumber()
       let count = try reader.count(atMost: Limits.deliveryCountMax)
       let from = try reader.integer(Int64.self)
       entry = .returned(
@@ -193,7 +193,7 @@ package enum JournalEntry: Hashable, Sendable {
 
   @_lifetime(reader: copy reader)
   private static func decodeSettled(_ reader: inout ByteReader) throws(FormatError) -> Settled {
-    let sequence = try Self.sequence(try reader.variableLengthInteger())
+    let sequence = try reader.variableLengthNumber()
     let statusNumber = try reader.integer(UInt8.self)
     guard let status = SettlementStatus(rawValue: statusNumber) else {
       throw .unsupportedFeatures(UInt32(statusNumber))
@@ -212,13 +212,6 @@ package enum JournalEntry: Hashable, Sendable {
       expiry: Timestamp(microseconds: try reader.integer()),
       feedback: try feedback(try reader.integer()))
     return settled
-  }
-
-  private static func sequence(_ value: UInt64) throws(FormatError) -> UInt64 {
-    guard value <= Limits.numberMax else {
-      throw .corrupt("the number \(value) exceeds \(Limits.numberMax)")
-    }
-    return value
   }
 
   private static func feedback(_ number: UInt8) throws(FormatError) -> FeedbackMode {

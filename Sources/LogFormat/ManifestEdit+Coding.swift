@@ -15,6 +15,7 @@ extension ManifestEdit {
     static let segmentIDFloor: UInt8 = 10
     static let segmentReplaced: UInt8 = 11
     static let readingFirst: UInt8 = 12
+    static let queuesFiled: UInt8 = 13
     /// Kinds from here on may be passed over by a reader that does not know them.
     static let ignorable: UInt8 = 128
   }
@@ -59,6 +60,10 @@ extension ManifestEdit {
       fields.append(UInt8(rule.isOn ? 1 : 0))
       fields.append(rule.sizeMax)
       return Kind.readingFirst
+    case .queuesFiled(let checkpoint):
+      fields.append(checkpoint.number)
+      fields.append(checkpoint.floor)
+      return Kind.queuesFiled
     case .cut(let cut):
       cut.encode(into: &fields)
       return Kind.cut
@@ -144,6 +149,9 @@ extension ManifestEdit {
       return .readingFirst(
         ReadingFirst(
           isOn: try fields.integer(UInt8.self) == 1, sizeMax: try fields.integer()))
+    case Kind.queuesFiled:
+      return .queuesFiled(
+        QueueCheckpoint(number: try fields.integer(), floor: try fields.number()))
     case Kind.cut: return .cut(try TailCut(decoding: &fields))
     case Kind.gap: return .gap(try RecordedGap(decoding: &fields))
     case Kind.opened: return .opened(Timestamp(microseconds: try fields.integer()))

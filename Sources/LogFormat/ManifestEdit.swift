@@ -23,6 +23,21 @@ package enum ManifestEdit: Hashable, Sendable {
 
   /// Whether segments stay until they were read.
   case readingFirst(ReadingFirst)
+  /// Queue files hold what the journal said below a number.
+  case queuesFiled(QueueCheckpoint)
+
+  /// What the queue files hold: together with the journal from a number on, everything.
+  package struct QueueCheckpoint: Hashable, Sendable {
+    /// 1 for the first; also part of the files' names.
+    package var number: UInt32
+    /// The journal's records below it are in the files.
+    package var floor: UInt64
+
+    package init(number: UInt32, floor: UInt64) {
+      self.number = number
+      self.floor = floor
+    }
+  }
 
   /// What retention may not drop before every consumer group has read it.
   package struct ReadingFirst: Hashable, Sendable {

@@ -20,6 +20,8 @@ package struct ManifestState: Hashable, Sendable {
   package private(set) var identity: ManifestEdit.StoreIdentity?
   package private(set) var configuration: ManifestEdit.StoredConfiguration?
   package private(set) var readingFirst: ManifestEdit.ReadingFirst?
+  /// The last checkpoint of the queues; nil while everything is in their journal.
+  package private(set) var queueCheckpoint: ManifestEdit.QueueCheckpoint?
   /// The segments of each log, in the order of their base numbers.
   package private(set) var logs: [ManifestEdit.LogID: [Segment]] = [:]
   /// Retired segments whose files may still have to be unlinked.
@@ -59,6 +61,14 @@ package struct ManifestState: Hashable, Sendable {
       if logs[place.log]?.isEmpty == true { logs[place.log] = nil }
     case .segmentReplaced(let replaced): try replace(replaced)
     case .readingFirst(let rule): readingFirst = rule
+    case .queuesFiled(let checkpoint):
+      let last = queueCheckpoint ?? ManifestEdit.QueueCheckpoint(number: 0, floor: 0)
+      guard checkpoint.number > last.number, checkpoint.floor >= last.floor else {
+        throw .corrupt(
+          "checkpoint \(checkpoint.number) of the queues, up to \(checkpoint.floor), follows "
+            + "\(last.number), up to \(last.floor)")
+      }
+      queueCheckpoint = checkpoint
     case .cut(let cut): cuts.append(cut)
     case .gap(let gap): gaps.append(gap)
     case .segmentIDFloor(let segmentID): segmentIDMax = max(segmentIDMax, segmentID)
@@ -118,6 +128,9 @@ package struct ManifestState: Hashable, Sendable {
     for end in lastClose?.ends ?? [] where end.log == log {
       evidence = max(evidence, end.summary.nextNumber)
     }
+    if log.stream == .journal, let queueCheckpoint {
+      evidence = max(evidence, queueCheckpoint.floor)
+    }
     for gap in gaps where gap.log == log { evidence = max(evidence, gap.next) }
     let ids = Set((logs[log] ?? []).map(\.added.segmentID))
     for cut in cuts where ids.contains(cut.segmentID) { evidence = max(evidence, cut.watermark) }
@@ -144,6 +157,7 @@ package struct ManifestState: Hashable, Sendable {
     if let identity { edits.append(.identity(identity)) }
     if let configuration { edits.append(.configuration(configuration)) }
     if let readingFirst { edits.append(.readingFirst(readingFirst)) }
+    if let queueCheckpoint { edits.append(.queuesFiled(queueCheckpoint)) }
     // Ids are never used again, not even those of segments that are gone. The segments below add
     // theirs again.
     let segments = logs.values.flatMap { $0 }.sorted { $0.added.segmentID < $1.added.segmentID }

@@ -18,34 +18,14 @@ struct FileCheck {
   }
 
   func run() {
-    for entry in list("") {
+    for entry in fsck.list("") {
       let isKnown =
         entry.kind == .directory ? folders.contains(entry.name) : files.contains(entry.name)
       if entry.kind == .file { fsck.count { $0.files += 1 } }
-      if !isKnown { orphan(entry.name) }
+      if !isKnown { fsck.orphan(entry.name) }
     }
     for stream in FileHeader.Stream.allCases { checkLogs(of: stream) }
     checkQuarantine()
-  }
-
-  /// The entries of a folder of the store; what cannot be listed is told.
-  private func list(_ name: String) -> [DirectoryEntry] {
-    let path = name.isEmpty ? fsck.root : fsck.root.appending(name)
-    do throws(IOFailure) {
-      return try fsck.fileSystem.list(path)
-    } catch {
-      if !error.isMissing {
-        fsck.add(Damage(.unreadable, file: name, detail: "\(error)"))
-      }
-      return []
-    }
-  }
-
-  private func orphan(_ name: String) {
-    let detail =
-      name.hasSuffix(FileNames.replacementSuffix)
-      ? "left over from a replacement that a crash ended" : "no part of the store"
-    fsck.add(Damage(.orphanFile, file: name, detail: detail))
   }
 
   private func checkLogs(of stream: FileHeader.Stream) {
@@ -57,14 +37,30 @@ struct FileCheck {
       stream == .events
       ? partitions : state.logs.keys.filter { $0.stream == stream } + [.only(of: stream)]
     let logs = Dictionary(possible.map { ($0.folderName, $0) }) { first, _ in first }
-    for entry in list(stream.folder) {
+    for entry in fsck.list(stream.folder) {
       let name = stream.folder + "/" + entry.name
+      if stream == .journal, isQueueFolder(entry) || isDirectory(entry) { continue }
       guard entry.kind == .directory, let log = logs[entry.name] else {
-        orphan(name)
+        fsck.orphan(name)
         continue
       }
       checkLog(log, name)
     }
+  }
+
+  /// Whether an entry beside the journal is a folder of queue files, which are checked by
+  /// themselves.
+  private func isQueueFolder(_ entry: DirectoryEntry) -> Bool {
+    entry.kind == .directory && entry.name.utf8.count == 2
+      && UInt8(entry.name, radix: 16).map { Hexadecimal.text($0) == entry.name } ?? false
+  }
+
+  /// Whether it is the directory of queue files.
+  private func isDirectory(_ entry: DirectoryEntry) -> Bool {
+    guard entry.kind == .file, let number = FileNames.parseQueueDirectory(entry.name) else {
+      return false
+    }
+    return number == state.queueCheckpoint?.number
   }
 
   private func checkLog(_ log: ManifestEdit.LogID, _ folder: String) {
@@ -77,7 +73,7 @@ struct FileCheck {
         }
       })
     let retired = Set(state.retired.map { StoreSnapshot.name(of: $0) })
-    for entry in list(folder) {
+    for entry in fsck.list(folder) {
       let name = folder + "/" + entry.name
       if known.contains(name) || derived.contains(name) { continue }
       fsck.count { $0.files += 1 }
@@ -85,13 +81,13 @@ struct FileCheck {
         fsck.add(
           Damage(.orphanFile, file: name, detail: "a retired segment that is not yet removed"))
       } else {
-        orphan(name)
+        fsck.orphan(name)
       }
     }
   }
 
   private func checkQuarantine() {
-    let present = Set(list(FileNames.quarantine).map(\.name))
+    let present = Set(fsck.list(FileNames.quarantine).map(\.name))
     for cut in state.cuts where !cut.quarantineName.isEmpty {
       guard !present.contains(cut.quarantineName) else { continue }
       fsck.add(

@@ -68,7 +68,8 @@ struct FileWalk {
   ) -> WalkStep {
     for index in 0..<batch.decoded.count {
       let record = InspectedRecord(
-        file: name, stream: header.stream, partition: header.partition, batch: batch.decoded,
+        file: name, kind: header.kind, stream: header.stream, partition: header.partition,
+        batch: batch.decoded,
         index: index)
       guard visit(.record(record)) == .goOn else { return .stop }
     }
@@ -95,35 +96,6 @@ struct FileWalk {
       }
     }
     return outcome.isStopped ? .stop : end(source, visit)
-  }
-
-  /// Tells the frames of a file whose contents this program does not know.
-  func frames(_ visit: Visitor) -> WalkStep {
-    guard let source = open(visit) else { return .goOn }
-    guard let begun = begin(source, fallback: nil, visit) else { return .stop }
-    guard let header = begun else { return .goOn }
-    let judge = FrameJudge(
-      source: source, identity: header.identity, start: .behind(header), evidence: 0,
-      contents: contents)
-    let outcome = judge.run { item in
-      switch item {
-      case .frame(let frame, let standing):
-        return visit(.frame(InspectedFrame(file: name, frame: frame, standing: standing)))
-      case .healed(let repair):
-        return visit(.damage(repair.damage(file: name)))
-      case .finding(let finding):
-        let kind = finding.kind == .brokenChain ? DamageKind.brokenChain : .damagedFrame
-        return visit(
-          .damage(
-            Damage(
-              kind, file: name, position: finding.position,
-              detail: finding.detail(of: "records"))))
-      }
-    }
-    guard !outcome.isStopped else { return .stop }
-    for damage in outcome.damages(file: name, log: nil)
-    where visit(.damage(damage)) == .stop { return .stop }
-    return end(source, visit)
   }
 
   /// Tells the batches and devices of a segment's footer.

@@ -58,6 +58,7 @@ package final class Fsck {
       ends[UInt32(log.partitionID.number)] = end
     }
     checkCheckpoints(ends)
+    QueueFileCheck.run(self)
     FileCheck(self).run()
   }
 
@@ -75,6 +76,27 @@ package final class Fsck {
   func count(_ change: (inout FsckCounts) -> Void) {
     change(&result.checked)
     progress(result.checked)
+  }
+
+  /// The entries of a folder of the store; what cannot be listed is told.
+  func list(_ name: String) -> [DirectoryEntry] {
+    let path = name.isEmpty ? root : root.appending(name)
+    do throws(IOFailure) {
+      return try fileSystem.list(path)
+    } catch {
+      if !error.isMissing {
+        add(Damage(.unreadable, file: name, detail: "\(error)"))
+      }
+      return []
+    }
+  }
+
+  /// Says that a file or folder does not belong to the store.
+  func orphan(_ name: String) {
+    let detail =
+      name.hasSuffix(FileNames.replacementSuffix)
+      ? "left over from a replacement that a crash ended" : "no part of the store"
+    add(Damage(.orphanFile, file: name, detail: detail))
   }
 
   private func manifestDamage(_ detail: String, _ kind: DamageKind = .manifestDamaged) {

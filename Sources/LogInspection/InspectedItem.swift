@@ -65,6 +65,8 @@ package struct InspectedEntry<Entry: Hashable & Sendable>: Hashable, Sendable {
 /// One event of a batch.
 package struct InspectedRecord: Sendable {
   package let file: String
+  /// What kind of file the record is in.
+  package let kind: FileHeader.Kind
   package let stream: FileHeader.Stream
   package let partition: UInt32
   package let batch: DecodedBatch

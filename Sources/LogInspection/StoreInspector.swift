@@ -90,6 +90,8 @@ package final class StoreInspector {
     if name.hasSuffix(FileNames.journalSuffix) { return .journal }
     if name.hasSuffix(FileNames.indexSuffix) { return .index }
     if name.hasSuffix(FileNames.footerSuffix) { return .footer }
+    if name.hasSuffix(FileNames.queueSuffix) { return .queue }
+    if name.hasSuffix(FileNames.directorySuffix) { return .queueDirectory }
     return nil
   }
 
@@ -120,6 +122,32 @@ package final class StoreInspector {
         }
       }
     }
+    for name in queueFiles() {
+      let walk = FileWalk(
+        path: path.appending(name), name: name, fileSystem: fileSystem, contents: snapshot.contents)
+      guard walk.segment(expected: nil, evidence: 0, isSealed: true, visit) == .goOn else { return }
+    }
+  }
+
+  /// The directories of queue files, and these, in the order of their names.
+  private func queueFiles() -> [String] {
+    func names(in folder: String) -> [DirectoryEntry] {
+      do throws(IOFailure) {
+        return try fileSystem.list(path.appending(folder))
+      } catch {
+        return []
+      }
+    }
+    let entries = names(in: FileNames.queues)
+    let directories = entries.filter { FileNames.parseQueueDirectory($0.name) != nil }
+      .map { FileNames.queues + "/" + $0.name }
+    let folders = entries.filter { $0.kind == .directory && $0.name != FileNames.journal }
+      .map { FileNames.queues + "/" + $0.name }
+    return directories
+      + folders.flatMap { folder in
+        names(in: folder).filter { FileNames.parseQueueFile($0.name) != nil }
+          .map { folder + "/" + $0.name }
+      }
   }
 
   private func walkDerived(
@@ -167,9 +195,8 @@ package final class StoreInspector {
         decode: { (body, count) throws(FormatError) in
           try CheckpointEntry.decodeAll(body, count: count)
         }, item: { .checkpointEntry($0) })
-    case .queue:
-      // Their frames are told; what is in them is for a program that knows these files.
-      _ = walk.frames(visit)
+    case .queue, .queueDirectory:
+      _ = walk.segment(expected: nil, evidence: 0, isSealed: false, visit)
     }
   }
 

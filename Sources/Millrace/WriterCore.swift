@@ -178,7 +178,8 @@ final class WriterCore: ReadSource {
 
   var partitionCount: Int { partitions.count }
   var mappings: MappingCache { log.mappings }
-  var fileSystem: any FileSystem { log.context.fileSystem }
+  var context: LogContext { log.context }
+  var queueCheckpoint: ManifestEdit.QueueCheckpoint? { log.manifest.queueCheckpoint }
 
   func snapshot(of partition: Int) -> LogSnapshot {
     guard let stream = PartitionID.stream(partition) else {
@@ -241,7 +242,7 @@ final class WriterCore: ReadSource {
         outcomes: OutcomeCopier(
           feedback: try OutcomeCopier.Stream(.feedback, streams, self),
           deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self)),
-        defaults: queueDefaults, environment: log.context.environment)
+        filing: QueueFiling(log), defaults: queueDefaults, environment: log.context.environment)
       queueState.withLock { $0 = queues }
       return queues
     }

@@ -9,7 +9,7 @@ package struct QueueCoverage: Hashable, Sendable, CustomStringConvertible {
     case locksRunOut, expired, expiredInReceive, deliveredTooOften
     case queuesFull, oversized, invalidExpiries, locksLost
     case clockSetBack, clockSetForwards, outcomesCompared
-    case closes, kills, powerLosses, deathsWithin, deathsInRecovery, rolls, journalReleased
+    case closes, kills, powerLosses, deathsWithin, deathsInRecovery, rolls, journalReleased, filed
     case changesLost, foundInDoubt, undecided, timeProbed
   }
 

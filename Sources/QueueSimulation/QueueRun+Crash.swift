@@ -17,12 +17,13 @@ extension QueueRun {
     try await checkOutcomes(copied: settled)
   }
 
-  /// Whether the journal has been rolled, and segments of it have gone.
+  /// Whether the journal has been rolled, segments of it have gone, and there are queue files.
   private func noteJournal() {
     let names = disk.image.keys.filter { $0.string.hasSuffix(".journal") }.compactMap {
       $0.lastComponent?.string
     }.sorted()
     coverage.note(.rolls, names.count - 1)
+    coverage.note(.filed, disk.image.keys.count { $0.extension == "queue" })
     // A segment's name begins with its first number.
     let first = names.first?.prefix { $0 != "-" } ?? "0"
     coverage.note(.journalReleased, first.allSatisfy { $0 == "0" } ? 0 : 1)

@@ -183,7 +183,7 @@ final class QueueRun {
       timeToLive: .microseconds(timeToLive), feedback: feedback,
       lockDuration: .microseconds(lockDuration), deliveryCountMax: rules.deliveryCountMax,
       lockTimeoutsCount: rules.lockTimeoutsCount)
-    queues.journalSegmentSize = 16 << 10
+    queues.journalSegmentSize = (seed % 2 == 0 ? 16 : 2) << 10
     let store = try await EventStore.open(
       at: "/store",
       configuration: EventStore.Configuration(

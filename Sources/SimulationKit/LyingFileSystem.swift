@@ -35,6 +35,11 @@ package final class LyingFileSystem: FileSystem {
     if lie != .directories { try real.synchronizeDirectory(path) }
   }
 
+  package func openVolume(of path: FilePath) throws(IOFailure) -> any StorageVolume {
+    let volume = try real.openVolume(of: path)
+    return lie == .files || lie == .directories ? LyingVolume() : volume
+  }
+
   package func kind(of path: FilePath) throws(IOFailure) -> FileKind? { try real.kind(of: path) }
   package func list(_ path: FilePath) throws(IOFailure) -> [DirectoryEntry] { try real.list(path) }
   package func createDirectory(_ path: FilePath) throws(IOFailure) {
@@ -54,6 +59,10 @@ package final class LyingFileSystem: FileSystem {
   package func lockHolder(of path: FilePath) throws(IOFailure) -> LockHolder? {
     try real.lockHolder(of: path)
   }
+}
+
+private final class LyingVolume: StorageVolume {
+  func synchronize() {}
 }
 
 /// A file whose syncs return at once.

@@ -126,6 +126,46 @@ extension SimulatedDisk {
 }
 
 extension SimulatedDisk {
+  private final class Volume: StorageVolume {
+    private let disk: SimulatedDisk
+    private let path: FilePath
+
+    init(_ disk: SimulatedDisk, _ path: FilePath) {
+      self.disk = disk
+      self.path = path
+    }
+
+    func synchronize() throws(IOFailure) { try disk.synchronizeAll(path) }
+  }
+
+  package func openVolume(of directory: FilePath) throws(IOFailure) -> any StorageVolume {
+    try inspect(.open, directory) { state throws(Errno) in
+      _ = try state.names.written.directory(at: directory)
+    }
+    return Volume(self, directory)
+  }
+
+  fileprivate func synchronizeAll(_ path: FilePath) throws(IOFailure) {
+    let failure = state.withLock { state -> IOFailure? in
+      let wasDead = state.faults.isDead
+      switch state.faults.begin(.synchronizeVolume, path, isMutating: true) {
+      case .proceed:
+        for number in state.inodes.keys { state.inodes[number]?.synchronize() }
+        for directory in Set(state.names.unsynced.map(\.directory)) {
+          state.names.synchronize(directory)
+        }
+        return nil
+      case .die(let death):
+        // Under way: any of the changes may have reached the disk, as before the call.
+        return death
+      case .fail(let injected, _):
+        if !wasDead { for number in state.inodes.keys { state.inodes[number]?.loseUnsynced() } }
+        return injected
+      }
+    }
+    if let failure { throw failure }
+  }
+
   /// The process that every lock of a simulated disk names: runs must not differ by it.
   package static let processID: Int32 = 1
 

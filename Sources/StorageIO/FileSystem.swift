@@ -34,6 +34,9 @@ package protocol FileSystem: AnyObject, Sendable {
   /// Returns when every entry of the directory as it now is would survive a crash.
   func synchronizeDirectory(_ path: FilePath) throws(IOFailure)
 
+  /// Opens the volume that holds a directory, to make many changes durable with one call.
+  func openVolume(of directory: FilePath) throws(IOFailure) -> any StorageVolume
+
   /// Takes the exclusive advisory lock on a file, made if absent, or says who holds it.
   ///
   /// The lock goes with the process: a crash releases it. The holder's process id is written into
@@ -46,6 +49,17 @@ package protocol FileSystem: AnyObject, Sendable {
 
   /// The process that holds the exclusive lock on a file, nil if none does. Changes nothing.
   func lockHolder(of path: FilePath) throws(IOFailure) -> LockHolder?
+}
+
+/// Everything that is stored together with a directory.
+///
+/// Closed when released.
+package protocol StorageVolume: AnyObject, Sendable {
+  /// Returns when every byte and every name written before the call would survive a crash.
+  ///
+  /// Tells of failures since the volume was opened; after one nothing is known about what was
+  /// written since then, as with `StorageFile.synchronize`.
+  func synchronize() throws(IOFailure)
 }
 
 package enum FileAccess: Sendable {

@@ -33,6 +33,7 @@ extension IOFailure.Operation {
     case .createDirectory: "create directory"
     case .reserve: "reserve space for"
     case .synchronizeDirectory: "synchronize directory"
+    case .synchronizeVolume: "synchronize the file system of"
     case .mappedRead: "read mapped"
     default: rawValue
     }

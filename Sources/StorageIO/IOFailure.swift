@@ -5,7 +5,8 @@ public struct IOFailure: Error, Hashable, Sendable {
   /// The calls of the storage seam, as people know them.
   public enum Operation: String, Hashable, Sendable {
     case open, create, inspect, list, createDirectory, rename, link, remove, lock
-    case read, write, reserve, truncate, synchronize, synchronizeDirectory, map, mappedRead
+    case read, write, reserve, truncate, map, mappedRead
+    case synchronize, synchronizeDirectory, synchronizeVolume
   }
 
   /// What was tried.

@@ -43,6 +43,9 @@ final class BadSectors: FileSystem {
   func synchronizeDirectory(_ path: FilePath) throws(IOFailure) {
     throw refuse(.synchronizeDirectory, path)
   }
+  func openVolume(of path: FilePath) throws(IOFailure) -> any StorageVolume {
+    throw refuse(.open, path)
+  }
   func lock(_ path: FilePath) throws(IOFailure) -> LockAttempt { throw refuse(.lock, path) }
   func lockHolder(of path: FilePath) throws(IOFailure) -> LockHolder? {
     throw refuse(.lock, path)

@@ -137,6 +137,9 @@ final class ControlledDisk: FileSystem {
   func synchronizeDirectory(_ path: FilePath) throws(IOFailure) {
     try real.synchronizeDirectory(path)
   }
+  func openVolume(of path: FilePath) throws(IOFailure) -> any StorageVolume {
+    try real.openVolume(of: path)
+  }
   func lock(_ path: FilePath) throws(IOFailure) -> LockAttempt { try real.lock(path) }
   func lockHolder(of path: FilePath) throws(IOFailure) -> LockHolder? {
     try real.lockHolder(of: path)

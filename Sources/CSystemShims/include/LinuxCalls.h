@@ -16,6 +16,10 @@ int millrace_punch_hole(int file, int64_t start, int64_t count);
 /// Begins writing a range's dirty pages without waiting.
 int millrace_start_writeback(int file, int64_t start, int64_t count);
 
+/// Returns when everything written to the file system that holds the file is on its disk. Tells of
+/// failures since the file was opened.
+int millrace_synchronize_file_system(int file);
+
 /// Takes the exclusive lock of this open file description on the whole file: EAGAIN if another
 /// description holds it, in this process or in another.
 int millrace_lock_exclusively(int file);

@@ -40,9 +40,14 @@ package struct StoreCopy {
     }
 
     package init(_ log: CommitLog) {
-      let manifest = log.manifest.state
-      self.init(
-        context: log.context, manifest: manifest, snapshots: log.logs.map(\.snapshot))
+      while true {
+        let manifest = log.manifest.state
+        let snapshots = log.logs.map(\.snapshot)
+        // A checkpoint that came between may have let go of what belongs to the one before.
+        guard log.manifest.queueCheckpoint == manifest.queueCheckpoint else { continue }
+        self.init(context: log.context, manifest: manifest, snapshots: snapshots)
+        return
+      }
     }
   }
 
@@ -50,7 +55,7 @@ package struct StoreCopy {
   private static let attemptsMax = 100
   private static var copySize: Int { 256 << 10 }
 
-  private let source: Source
+  private var source: Source
   private let context: LogContext
   private var fileSystem: any FileSystem { context.fileSystem }
 
@@ -76,12 +81,21 @@ package struct StoreCopy {
     while true {
       attempt += 1
       let source = try readSource()
-      let copy = StoreCopy(
+      var copy = StoreCopy(
         source: source,
         context: LogContext(
           root: target, storeID: source.context.storeID, environment: environment,
           settings: source.context.settings))
       do throws(CommitLogFailure) {
+        try copy.clear()
+        try copy.copyQueueFiles()
+        // What the queue files say no more by now, the journal says from here on.
+        let later = try readSource()
+        guard later.manifest.queueCheckpoint == source.manifest.queueCheckpoint else {
+          copy.discard()
+          continue
+        }
+        copy.source = later
         let ends = try copy.copyLogs()
         try writeCheckpoints(target, source.context.storeID)
         try copy.writeManifest(ends)
@@ -109,13 +123,49 @@ package struct StoreCopy {
     }
   }
 
-  /// Makes the segments' files and returns where the active ones end.
-  private func copyLogs() throws(CommitLogFailure) -> [ManifestEdit.LogEnd] {
-    var ends: [ManifestEdit.LogEnd] = []
+  /// Removes what an attempt before this one made.
+  private func clear() throws(CommitLogFailure) {
     try wrapping { () throws(IOFailure) in
       try CommitLog.clearLogs(in: context)
       try fileSystem.createDirectory(context.root.appending(FileNames.partitions))
     }
+  }
+
+  /// Gives the queue files that the manifest covers, and their directory, a second name.
+  ///
+  /// A file that goes meanwhile holds nothing that waits.
+  private func copyQueueFiles() throws(CommitLogFailure) {
+    guard let checkpoint = source.manifest.queueCheckpoint?.number else { return }
+    let (from, to) = (QueueFiles(source.context), QueueFiles(context))
+    let folder = context.root.appending(FileNames.queues)
+    try wrapping { () throws(IOFailure) in try fileSystem.createDirectory(folder) }
+    let volume = try to.openVolume()
+    for (device, number) in try from.list() where number <= checkpoint {
+      try wrapping { () throws(IOFailure) in
+        let target = to.path(of: device, checkpoint: number)
+        let directory = target.removingLastComponent()
+        if try fileSystem.kind(of: directory) == nil { try fileSystem.createDirectory(directory) }
+        do throws(IOFailure) {
+          try link(from.path(of: device, checkpoint: number), to: target)
+        } catch  where error.isMissing {
+          return
+        }
+      }
+    }
+    try wrapping { () throws(IOFailure) in
+      do throws(IOFailure) {
+        try link(
+          from.directoryPath(checkpoint: checkpoint), to: to.directoryPath(checkpoint: checkpoint))
+      } catch  where error.isMissing {
+        // Derived data, or the store has moved on.
+      }
+      try volume.synchronize()
+    }
+  }
+
+  /// Makes the segments' files and returns where the active ones end.
+  private func copyLogs() throws(CommitLogFailure) -> [ManifestEdit.LogEnd] {
+    var ends: [ManifestEdit.LogEnd] = []
     for snapshot in source.snapshots {
       let directory = context.directory(of: snapshot.log)
       let folder = directory.removingLastComponent()

@@ -72,6 +72,11 @@ package final class ManifestLog: Sendable {
     }
   }
 
+  /// The last checkpoint of the queues; nil for none.
+  package var queueCheckpoint: ManifestEdit.QueueCheckpoint? {
+    contents.withLock { $0.state.queueCheckpoint }
+  }
+
   package var state: ManifestState { contents.withLock { $0.state } }
 
   /// The failure after which it is not known what the file says, nil while that is known.

@@ -82,6 +82,11 @@ package final class LogFollower: Sendable {
     }
   }
 
+  /// The last checkpoint of the queues; nil for none.
+  package var queueCheckpoint: ManifestEdit.QueueCheckpoint? {
+    state.withLock { $0.manifest.queueCheckpoint }
+  }
+
   package var manifest: ManifestState { state.withLock { $0.manifest } }
 
   package func snapshot(of partition: Int) -> LogSnapshot {

@@ -94,7 +94,8 @@ extension EventStore {
             QueueSummary(
               device: device, pending: counts.pending, locked: counts.locked,
               size: ByteCount(counts.size),
-              oldestTime: try reader.record(counts.first)?.event.enqueuedTime))
+              oldestTime: try reader.message(
+                counts.first, to: device, checkpoint: counts.checkpoint)?.enqueued))
         }
         return summaries
       }
@@ -111,7 +112,10 @@ extension EventStore {
       } reading: { (found, reader) throws(EventStoreError) in
         var messages: [QueuedMessage] = []
         for pending in found {
-          guard let sent = try reader.record(pending.sequence)?.sent else { continue }
+          guard
+            let sent = try reader.message(
+              pending.sequence, to: device, checkpoint: pending.checkpoint)
+          else { continue }
           messages.append(
             QueuedMessage(
               sequenceNumber: pending.sequence, enqueuedTime: sent.enqueued,

@@ -3,7 +3,7 @@ internal import DeviceQueueing
 internal import EventModel
 internal import LogFormat
 
-/// The queues as the journal tells of them.
+/// The queues as their files and the journal tell of them.
 struct JournalReplay: ~Copyable {
   private var table: QueueTable
   /// The time of the last record, also when that record is gone by now.
@@ -13,6 +13,11 @@ struct JournalReplay: ~Copyable {
   /// The numbers that dead letters had which were sent again.
   private(set) var sentAgain: Set<UInt64> = []
 
+  /// Queue files that could not be read.
+  private(set) var damaged: [QueueFile] = []
+  /// What is below it the files say.
+  private var floor: UInt64 = 0
+
   private init(_ table: consuming QueueTable) { self.table = table }
 
   consuming func takeTable() -> QueueTable { table }
@@ -20,11 +25,20 @@ struct JournalReplay: ~Copyable {
   /// Applies everything that is durable.
   ///
   /// Blocks.
+  ///
+  /// - Throws: ``EventStoreError``; in a process that does not write, also where the writer has
+  ///   moved on meanwhile.
   static func run(
     _ source: any ReadSource, into table: consuming QueueTable
   ) throws(EventStoreError) -> JournalReplay {
     var replay = JournalReplay(table)
-    let snapshot = source.snapshot(of: PartitionID.journal.number)
+    let (checkpoint, snapshot) = source.queueFilesAndJournal
+    if let checkpoint {
+      replay.floor = checkpoint.floor
+      var loading = QueueLoading(checkpoint.number, source.context)
+      try loading.load(into: &replay.table)
+      replay.damaged = loading.damaged
+    }
     replay.lastTime = snapshot.segments.first?.added.lastTimeBefore
     let cursor = source.cursor(
       in: PartitionID.journal.number, from: snapshot.startNumber)
@@ -58,14 +72,28 @@ struct JournalReplay: ~Copyable {
     } catch {
       throw EventStoreError(.unsupportedVersion, "\(error); use a newer program")
     }
+    // Also of what the files say: it may have been kept because an outcome was not yet copied.
     if record.entry.hasOutcome { outcomes.append(record.number) }
     var size = 0
     if case .enqueued(let enqueued) = record.entry {
       size = record.messageSize
       if let letter = enqueued.deadLetter { sentAgain.insert(letter) }
     }
+    guard record.number >= floor else { return }
     table.apply(
       record.entry, number: record.number, device: event.deviceID, size: size,
       at: QueueTime(wall: event.enqueuedTime, steady: 0))
+  }
+}
+
+extension ReadSource {
+  /// The last checkpoint, and the journal at a moment when it was the last.
+  fileprivate var queueFilesAndJournal: (ManifestEdit.QueueCheckpoint?, LogSnapshot) {
+    while true {
+      let checkpoint = queueCheckpoint
+      let snapshot = snapshot(of: PartitionID.journal.number)
+      // One that came between may have let go of what belongs to the one before.
+      if queueCheckpoint == checkpoint { return (checkpoint, snapshot) }
+    }
   }
 }

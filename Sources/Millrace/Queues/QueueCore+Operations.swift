@@ -72,19 +72,25 @@ extension QueueCore {
   /// Blocks for the disk.
   private func read(_ applied: [Applied]) throws(EventStoreError) -> [LockedMessage] {
     var messages: [LockedMessage] = []
+    var unreadable: UInt64?
     for one in applied {
       guard case .locked(let locked) = one.entry, let token = one.token else { continue }
-      guard let sent = try reader.record(locked.sequence)?.sent else {
-        throw EventStoreError(
-          .corrupt,
-          "message \(locked.sequence) to \(one.device) cannot be read; run `millrace fsck` on the "
-            + "store")
+      guard let sent = try message(locked.sequence, to: one.device) else {
+        unreadable = unreadable ?? locked.sequence
+        continue
       }
       messages.append(
         LockedMessage(
           device: one.device, sequenceNumber: locked.sequence, enqueuedTime: sent.enqueued,
           expiryTime: sent.expiry, deliveryCount: locked.deliveryCount, lockToken: token,
           message: sent.message))
+    }
+    // One that is damaged keeps nobody from the others; it ends by its deliveries or its expiry.
+    if messages.isEmpty, let unreadable {
+      throw EventStoreError(
+        .corrupt,
+        "message \(unreadable) to \(applied[0].device) cannot be read; run `millrace fsck` on the "
+          + "store")
     }
     return messages
   }

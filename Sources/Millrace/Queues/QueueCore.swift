@@ -13,7 +13,8 @@ internal import Synchronization
 final class QueueCore: Sendable {
   let journal: PartitionWriter
   private let streams: StreamWriters
-  let reader: JournalReader
+  let reader: MessageReader
+  private let filing: QueueFiling
   let clock: QueueClock
   let outcomes: OutcomeCopier
   let defaults: EventStore.Queues
@@ -29,8 +30,6 @@ final class QueueCore: Sendable {
     var scratch = ByteBuffer(capacity: 4 << 10)
     var receivers = Receivers()
     var isClosed = false
-    /// Whether there may be segments of the journal that nothing needs.
-    var isJournalRolled = true
   }
 
   /// What is to be changed in a device's queue, and the message that it brings in.
@@ -61,7 +60,7 @@ final class QueueCore: Sendable {
   /// Blocks.
   init(
     journal: PartitionWriter, streams: StreamWriters, source: any ReadSource,
-    outcomes: OutcomeCopier,
+    outcomes: OutcomeCopier, filing: QueueFiling,
     defaults: EventStore.Queues, environment: EngineEnvironment
   ) throws(EventStoreError) {
     self.journal = journal
@@ -69,20 +68,26 @@ final class QueueCore: Sendable {
     self.outcomes = outcomes
     self.defaults = defaults
     readers = source.readers
-    reader = JournalReader(source)
+    self.filing = filing
+    reader = MessageReader(source)
     let replay = try JournalReplay.run(
       source, into: QueueTable(rules: defaults.rules, key: environment.random()))
     clock = QueueClock(environment, last: replay.lastTime)
     let uncopied = replay.outcomes
+    let damaged = replay.damaged
     sentAgain = SentAgain(replay.sentAgain)
     state = Mutex(State(table: replay.takeTable()))
-    outcomes.start(reader, behind: journal, redoing: uncopied)
+    outcomes.start(reader.journal, behind: journal, redoing: uncopied)
     _ = try carryOutBlocking { table, _, _ in table.decideRestart().map { Decision($0) } }
     timer.start { [weak self] in self?.turn() }
-    streams.watchJournal { [weak self] in self?.noteRoll() }
+    filing.start(damaged: damaged) { [weak self] in self?.file() }
+    streams.watchJournal { filing.wake() }
   }
 
-  deinit { timer.stop() }
+  deinit {
+    timer.stop()
+    filing.stop()
+  }
 
   // MARK: Changing
 
@@ -91,7 +96,7 @@ final class QueueCore: Sendable {
     case needsRoom
     /// These messages have to be read first: they go to the dead letters, or their id into a
     /// feedback record.
-    case needsMessages([UInt64])
+    case needsMessages([(number: UInt64, device: EventModel.DeviceID)])
   }
 
   /// Does what is decided and returns what was applied, at once or when there is room.
@@ -99,7 +104,7 @@ final class QueueCore: Sendable {
   /// Durable when ``durable(_:)`` says so.
   func carryOut(_ plan: Plan) async throws(EventStoreError) -> [Applied] {
     var applied: [Applied] = []
-    var messages: [UInt64: JournalRecord?] = [:]
+    var messages: [UInt64: SentMessage?] = [:]
     while true {
       switch try attempt(plan, &applied, messages) {
       case .done: return applied
@@ -108,11 +113,10 @@ final class QueueCore: Sendable {
         journal.enroll(Waiter(goal: .room, wait))
         try await wait.wait()
       case .needsMessages(let numbers):
-        let reader = reader
-        let read = try await readers.offload { () throws(EventStoreError) in
-          try Self.read(numbers, reader)
+        let found = try await readers.offload { [self] () throws(EventStoreError) in
+          try read(numbers)
         }
-        messages.merge(read) { $1 }
+        messages.merge(found) { $1 }
       }
     }
   }
@@ -120,32 +124,54 @@ final class QueueCore: Sendable {
   /// The same for threads that may block.
   func carryOutBlocking(_ plan: Plan) throws(EventStoreError) -> [Applied] {
     var applied: [Applied] = []
-    var messages: [UInt64: JournalRecord?] = [:]
+    var messages: [UInt64: SentMessage?] = [:]
     let wait = BlockingWait()
     while true {
       switch try attempt(plan, &applied, messages) {
       case .done: return applied
       case .needsRoom: try journal.waitForRoom(wait)
-      case .needsMessages(let numbers): messages.merge(try Self.read(numbers, reader)) { $1 }
+      case .needsMessages(let numbers): messages.merge(try read(numbers)) { $1 }
       }
     }
   }
 
-  private static func read(
-    _ numbers: [UInt64], _ reader: JournalReader
-  ) throws(EventStoreError) -> [UInt64: JournalRecord?] {
-    var records: [UInt64: JournalRecord?] = [:]
-    for number in numbers { records[number] = .some(try reader.record(number)) }
-    return records
+  private func read(
+    _ wanted: [(number: UInt64, device: EventModel.DeviceID)]
+  ) throws(EventStoreError) -> [UInt64: SentMessage?] {
+    var messages: [UInt64: SentMessage?] = [:]
+    for (number, device) in wanted { messages[number] = .some(try message(number, to: device)) }
+    return messages
+  }
+
+  /// A message that waits, wherever it is; nil where it cannot be read.
+  ///
+  /// Blocks for the disk.
+  func message(
+    _ number: UInt64, to device: EventModel.DeviceID
+  ) throws(EventStoreError) -> SentMessage? {
+    func place() -> UInt32? { state.withLock { $0.table.checkpoint(of: number, device) } }
+    var checkpoint = place()
+    while true {
+      if let message = try reader.message(number, to: device, checkpoint: checkpoint ?? 0) {
+        return message
+      }
+      // A checkpoint may have moved it meanwhile.
+      let now = place()
+      guard now != checkpoint else { return nil }
+      checkpoint = now
+    }
   }
 
   private func attempt(
-    _ plan: Plan, _ applied: inout [Applied], _ messages: [UInt64: JournalRecord?]
+    _ plan: Plan, _ applied: inout [Applied], _ messages: [UInt64: SentMessage?]
   ) throws(EventStoreError) -> Attempt {
     try state.withLock { (state) throws(EventStoreError) -> Attempt in
       guard !state.isClosed else { throw .isClosed }
       let time = clock.now()
-      defer { timer.look(at: state.table.nextDue(at: time), now: time) }
+      defer {
+        timer.look(at: state.table.nextDue(at: time), now: time)
+        if state.table.emptiedCount > QueueFiling.emptiedCountMax { filing.wake() }
+      }
       while true {
         let decisions: [Decision]
         do throws(QueueRejection) {
@@ -154,7 +180,9 @@ final class QueueCore: Sendable {
           throw EventStoreError(error)
         }
         if decisions.isEmpty { return .done }
-        let missing = decisions.compactMap(\.messageNeeded).filter { messages[$0] == nil }
+        let missing = decisions.compactMap { decision in
+          decision.messageNeeded.map { (number: $0, device: decision.device) }
+        }.filter { messages[$0.number] == nil }
         guard missing.isEmpty else { return .needsMessages(missing) }
         for decision in decisions {
           guard let one = try take(decision, messages, &state, at: time) else { return .needsRoom }
@@ -166,13 +194,13 @@ final class QueueCore: Sendable {
 
   /// Gives a decision its number and applies it; nil when there is no room.
   private func take(
-    _ decision: Decision, _ messages: [UInt64: JournalRecord?], _ state: inout State,
+    _ decision: Decision, _ messages: [UInt64: SentMessage?], _ state: inout State,
     at time: QueueTime
   ) throws(EventStoreError) -> Applied? {
     var entry = decision.entry
     var message = decision.message
-    if case .settled(var settled) = entry, let record = messages[settled.sequence] ?? nil {
-      message = record.message(for: &settled)
+    if case .settled(var settled) = entry, let sent = messages[settled.sequence] ?? nil {
+      message = sent.kept(by: &settled)
       entry = .settled(settled)
     }
     state.scratch.removeAll()
@@ -202,24 +230,27 @@ final class QueueCore: Sendable {
 
   // MARK: Space
 
-  private func noteRoll() {
-    state.withLock { $0.isJournalRolled = true }
-    let now = clock.now()
-    timer.look(at: now, now: now)
+  /// What waits for long goes into queue files, and what is settled gives its space back.
+  private func file() {
+    do throws(EventStoreError) {
+      try filing.run(self)
+    } catch {
+      // Everything is in the journal, and the next roll tries again.
+      return
+    }
   }
 
-  /// Gives back what the journal takes for messages that are settled: whole segments, up to the
-  /// oldest message that waits.
-  private func releaseJournal() throws(EventStoreError) {
-    let known = state.withLock { state -> (floor: UInt64, next: UInt64)? in
-      guard state.isJournalRolled else { return nil }
-      state.isJournalRolled = false
-      let next = journal.nextNumber
-      return (min(state.table.firstSequence ?? next, outcomes.firstWaiting ?? next), next)
-    }
-    guard let (floor, next) = known else { return }
+  /// The checkpoint that moved messages last.
+  var checkpoint: UInt32 { filing.checkpoint }
+
+  /// Gives back whole segments of the journal, but for outcomes that are not copied yet.
+  ///
+  /// - Parameter floor: what is below it is settled, or in queue files.
+  /// - Throws: ``EventStoreError``; the space is given back another time.
+  func releaseJournal(below floor: UInt64) throws(EventStoreError) {
+    let floor = min(floor, outcomes.firstWaiting ?? floor)
     // The table goes by settlements that a crash could still take back.
-    try journal.lead(to: .durable(next), BlockingWait())
+    try journal.lead(to: .durable(journal.nextNumber), BlockingWait())
     try streams.releaseJournal(below: floor)
   }
 
@@ -235,7 +266,6 @@ final class QueueCore: Sendable {
         wakeReceivers(of: applied.map(\.device))
         guard !applied.isEmpty else { break }
       }
-      try releaseJournal()
       wakeReceivers(
         of: state.withLock { state in state.table.takeUndelayed(at: clock.now()) })
     } catch {
@@ -258,6 +288,7 @@ final class QueueCore: Sendable {
     }
     for suspension in waiting { suspension.resume(false) }
     timer.stop()
+    filing.stop()
   }
 }
 
@@ -281,21 +312,6 @@ extension JournalEntry {
     case .settled(let settled): settled.givesFeedback || settled.deadLetter != nil
     default: false
     }
-  }
-}
-
-extension JournalRecord {
-  /// What a settlement keeps of the message.
-  fileprivate func message(for settled: inout JournalEntry.Settled) -> DeviceMessage? {
-    guard case .enqueued(let enqueued) = entry else { return nil }
-    var message = DeviceMessage(body: .empty)
-    message.systemProperties = event.systemProperties
-    guard settled.status.isDeadLetter else { return message }
-    message.body = messageBody
-    message.properties = event.properties
-    settled.deadLetter = JournalEntry.DeadLetter(
-      enqueued: event.enqueuedTime, expiry: enqueued.expiry, feedback: enqueued.feedback)
-    return message
   }
 }
 

@@ -1,6 +1,4 @@
-internal import DeviceQueueing
 public import EventModel
-internal import LogFormat
 
 /// A message that waits for its device.
 public struct QueuedMessage: Hashable, Sendable {
@@ -70,24 +68,4 @@ public struct EnqueueOutcome: Sendable {
   ///
   /// Those behind it have not been looked at.
   public let refusal: EventStoreError?
-}
-
-extension JournalRecord {
-  /// What was sent, and when it expires; nil for a record that carries no message.
-  var sent: (message: DeviceMessage, expiry: Timestamp, enqueued: Timestamp)? {
-    var message = DeviceMessage(body: messageBody, properties: event.properties)
-    message.systemProperties = event.systemProperties
-    switch entry {
-    case .enqueued(let enqueued):
-      message.expiryTime = enqueued.expiry
-      message.feedback = enqueued.feedback
-      return (message, enqueued.expiry, event.enqueuedTime)
-    case .settled(let settled):
-      guard let deadLetter = settled.deadLetter else { return nil }
-      message.expiryTime = deadLetter.expiry
-      message.feedback = deadLetter.feedback
-      return (message, deadLetter.expiry, deadLetter.enqueued)
-    default: return nil
-    }
-  }
 }

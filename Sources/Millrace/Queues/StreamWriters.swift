@@ -99,7 +99,8 @@ final class StreamSource: ReadSource {
   }
 
   var partitionCount: Int { 0 }
-  var fileSystem: any FileSystem { log.context.fileSystem }
+  var context: LogContext { log.context }
+  var queueCheckpoint: ManifestEdit.QueueCheckpoint? { log.manifest.queueCheckpoint }
 
   func snapshot(of partition: Int) -> LogSnapshot {
     let stream = PartitionID.stream(partition) ?? .journal

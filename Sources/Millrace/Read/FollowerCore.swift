@@ -91,7 +91,8 @@ final class FollowerCore: ReadSource {
 
   var partitionCount: Int { log.partitionCount }
   var mappings: MappingCache { log.mappings }
-  var fileSystem: any FileSystem { log.context.fileSystem }
+  var context: LogContext { log.context }
+  var queueCheckpoint: ManifestEdit.QueueCheckpoint? { log.queueCheckpoint }
 
   func snapshot(of partition: Int) -> LogSnapshot { Self.snapshot(of: partition, in: log) }
 

@@ -7,7 +7,9 @@ internal import StorageIO
 protocol ReadSource: AnyObject, Sendable {
   var partitionCount: Int { get }
   var mappings: MappingCache { get }
-  var fileSystem: any FileSystem { get }
+  var context: LogContext { get }
+  /// The last checkpoint of the queues; nil for none.
+  var queueCheckpoint: ManifestEdit.QueueCheckpoint? { get }
   /// Threads that read and decode ahead of consumers.
   var readers: WorkerPool { get }
   func snapshot(of partition: Int) -> LogSnapshot
@@ -20,6 +22,8 @@ protocol ReadSource: AnyObject, Sendable {
 }
 
 extension ReadSource {
+  var fileSystem: any FileSystem { context.fileSystem }
+
   func cursor(
     in partition: Int, from number: UInt64, of filter: DeviceFilter? = nil
   ) -> BatchCursor {

@@ -174,6 +174,13 @@ extension MemoryFileSystem {
     }
   }
 
+  package func openVolume(of directory: FilePath) throws(IOFailure) -> any StorageVolume {
+    try change(.open, directory) { state throws(Errno) in
+      _ = try state.tree.directory(at: directory)
+    }
+    return MemoryVolume()
+  }
+
   /// Lets go of what has no name any more; open files keep their inode by themselves.
   private static func forget(_ entry: DirectoryTree.Entry?, in state: inout State) {
     switch entry {
@@ -184,6 +191,11 @@ extension MemoryFileSystem {
     case nil: break
     }
   }
+}
+
+/// All that was written is as durable as the object.
+private final class MemoryVolume: StorageVolume {
+  func synchronize() {}
 }
 
 extension MemoryFileSystem {

@@ -39,6 +39,10 @@ enum SystemCalls {
     return Int32(truncatingIfNeeded: file)
   }
 
+  static func synchronizeFileSystem(of file: Int32) throws(Errno) {
+    try checking { millrace_synchronize_file_system(file) }
+  }
+
   static func close(_ file: Int32) {
     _ = Glibc.close(file)
   }

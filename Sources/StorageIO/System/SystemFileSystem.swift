@@ -95,6 +95,33 @@ package final class SystemFileSystem: FileSystem {
       try SystemCalls.synchronize(directory)
     }
   }
+
+  package func openVolume(of directory: FilePath) throws(IOFailure) -> any StorageVolume {
+    try call(.open, directory) { () throws(Errno) in
+      SystemVolume(directory, try SystemCalls.open(directory, O_RDONLY | O_DIRECTORY))
+    }
+  }
+}
+
+/// The file system that holds a directory.
+private final class SystemVolume: StorageVolume {
+  private let path: FilePath
+  private let descriptor: Int32
+
+  init(_ path: FilePath, _ descriptor: Int32) {
+    self.path = path
+    self.descriptor = descriptor
+  }
+
+  deinit { SystemCalls.close(descriptor) }
+
+  func synchronize() throws(IOFailure) {
+    do throws(Errno) {
+      try SystemCalls.synchronizeFileSystem(of: descriptor)
+    } catch {
+      throw IOFailure(.synchronizeVolume, path, error)
+    }
+  }
 }
 
 extension SystemFileSystem {

@@ -86,6 +86,10 @@ final class ObservedFileSystem: FileSystem {
     try real.synchronizeDirectory(path)
   }
 
+  func openVolume(of path: FilePath) throws(IOFailure) -> any StorageVolume {
+    try real.openVolume(of: path)
+  }
+
   func lock(_ path: FilePath) throws(IOFailure) -> LockAttempt { try real.lock(path) }
   func lockHolder(of path: FilePath) throws(IOFailure) -> LockHolder? {
     try real.lockHolder(of: path)

@@ -95,6 +95,11 @@ extension InspectedEntry<ManifestEdit> {
         ("kind", "readingFirst"), ("isOn", .boolean(rule.isOn)),
         ("sizeMax", .unsigned(rule.sizeMax)),
       ])
+    case .queuesFiled(let checkpoint):
+      json([
+        ("kind", "queuesFiled"), ("checkpoint", .integer(Int(checkpoint.number))),
+        ("floor", .unsigned(checkpoint.floor)),
+      ])
     case .cut(let cut): json(cut.members)
     case .gap(let gap):
       json(

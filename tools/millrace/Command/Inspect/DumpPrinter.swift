@@ -155,11 +155,13 @@ final class DumpPrinter {
 
   private func show(_ record: InspectedRecord) throws(OutputFailure) {
     guard selection.records else { return }
+    let queueRecord = record.queueRecord
     let place = EventLine.Place(
-      partition: Int(record.partition), sequenceNumber: record.sequenceNumber,
+      partition: Int(record.partition),
+      sequenceNumber: queueRecord?.sequenceNumber ?? record.sequenceNumber,
       enqueuedTime: record.enqueuedTime)
-    let body = record.body
-    var more: [JSONValue.Member] = []
+    let body = queueRecord?.body ?? record.body
+    var more = queueRecord?.members ?? []
     if selection.hex, selection.json {
       more.append(JSONValue.Member("bodyHex", .string(body.bytes.hexadecimal)))
     }

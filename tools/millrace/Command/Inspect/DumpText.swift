@@ -92,6 +92,9 @@ extension ManifestEdit {
       rule.isOn
         ? "segments stay until every group has read them, up to \(rule.sizeMax) bytes (0: no bound)"
         : "segments go whether they were read or not"
+    case .queuesFiled(let checkpoint):
+      "queue files up to checkpoint \(checkpoint.number) hold the queues' journal below "
+        + "\(checkpoint.floor)"
     case .cut(let cut):
       "segment \(cut.segmentID) cut at \(cut.position): \(cut.size) bytes (\(cut.verdict)) went "
         + "to quarantine/\(cut.quarantineName); next \(cut.nextNumber), watermark \(cut.watermark)"

@@ -1,0 +1,284 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import SystemPackage
+
+/// Checks the queue files and their directory (format-spec §14.4, §14.5).
+///
+/// What is damaged there is a loss where a message still waits and the journal does not hold it.
+final class QueueFileCheck {
+  private struct QueueFile: Hashable {
+    let device: EventModel.DeviceID
+    let checkpoint: UInt32
+
+    var name: String {
+      "\(FileNames.queues)/\(FileNames.queueFolder(of: device))/"
+        + FileNames.queueFile(of: device, checkpoint: checkpoint)
+    }
+  }
+
+  /// What the journal says about messages that queue files hold.
+  fileprivate struct Journal {
+    /// Messages that the journal holds too.
+    var held: Set<UInt64> = []
+    var settled: Set<UInt64> = []
+    /// For each device that was removed, by which record.
+    var removed: [EventModel.DeviceID: UInt64] = [:]
+  }
+
+  /// Beside a writer that goes on, before what was found counts.
+  private static let attemptsMax = 10
+
+  private let fsck: Fsck
+  private let checkpoint: UInt32?
+  private var findings: [(damage: Damage, severity: Severity?)] = []
+  private lazy var journal = readJournal()
+
+  private init(_ fsck: Fsck) {
+    self.fsck = fsck
+    checkpoint = Self.state(fsck).state.queueCheckpoint?.number
+  }
+
+  static func run(_ fsck: Fsck) {
+    for attempt in 1...attemptsMax {
+      let check = QueueFileCheck(fsck)
+      check.look()
+      // A checkpoint that came between has moved what was looked for.
+      let isStill = state(fsck).state.queueCheckpoint?.number == check.checkpoint
+      guard isStill || attempt == attemptsMax else { continue }
+      for (damage, severity) in check.findings { fsck.add(damage, severity: severity) }
+      return
+    }
+  }
+
+  private static func state(_ fsck: Fsck) -> StoreSnapshot {
+    let snapshot = StoreSnapshot(root: fsck.root, fileSystem: fsck.fileSystem)
+    _ = snapshot.read()
+    return snapshot
+  }
+
+  private func add(_ damage: Damage, severity: Severity? = nil) {
+    findings.append((damage, severity))
+  }
+
+  private func look() {
+    guard let checkpoint else {
+      for file in list() { leftOver(file) }
+      return
+    }
+    let directory = readDirectory(checkpoint)
+    let files = list()
+    var held: [EventModel.DeviceID: UInt32] = [:]
+    if let directory {
+      held = directory.mapValues(\.checkpoint)
+    } else {
+      for file in files where file.checkpoint <= checkpoint {
+        held[file.device] = max(held[file.device] ?? 0, file.checkpoint)
+      }
+    }
+    for file in files {
+      if held[file.device] == file.checkpoint {
+        held[file.device] = nil
+        check(file, directory?[file.device]?.messages)
+      } else {
+        leftOver(file)
+      }
+    }
+    for (device, checkpoint) in held.sorted(by: { $0.key < $1.key }) {
+      let file = QueueFile(device: device, checkpoint: checkpoint)
+      tell(
+        missing: directory?[device]?.messages ?? [], of: file, .missingFile,
+        "the directory of queue files names it")
+    }
+  }
+
+  private func list() -> [QueueFile] {
+    var files: [QueueFile] = []
+    for folder in fsck.list(FileNames.queues)
+    where folder.kind == .directory && folder.name.utf8.count == 2 {
+      let path = FileNames.queues + "/" + folder.name
+      for entry in fsck.list(path) {
+        fsck.count { $0.files += 1 }
+        guard entry.kind == .file, let parsed = FileNames.parseQueueFile(entry.name),
+          FileNames.queueFolder(of: parsed.device) == folder.name
+        else {
+          add(
+            Damage(
+              .orphanFile, file: path + "/" + entry.name, detail: "no part of the store"))
+          continue
+        }
+        files.append(QueueFile(device: parsed.device, checkpoint: parsed.checkpoint))
+      }
+    }
+    return files
+  }
+
+  private func leftOver(_ file: QueueFile) {
+    add(
+      Damage(.orphanFile, file: file.name, detail: "a queue file that is not yet removed"))
+  }
+
+  // MARK: Directory
+
+  private struct Queue {
+    let checkpoint: UInt32
+    var messages: [UInt64] = []
+  }
+
+  /// What the directory says; nil where it is not whole.
+  private func readDirectory(_ checkpoint: UInt32) -> [EventModel.DeviceID: Queue]? {
+    let name = FileNames.queues + "/" + FileNames.queueDirectory(checkpoint: checkpoint)
+    var queues: [EventModel.DeviceID: Queue] = [:]
+    let problem = walk(name, .queueDirectory) { record throws(FormatError) in
+      let device = try record.device()
+      let queue = try FiledQueue(decoding: record.batch.body(at: record.index))
+      queues[device, default: Queue(checkpoint: queue.checkpoint)].messages +=
+        queue.messages.map(\.message.sequence)
+    }
+    guard let problem else { return queues }
+    add(
+      Damage(
+        .badIndex, file: name, position: problem.position,
+        detail: problem.detail + "; the queue files say the same"))
+    return nil
+  }
+
+  // MARK: Files
+
+  private func check(_ file: QueueFile, _ expected: [UInt64]?) {
+    var found: Set<UInt64> = []
+    let problem = walk(file.name, .queue) { record throws(FormatError) in
+      guard try record.device() == file.device else {
+        throw .corrupt("a message to \(record.deviceID) in the file of \(file.device)")
+      }
+      var reader = ByteReader(record.batch.body(at: record.index))
+      let message = try FiledMessage(decoding: &reader)
+      if !message.isLost { found.insert(message.sequence) }
+    }
+    let missing = expected.map { $0.filter { !found.contains($0) } } ?? []
+    guard problem != nil || !missing.isEmpty else { return }
+    tell(
+      missing: missing, of: file, problem?.kind ?? .missingRecords,
+      problem?.detail ?? "messages are not in it", at: problem?.position ?? 0,
+      isKnown: expected != nil)
+  }
+
+  /// Says what is wrong with a file, and which messages are gone that still wait.
+  private func tell(
+    missing: [UInt64], of file: QueueFile, _ kind: DamageKind, _ detail: String,
+    at position: Int = 0, isKnown: Bool = true
+  ) {
+    let lost = missing.filter { number in
+      !journal.held.contains(number) && !journal.settled.contains(number)
+        && journal.removed[file.device].map { number > $0 } ?? true
+    }.sorted()
+    var damage = Damage(kind, file: file.name, position: position, detail: detail)
+    guard isKnown else {
+      damage.detail += "; messages to \(file.device) may be gone"
+      add(damage)
+      return
+    }
+    guard let first = lost.first, let last = lost.last else {
+      // A file goes once the last of its messages is settled.
+      if kind == .missingFile { return }
+      damage.detail += "; the journal holds what still waits, or nothing does"
+      add(damage, severity: .note)
+      return
+    }
+    damage.detail +=
+      "; \(lost.count) messages to \(file.device) are gone, \(first)"
+      + (lost.count > 1 ? " to \(last)" : "")
+    damage.acknowledgedLoss = AcknowledgedLoss(
+      partition: UInt32(PartitionID.journal.number), firstSequence: first,
+      nextSequence: last + 1, devices: [file.device.description], from: nil, to: nil)
+    add(damage)
+  }
+
+  /// Reads the records of a file; returns what is wrong with it first, or that it is not whole.
+  private func walk(
+    _ name: String, _ kind: FileHeader.Kind,
+    _ body: (InspectedRecord) throws(FormatError) -> Void
+  ) -> Damage? {
+    var problem: Damage?
+    var last: FrameHeader?
+    let walk = FileWalk(
+      path: fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem,
+      contents: fsck.snapshot.contents)
+    _ = walk.segment(expected: nil, evidence: 0, isSealed: true) { item in
+      switch item {
+      case .file(let file):
+        fsck.count { $0.bytes += file.size }
+        if let header = file.header, header.kind != kind {
+          problem = Damage(
+            .badFileHeader, file: name, detail: "the header is one of a \(header.kind) file")
+        }
+      case .frame(let frame):
+        fsck.count { $0.frames += 1 }
+        last = frame.header
+      case .damage(let damage): problem = problem ?? damage
+      case .record(let record):
+        do throws(FormatError) {
+          try body(record)
+        } catch {
+          problem = problem ?? Damage(.damagedFrame, file: name, detail: "\(error)")
+        }
+      default: break
+      }
+      return .goOn
+    }
+    guard problem == nil else { return problem }
+    guard let last, last.type == FrameHeader.FrameType.mark, last.watermark == last.baseNumber
+    else {
+      return Damage(.damagedFrame, file: name, detail: "the mark at its end is not there")
+    }
+    return nil
+  }
+
+  private func readJournal() -> Journal {
+    var journal = Journal()
+    let snapshot = Self.state(fsck)
+    for (log, segments) in snapshot.logs where log.stream == .journal {
+      for segment in segments {
+        let name = StoreSnapshot.name(of: segment.added)
+        let walk = FileWalk(
+          path: fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem,
+          contents: fsck.snapshot.contents)
+        _ = walk.segment(
+          expected: snapshot.header(of: segment.added), evidence: 0,
+          isSealed: segment.isSealed
+        ) { item in
+          if case .record(let record) = item { journal.add(record) }
+          return .goOn
+        }
+      }
+    }
+    return journal
+  }
+}
+
+extension QueueFileCheck.Journal {
+  fileprivate mutating func add(_ record: InspectedRecord) {
+    do throws(FormatError) {
+      switch try JournalEntry.decode(record.batch.body(at: record.index)).entry {
+      case .enqueued: held.insert(record.sequenceNumber)
+      case .settled(let settled): self.settled.insert(settled.sequence)
+      case .deviceRemoved: removed[try record.device()] = record.sequenceNumber
+      default: return
+      }
+    } catch {
+      // The check of the journal tells of it.
+      return
+    }
+  }
+}
+
+extension InspectedRecord {
+  /// - Throws: `.corrupt` for a device id that is none.
+  fileprivate func device() throws(FormatError) -> EventModel.DeviceID {
+    do throws(InvalidIdentifier) {
+      return try EventModel.DeviceID(deviceID)
+    } catch {
+      throw .corrupt("\(error)")
+    }
+  }
+}

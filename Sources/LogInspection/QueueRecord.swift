@@ -1,0 +1,48 @@
+package import EventModel
+package import LogFormat
+
+/// What stands before the message in a record about a device's queue (format-spec §14).
+package struct QueueRecord: Sendable {
+  package enum Content: Sendable {
+    /// A change of the queue; in the feedback and the dead letters with the number that it has in
+    /// the journal.
+    case entry(JournalEntry, number: UInt64?)
+    /// A message of a queue file.
+    case filed(FiledMessage)
+    /// What the directory says of a queue file.
+    case directory(FiledQueue)
+  }
+
+  package let content: Content
+  /// The message's own body; empty where there is none.
+  package let body: Payload
+}
+
+extension InspectedRecord {
+  /// The record as one about a device's queue; nil for an event, or where it is none.
+  package var queueRecord: QueueRecord? {
+    let bytes = batch.body(at: index)
+    do throws(FormatError) {
+      var reader = ByteReader(bytes)
+      let content: QueueRecord.Content
+      switch (kind, stream) {
+      case (.queueDirectory, _):
+        return QueueRecord(content: .directory(try FiledQueue(decoding: bytes)), body: .empty)
+      case (.queue, _): content = .filed(try FiledMessage(decoding: &reader))
+      case (_, .events): return nil
+      case (_, let stream):
+        let number = stream == .journal ? nil : try reader.variableLengthInteger()
+        let rest = bytes.extracting(reader.position..<bytes.byteCount)
+        let (entry, size) = try JournalEntry.decode(rest)
+        content = .entry(entry, number: number)
+        try reader.skip(size)
+      }
+      return QueueRecord(
+        content: content,
+        body: Payload(copying: bytes.extracting(reader.position..<bytes.byteCount)))
+    } catch {
+      // What it is not the check of its file tells.
+      return nil
+    }
+  }
+}

@@ -1,0 +1,352 @@
+internal import CommitLog
+internal import DeviceQueueing
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import Synchronization
+
+/// Moves what waits for long from the journal into queue files, so that the journal can let go of
+/// its segments; on a thread of its own.
+///
+/// A checkpoint writes the files of the devices that need it, then their directory, makes both
+/// durable with one call, and is part of the store once the manifest names it. Whatever comes of
+/// one that does not get so far is no part of the store, and is removed before the next one.
+final class QueueFiling: Sendable {
+  /// Segments that the journal may have before everything is filed, whatever that takes.
+  private static let segmentCountMax = 16
+  /// Files that are worth writing for each segment that is let go.
+  private static let fileCountPerSegment = 256
+  /// Devices in a directory that cost as much as a file.
+  private static let devicesPerFile = 64
+  /// Slots that a walk looks at before others have their turn.
+  private static let pieceSize: UInt32 = 1_024
+  /// Queue files of which nothing is left that stay until the next roll, at most.
+  static let emptiedCountMax = 256
+
+  private struct Wakeup {
+    var isDue = true
+    var isStopped = false
+    var thread: EngineThread?
+  }
+
+  private struct State {
+    var next: UInt32
+    /// The checkpoint whose directory is there; 0 if none.
+    var current: UInt32
+    /// Whether there are no files but those of the store.
+    var isClean = false
+    /// Whether nobody knows which checkpoint the manifest names.
+    var isBroken = false
+    /// Files that could not be read when the store was opened.
+    var damaged: Set<QueueFile> = []
+  }
+
+  private let log: CommitLog
+  private let files: QueueFiles
+  private let wakeup = Gate(Wakeup())
+  /// Held by the thread while it works.
+  private let state: Mutex<State>
+
+  init(_ log: CommitLog) {
+    self.log = log
+    files = QueueFiles(log.context)
+    let current = log.manifest.queueCheckpoint?.number ?? 0
+    state = Mutex(State(next: current + 1, current: current))
+  }
+
+  /// Begins to work for a core.
+  ///
+  /// - Parameters:
+  ///   - damaged: files of the store that could not be read: evidence, not to be removed.
+  ///   - work: asks the core to ``run(_:)``.
+  func start(damaged: [QueueFile], _ work: @escaping @Sendable () -> Void) {
+    state.withLock { $0.damaged = Set(damaged) }
+    let wakeup = wakeup
+    let thread = EngineThread {
+      while Self.waitForWork(wakeup) { work() }
+    }
+    wakeup.update { $0.thread = thread }
+  }
+
+  private static func waitForWork(_ wakeup: Gate<Wakeup>) -> Bool {
+    wakeup.wait { (state, _) -> Bool? in
+      if state.isStopped { return false }
+      guard state.isDue else { return nil }
+      state.isDue = false
+      return true
+    }
+  }
+
+  /// There may be something to do.
+  func wake() { wakeup.update { $0.isDue = true } }
+
+  func stop() {
+    let thread = wakeup.update { state -> EngineThread? in
+      state.isStopped = true
+      return state.thread.take()
+    }
+    thread?.join()
+  }
+
+  /// The checkpoint that moved messages last.
+  var checkpoint: UInt32 { log.manifest.queueCheckpoint?.number ?? 0 }
+
+  private var isStopped: Bool { wakeup.update { $0.isStopped } }
+
+  // MARK: Deciding
+
+  /// What the journal may let go of.
+  private struct Release {
+    /// Records below it are needed no more, as it is.
+    var floor: UInt64?
+    /// A checkpoint that would make it more.
+    var checkpointFloor: UInt64?
+  }
+
+  /// Gives back the space of what is settled, and files what waits for long where it is worth it.
+  ///
+  /// Blocks. What fails is tried again after the next roll: all is in the journal until then.
+  func run(_ core: QueueCore) throws(EventStoreError) {
+    try state.withLock { (state) throws(EventStoreError) in
+      guard !state.isBroken else { return }
+      try removeEmptied(core, &state)
+      guard let segments = log.existingLog(.journal)?.snapshot.segments, segments.count > 1 else {
+        return
+      }
+      var release = decide(core, segments.map(\.baseNumber))
+      if let floor = release.checkpointFloor {
+        try checkpoint(core, floor, &state)
+        release.floor = max(release.floor ?? 0, floor)
+      }
+      if let floor = release.floor { try core.releaseJournal(below: floor) }
+    }
+  }
+
+  private func decide(_ core: QueueCore, _ bases: [UInt64]) -> Release {
+    // What came into the youngest sealed segment has had no time to be settled.
+    let isFull = bases.count > Self.segmentCountMax
+    let floor = bases[isFull ? bases.count - 1 : max(0, bases.count - 2)]
+    var found = FilingCount()
+    forEachPiece(core) { table, range in found.add(table.countFilings(in: range, below: floor)) }
+    var release = Release()
+    let isStale = core.state.withLock { $0.table.isDirectoryStale }
+    if !isStale, found.changed == 0 {
+      release.floor = min(found.firstUnfiled ?? .max, bases[bases.count - 1])
+    }
+    let gain = bases.count { $0 < floor && $0 >= release.floor ?? 0 }
+    guard gain > 0 || isStale && bases[0] < floor else { return release }
+    let cost = found.needed + found.filed / Self.devicesPerFile
+    if isFull || cost <= gain * Self.fileCountPerSegment { release.checkpointFloor = floor }
+    return release
+  }
+
+  private func forEachPiece(
+    _ core: QueueCore, _ body: (inout QueueTable, Range<UInt32>) -> Void
+  ) {
+    let end = core.state.withLock { $0.table.slotRange.upperBound }
+    var start: UInt32 = 0
+    while start < end {
+      let range = start..<min(end, start + Self.pieceSize)
+      core.state.withLock { body(&$0.table, range) }
+      start = range.upperBound
+    }
+  }
+
+  // MARK: Checkpoint
+
+  private func checkpoint(
+    _ core: QueueCore, _ floor: UInt64, _ state: inout State
+  ) throws(EventStoreError) {
+    if !state.isClean { try clean(core, &state) }
+    let number = state.next
+    // Not given again: what is left of this one, if it fails, is never taken for another's.
+    state.next += 1
+    state.isClean = false
+    let volume = try Self.wrapping { () throws(CommitLogFailure) in try files.openVolume() }
+    var written: [FiledDevice] = []
+    do throws(EventStoreError) {
+      try write(core, number, floor, &written)
+      // The files may tell of what a crash could still take back.
+      try core.journal.lead(to: .durable(core.journal.nextNumber), BlockingWait())
+      try Self.synchronize(volume)
+      try commit(.init(number: number, floor: floor), &state)
+    } catch {
+      core.state.withLock { state in
+        for device in written { state.table.revert(device, from: number) }
+      }
+      throw error
+    }
+    try Self.wrapping { () throws(CommitLogFailure) in
+      if state.current != 0 { try files.removeDirectory(checkpoint: state.current) }
+      state.current = number
+      for device in written where device.replaced != 0 {
+        try remove(QueueFile(device: device.device, checkpoint: device.replaced), state)
+      }
+    }
+    try removeFiles(core.state.withLock { $0.table.takeEmptied() }, core, state)
+    // No crash brings back one of them once a later one is gone.
+    try Self.synchronize(volume)
+    state.isClean = true
+  }
+
+  private func commit(
+    _ checkpoint: ManifestEdit.QueueCheckpoint, _ state: inout State
+  ) throws(EventStoreError) {
+    do throws(CommitLogFailure) {
+      try log.manifest.append([.queuesFiled(checkpoint)])
+    } catch {
+      if case .poisoned = error { state.isBroken = true }
+      throw EventStoreError(error)
+    }
+  }
+
+  /// Writes the files of the devices that need it, then the directory of all.
+  private func write(
+    _ core: QueueCore, _ number: UInt32, _ floor: UInt64, _ written: inout [FiledDevice]
+  ) throws(EventStoreError) {
+    var writer = try Self.wrapping { () throws(CommitLogFailure) in
+      try BatchFileWriter(log.context.settings.codec)
+    }
+    let end = core.state.withLock { $0.table.slotRange.upperBound }
+    var start: UInt32 = 0
+    while start < end {
+      guard !isStopped else { throw .isClosed }
+      let range = start..<min(end, start + Self.pieceSize)
+      let filings = core.state.withLock { $0.table.takeFilings(in: range, below: floor) }
+      written += filings.map(\.filed)
+      for filing in filings { try write(filing, core.reader, number, &writer) }
+      core.state.withLock { state in
+        for filing in filings { state.table.noteFiled(filing, in: number) }
+      }
+      start = range.upperBound
+    }
+    try writeDirectory(core, number, &writer)
+  }
+
+  private func write(
+    _ filing: DeviceFiling, _ reader: MessageReader, _ number: UInt32,
+    _ writer: inout BatchFileWriter
+  ) throws(EventStoreError) {
+    try Self.wrapping { () throws(CommitLogFailure) in
+      try files.begin(filing.device, checkpoint: number, &writer)
+    }
+    var time = Timestamp(microseconds: .min)
+    for message in filing.messages {
+      var filed = message.filed
+      let sent = try reader.message(
+        message.sequence, to: filing.device, checkpoint: message.checkpoint)
+      filed.isLost = sent == nil
+      time = max(time, sent?.enqueued ?? time)
+      var body = ByteBuffer(capacity: 64 + (sent?.message.body.count ?? 0))
+      filed.encode(into: &body)
+      sent?.message.body.withBytes { body.append($0) }
+      try body.withBytes { (body) throws(EventStoreError) in
+        try Self.wrapping { () throws(CommitLogFailure) in
+          try writer.append(
+            from: filing.device, body: body, properties: sent?.message.properties ?? .empty,
+            systemProperties: sent?.message.systemProperties ?? .empty, at: time)
+        }
+      }
+    }
+    try Self.wrapping { () throws(CommitLogFailure) in try writer.finish() }
+  }
+
+  private func writeDirectory(
+    _ core: QueueCore, _ number: UInt32, _ writer: inout BatchFileWriter
+  ) throws(EventStoreError) {
+    try Self.wrapping { () throws(CommitLogFailure) in
+      try files.beginDirectory(checkpoint: number, &writer)
+    }
+    let end = core.state.withLock { state in
+      state.table.beginDirectory()
+      return state.table.slotRange.upperBound
+    }
+    let time = log.context.environment.now()
+    var start: UInt32 = 0
+    while start < end {
+      let range = start..<min(end, start + Self.pieceSize)
+      let queues = core.state.withLock { $0.table.filedQueues(in: range) }
+      for (device, queue) in queues {
+        var body = ByteBuffer(capacity: 16 + 32 * queue.messages.count)
+        queue.encode(into: &body)
+        try body.withBytes { (body) throws(EventStoreError) in
+          try Self.wrapping { () throws(CommitLogFailure) in
+            try writer.append(from: device, body: body, at: time)
+          }
+        }
+      }
+      start = range.upperBound
+    }
+    try Self.wrapping { () throws(CommitLogFailure) in try writer.finish() }
+  }
+
+  // MARK: Removing
+
+  /// Removes every file that is not part of the store: of checkpoints that came to nothing, and
+  /// those that a crash kept from being removed.
+  private func clean(_ core: QueueCore, _ state: inout State) throws(EventStoreError) {
+    let volume = try Self.wrapping { () throws(CommitLogFailure) in try files.openVolume() }
+    let found = try Self.wrapping { () throws(CommitLogFailure) in try files.list() }
+      .map { QueueFile(device: $0.device, checkpoint: $0.checkpoint) }
+    var start = 0
+    while start < found.count {
+      let piece = found[start..<min(found.count, start + Int(Self.pieceSize))]
+      let strays = core.state.withLock { state in
+        piece.filter { state.table.file(of: $0.device) != $0.checkpoint }
+      }
+      // Of some the last message may be settled by what is not durable yet.
+      try removeFiles(strays, core, state)
+      start = piece.endIndex
+    }
+    try Self.wrapping { () throws(CommitLogFailure) in
+      for number in try files.listDirectories() where number != state.current {
+        try files.removeDirectory(checkpoint: number)
+      }
+    }
+    try Self.synchronize(volume)
+    state.isClean = true
+  }
+
+  /// Removes the files whose every message is gone.
+  private func removeEmptied(_ core: QueueCore, _ state: inout State) throws(EventStoreError) {
+    guard core.state.withLock({ $0.table.emptiedCount > 0 }) else { return }
+    if !state.isClean { try clean(core, &state) }
+    state.isClean = false
+    try removeFiles(core.state.withLock { $0.table.takeEmptied() }, core, state)
+    state.isClean = true
+  }
+
+  private func removeFiles(
+    _ emptied: [QueueFile], _ core: QueueCore, _ state: borrowing State
+  ) throws(EventStoreError) {
+    guard !emptied.isEmpty else { return }
+    try core.journal.lead(to: .durable(core.journal.nextNumber), BlockingWait())
+    for file in emptied {
+      try Self.wrapping { () throws(CommitLogFailure) in try remove(file, state) }
+    }
+  }
+
+  private func remove(_ file: QueueFile, _ state: borrowing State) throws(CommitLogFailure) {
+    if state.damaged.contains(file) {
+      try files.setAside(file.device, checkpoint: file.checkpoint)
+    } else {
+      try files.remove(file.device, checkpoint: file.checkpoint)
+    }
+  }
+
+  private static func synchronize(_ volume: any StorageVolume) throws(EventStoreError) {
+    try wrapping { () throws(CommitLogFailure) in
+      try CommitLogFailure.wrapping { () throws(IOFailure) in try volume.synchronize() }
+    }
+  }
+
+  private static func wrapping<Result: ~Copyable>(
+    _ body: () throws(CommitLogFailure) -> Result
+  ) throws(EventStoreError) -> Result {
+    do throws(CommitLogFailure) {
+      return try body()
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+}

@@ -1,0 +1,80 @@
+internal import CommitLog
+internal import EventModel
+internal import LogFormat
+
+/// A message as it was sent, read from the journal or from its queue file.
+struct SentMessage: Sendable {
+  let message: DeviceMessage
+  let expiry: Timestamp
+  let enqueued: Timestamp
+
+  /// What a settlement keeps of it.
+  func kept(by settled: inout JournalEntry.Settled) -> DeviceMessage {
+    guard settled.status.isDeadLetter else {
+      var kept = DeviceMessage(body: .empty)
+      kept.systemProperties = message.systemProperties
+      return kept
+    }
+    settled.deadLetter = JournalEntry.DeadLetter(
+      enqueued: enqueued, expiry: expiry, feedback: message.feedback ?? .none)
+    return message
+  }
+}
+
+extension JournalRecord {
+  /// What was sent; nil for a record that carries no message.
+  var sent: SentMessage? {
+    switch entry {
+    case .enqueued(let enqueued):
+      SentMessage(
+        event, from: bodyStart, expiry: enqueued.expiry, feedback: enqueued.feedback,
+        enqueued: event.enqueuedTime)
+    case .settled(let settled):
+      settled.deadLetter.map { letter in
+        SentMessage(
+          event, from: bodyStart, expiry: letter.expiry, feedback: letter.feedback,
+          enqueued: letter.enqueued)
+      }
+    default: nil
+    }
+  }
+}
+
+extension SentMessage {
+  /// The message in a record whose body begins with what is said of it.
+  init(
+    _ event: EventView, from bodyStart: Int, expiry: Timestamp, feedback: FeedbackMode,
+    enqueued: Timestamp
+  ) {
+    let body = event.body
+    var message = DeviceMessage(
+      body: Payload(copying: body.extracting(bodyStart..<body.byteCount)),
+      properties: event.properties)
+    message.systemProperties = event.systemProperties
+    message.expiryTime = expiry
+    message.feedback = feedback
+    self.init(message: message, expiry: expiry, enqueued: enqueued)
+  }
+}
+
+/// Reads messages wherever they are.
+struct MessageReader: Sendable {
+  let journal: JournalReader
+  private let files: QueueFileReader
+
+  init(_ source: any ReadSource) {
+    journal = JournalReader(source)
+    files = QueueFileReader(QueueFiles(source.context))
+  }
+
+  /// A message; nil where it cannot be read.
+  ///
+  /// Blocks for the disk.
+  func message(
+    _ number: UInt64, to device: EventModel.DeviceID, checkpoint: UInt32
+  ) throws(EventStoreError) -> SentMessage? {
+    if let sent = try journal.record(number)?.sent { return sent }
+    guard checkpoint != 0 else { return nil }
+    return try files.message(number, to: device, checkpoint: checkpoint)
+  }
+}

@@ -1,0 +1,197 @@
+import EventModel
+import LogFormat
+import LogInspection
+import Millrace
+import StorageIO
+import SystemPackage
+import Testing
+
+/// What waits for long leaves the journal, and nothing else changes.
+@Suite("Queue files")
+struct QueueFileTests {
+  private static let offline = (0..<40).map { EventModel.DeviceID(stringLiteral: "offline-\($0)") }
+  private let disk = MemoryFileSystem()
+
+  private func open(
+    _ disk: MemoryFileSystem? = nil, at path: String = "/store",
+    _ access: EventStore.Access = .createIfAbsent
+  ) async throws -> EventStore {
+    var queues = EventStore.Queues(depthMax: 1_000, timeToLive: .seconds(1 << 30))
+    queues.journalSegmentSize = 64 << 10
+    // Clocks that stand: however slow the machine, no lock runs out.
+    return try await EventStore.open(
+      at: path, configuration: .init(partitionCount: 1, queues: queues), access: access,
+      environment: EngineEnvironment(
+        fileSystem: disk ?? self.disk, now: { Timestamp(microseconds: 1_700_000_000_000_000) },
+        steady: { 0 }, random: EngineEnvironment.system().random))
+  }
+
+  private func message(_ number: Int, _ device: EventModel.DeviceID) -> DeviceMessage {
+    DeviceMessage(
+      id: MessageID(stringLiteral: "m-\(number)"),
+      body: Payload(Array("\(number) to \(device)".utf8)),
+      properties: ["n": "\(number)"], feedback: .full)
+  }
+
+  private func files(_ disk: MemoryFileSystem, _ root: FilePath = "/store") -> [FilePath] {
+    disk.image.keys.filter { $0.string.hasPrefix(root.string) && $0.extension == "queue" }
+  }
+
+  private func journalSegments() throws -> Int {
+    try disk.list("/store/queues/journal").count { $0.name.hasSuffix(".journal") }
+  }
+
+  /// Messages to devices that are offline, then traffic until the journal knows nothing of them.
+  ///
+  /// Each of these devices has three messages; the first was received and abandoned once.
+  private func fill(_ store: EventStore) async throws {
+    for number in 0..<3 {
+      let outcome = try await store.enqueue(
+        Self.offline.map { ($0, message(number, $0)) })
+      #expect(outcome.refusal == nil)
+    }
+    for device in Self.offline {
+      let queue = store.deviceQueue(for: device)
+      let locked = try #require(try await queue.receive(max: 1).first)
+      try await queue.abandon(locked.lockToken)
+    }
+    try await churn(store)
+    let fresh = EventModel.DeviceID(stringLiteral: "busy")
+    #expect(try await store.deviceQueue(for: fresh).counts() == nil)
+  }
+
+  private func churn(_ store: EventStore, rounds: Int = 12) async throws {
+    let queue = store.deviceQueue(for: "busy")
+    let body = Payload([UInt8](repeating: 7, count: 1_000))
+    for _ in 0..<rounds {
+      _ = try await store.enqueue((0..<60).map { _ in ("busy", DeviceMessage(body: body)) })
+      let messages = try await queue.receive(max: 60)
+      #expect(messages.count == 60)
+      try await queue.complete(contentsOf: messages.map(\.lockToken))
+    }
+    while try journalSegments() > 3 { await Task.yield() }
+  }
+
+  /// Receives everything that waits for a device, and checks it.
+  private func expectWhole(_ store: EventStore, _ device: EventModel.DeviceID) async throws {
+    let peeked = try await store.deviceQueue(for: device).peek(max: 10)
+    #expect(peeked.map(\.deliveryCount) == [1, 0, 0])
+    let messages = try await store.deviceQueue(for: device).receive(max: 10)
+    #expect(messages.map(\.deliveryCount) == [2, 1, 1])
+    for (number, received) in messages.enumerated() {
+      let sent = message(number, device)
+      #expect(received.message.body == sent.body)
+      #expect(received.message.properties == sent.properties)
+      #expect(received.message.systemProperties == sent.systemProperties)
+    }
+    #expect(messages.count == 3)
+  }
+
+  private func findings(_ disk: MemoryFileSystem) throws -> [FsckFinding] {
+    try Fsck.check("/store", fileSystem: disk).findings
+  }
+
+  @Test("Messages that wait leave the journal, are all there after opening, and their files go")
+  func filed() async throws {
+    let store = try await open()
+    try await fill(store)
+    #expect(files(disk).count == Self.offline.count)
+    try await expectWhole(store, Self.offline[0])
+    try await store.close()
+    #expect(try findings(disk).isEmpty)
+
+    let reader = try await open(at: "/store", .readOnly)
+    #expect(try await reader.queueTotals().pending == 3 * Self.offline.count)
+    #expect(try await reader.deviceQueue(for: Self.offline[7]).peek(max: 5).count == 3)
+    try await reader.close()
+
+    let again = try await open()
+    for device in Self.offline.dropFirst() { try await expectWhole(again, device) }
+    for device in Self.offline.dropFirst() {
+      let queue = again.deviceQueue(for: device)
+      // Locked by the store that was closed: purging takes all of them.
+      #expect(try await queue.purge() == 3)
+    }
+    try await churn(again)
+    while files(disk).count > 1 { await Task.yield() }
+    #expect(files(disk)[0].lastComponent?.string.hasPrefix("offline-0-") == true)
+    var reports = 0
+    try await again.close()
+    let last = try await open()
+    for try await batch in last.batches(in: .feedback, until: .highWatermark) {
+      reports += batch.compactMap(\.feedbackReport).count
+    }
+    #expect(reports == 3 * (Self.offline.count - 1))
+    #expect(try await last.queueSummaries().map(\.device) == [Self.offline[0]])
+    try await last.close()
+    #expect(try findings(disk).isEmpty)
+  }
+
+  @Test(
+    "A directory that is gone or damaged is made again from the files", arguments: [true, false])
+  func directory(isGone: Bool) async throws {
+    let store = try await open()
+    try await fill(store)
+    try await store.close()
+    var image = disk.image
+    let path = try #require(image.keys.first { $0.extension == "directory" })
+    if isGone {
+      image[path] = nil
+    } else {
+      image[path]?[200] ^= 1
+    }
+    let damaged = MemoryFileSystem(files: image)
+    let found = try findings(damaged)
+    #expect(found.map(\.kind) == [.badIndex] && found[0].severity == .warning)
+    let again = try await open(damaged)
+    #expect(try await again.queueTotals().pending == 3 * Self.offline.count)
+    for device in Self.offline { try await expectWhole(again, device) }
+    try await again.close()
+  }
+
+  @Test("A damaged file costs its own device's messages, and that is stated")
+  func damagedFile() async throws {
+    let store = try await open()
+    try await fill(store)
+    try await store.close()
+    var image = disk.image
+    let victim = Self.offline[3]
+    let path = try #require(
+      image.keys.first { $0.lastComponent?.string.hasPrefix("\(victim)-0") == true })
+    let size = try #require(image[path]?.count)
+    image[path]?.replaceSubrange(150..<size, with: [UInt8](repeating: 0x55, count: size - 150))
+    let damaged = MemoryFileSystem(files: image)
+    let found = try findings(damaged)
+    let loss = try #require(found.first?.acknowledgedLoss)
+    #expect(
+      found.count == 1 && found[0].file == "queues" + path.string.dropFirst("/store/queues".count))
+    #expect(loss.devices == [victim.description])
+
+    let again = try await open(damaged)
+    for device in Self.offline where device != victim { try await expectWhole(again, device) }
+    let queue = again.deviceQueue(for: victim)
+    await #expect(throws: EventStoreError.self) { try await queue.receive(max: 10) }
+    let sequence = try await queue.enqueue(message(9, victim))
+    #expect(try await queue.receive(max: 10).map(\.sequenceNumber) == [sequence])
+    #expect(try await queue.purge() == 4)
+    try await again.close()
+  }
+
+  @Test("A copy has the queues as they were, also beside traffic")
+  func copy() async throws {
+    let store = try await open()
+    try await fill(store)
+    let traffic = Task { try await churn(store, rounds: 20) }
+    for number in 0..<5 {
+      try await store.snapshot(to: "/copy-\(number)")
+      let root = FilePath("/copy-\(number)")
+      #expect(files(disk, root).count == Self.offline.count)
+      #expect(try Fsck.check(root, fileSystem: disk).clean)
+      let copy = try await open(at: root.string)
+      for device in Self.offline.prefix(3) { try await expectWhole(copy, device) }
+      try await copy.close()
+    }
+    try await traffic.value
+    try await store.close()
+  }
+}
