@@ -75,19 +75,19 @@ public struct EnqueueOutcome: Sendable {
 extension JournalRecord {
   /// What was sent, and when it expires; nil for a record that carries no message.
   var sent: (message: DeviceMessage, expiry: Timestamp, enqueued: Timestamp)? {
-    var message = DeviceMessage(body: messageBody, properties: event.properties)
-    message.systemProperties = event.systemProperties
     switch entry {
     case .enqueued(let enqueued):
-      message.expiryTime = enqueued.expiry
-      message.feedback = enqueued.feedback
-      return (message, enqueued.expiry, event.enqueuedTime)
+      return (message(enqueued.expiry, enqueued.feedback), enqueued.expiry, event.enqueuedTime)
     case .settled(let settled):
-      guard let deadLetter = settled.deadLetter else { return nil }
-      message.expiryTime = deadLetter.expiry
-      message.feedback = deadLetter.feedback
-      return (message, deadLetter.expiry, deadLetter.enqueued)
+      guard let letter = settled.deadLetter else { return nil }
+      return (message(letter.expiry, letter.feedback), letter.expiry, letter.enqueued)
     default: return nil
     }
+  }
+
+  private func message(_ expiry: Timestamp, _ feedback: FeedbackMode) -> DeviceMessage {
+    DeviceMessage(
+      body: messageBody, properties: event.properties, systemProperties: event.systemProperties,
+      expiryTime: expiry, feedback: feedback)
   }
 }
