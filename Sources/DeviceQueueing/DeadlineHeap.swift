@@ -39,10 +39,10 @@ struct DeadlineHeap {
     }
   }
 
-  /// Keeps those that still hold.
-  mutating func removeAll(where isVoid: (Deadline) -> Bool) {
-    let rest = heap.filter { !isVoid($0) }
-    heap = []
-    for deadline in rest { insert(deadline.time, deadline.sequence) }
+  /// Those that still hold.
+  func filter(_ holds: (Deadline) -> Bool) -> DeadlineHeap {
+    var rest = DeadlineHeap()
+    for deadline in heap where holds(deadline) { rest.insert(deadline.time, deadline.sequence) }
+    return rest
   }
 }

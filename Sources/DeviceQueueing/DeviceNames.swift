@@ -1,7 +1,13 @@
 internal import EventModel
 
 /// The ids of devices with pending messages, in places of a multiple of 16 bytes.
-struct DeviceNames: ~Copyable, Sendable {
+///
+/// Memory of its own, as in ``Slab``.
+// SAFETY, for every use below: the pieces are owned by the value alone and freed with it; a place
+// that was given out lies in a piece of its size's class, which is looked up checked, and holds
+// `size` bytes.
+@safe
+struct DeviceNames: ~Copyable, @unchecked Sendable {
   /// Where an id stands.
   struct Place {
     var index: UInt32
@@ -14,64 +20,64 @@ struct DeviceNames: ~Copyable, Sendable {
 
   /// The places of one size.
   private struct Class {
-    var pieces: [[UInt8]] = []
     var free: [UInt32] = []
+    /// The next place that was never given out, and the end of its piece.
     var next: UInt32 = 0
+    var end: UInt32 = 0
   }
 
   private var classes = [Class](repeating: Class(), count: classCount)
+  /// Each holds places of one size.
+  private var pieces: [UnsafeMutableRawPointer] = unsafe []
 
-  mutating func insert(_ device: DeviceID) -> Place {
-    let bytes = device.utf8
-    let number = Self.number(bytes.count)
-    let stride = (number + 1) * Self.unit
-    let index = takeIndex(number, stride: stride)
-    let (piece, start) = Self.position(index, stride)
-    for (offset, byte) in bytes.enumerated() {
-      classes[number].pieces[piece][start + offset] = byte
+  deinit { for index in unsafe pieces.indices { unsafe pieces[index].deallocate() } }
+
+  mutating func insert(_ device: borrowing DeviceID) -> Place {
+    let place = Place(
+      index: takeIndex(Self.classNumber(device.size)), size: UInt8(device.size))
+    let start = unsafe pointer(to: place)
+    unsafe device.withUTF8 { id in
+      for offset in 0..<id.count {
+        unsafe start.storeBytes(of: id[offset], toByteOffset: offset, as: UInt8.self)
+      }
     }
-    return Place(index: index, size: UInt8(bytes.count))
+    return place
   }
 
-  private mutating func takeIndex(_ number: Int, stride: Int) -> UInt32 {
+  private mutating func takeIndex(_ number: Int) -> UInt32 {
     if let index = classes[number].free.popLast() { return index }
-    let index = classes[number].next
-    classes[number].next += 1
-    if Int(index) / Self.pieceCount == classes[number].pieces.count {
-      classes[number].pieces.append([UInt8](repeating: 0, count: Self.pieceCount * stride))
+    if classes[number].next == classes[number].end {
+      let first = unsafe pieces.count * Self.pieceCount
+      classes[number].next = UInt32(first)
+      classes[number].end = classes[number].next + UInt32(Self.pieceCount)
+      unsafe pieces.append(
+        .allocate(byteCount: Self.pieceCount * (number + 1) * Self.unit, alignment: Self.unit))
     }
-    return index
+    classes[number].next += 1
+    return classes[number].next - 1
   }
 
   mutating func remove(_ place: Place) {
-    classes[Self.number(Int(place.size))].free.append(place.index)
+    classes[Self.classNumber(Int(place.size))].free.append(place.index)
   }
 
   func isEqual(_ place: Place, to device: borrowing DeviceID) -> Bool {
-    let size = Int(place.size)
-    guard size == device.size else { return false }
-    let number = Self.number(size)
-    let (piece, start) = Self.position(place.index, (number + 1) * Self.unit)
-    let bytes = device.utf8
-    for offset in 0..<size
-    where classes[number].pieces[piece][start + offset] != bytes[offset] {
-      return false
-    }
-    return true
+    unsafe device.hasBytes(RawSpan(_unsafeBytes: bytes(at: place)))
   }
 
   func device(at place: Place) -> DeviceID {
-    let size = Int(place.size)
-    let number = Self.number(size)
-    let (piece, start) = Self.position(place.index, (number + 1) * Self.unit)
-    let bytes = Array(classes[number].pieces[piece][start..<start + size])
-    // SAFETY: bytes have no padding.
-    return unsafe DeviceID(trusted: bytes.span.bytes)
+    unsafe DeviceID(trusted: RawSpan(_unsafeBytes: bytes(at: place)))
   }
 
-  private static func number(_ size: Int) -> Int { (size - 1) / unit }
+  private func bytes(at place: Place) -> UnsafeRawBufferPointer {
+    unsafe UnsafeRawBufferPointer(start: pointer(to: place), count: Int(place.size))
+  }
 
-  private static func position(_ index: UInt32, _ stride: Int) -> (piece: Int, start: Int) {
-    (Int(index) / pieceCount, Int(index) % pieceCount * stride)
+  private static func classNumber(_ size: Int) -> Int { (size - 1) / unit }
+
+  @inline(__always)
+  private func pointer(to place: Place) -> UnsafeMutableRawPointer {
+    let (piece, offset) = Int(place.index).quotientAndRemainder(dividingBy: Self.pieceCount)
+    return unsafe pieces[piece] + offset * (Self.classNumber(Int(place.size)) + 1) * Self.unit
   }
 }

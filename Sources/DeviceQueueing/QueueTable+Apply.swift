@@ -14,7 +14,8 @@ extension QueueTable {
   ///   - size: bytes of the message that it carries.
   ///   - time: now; in recovery the time of the record.
   package mutating func apply(
-    _ entry: JournalEntry, number: UInt64, device: DeviceID, size: Int = 0, at time: QueueTime
+    _ entry: JournalEntry, number: UInt64, device: borrowing DeviceID, size: Int = 0,
+    at time: QueueTime
   ) {
     switch entry {
     case .enqueued(let enqueued):
@@ -44,12 +45,14 @@ extension QueueTable {
     locks[sequence].map { LockToken(sequenceNumber: sequence, nonce: $0.nonce) }
   }
 
-  private func place(of sequence: UInt64, _ device: DeviceID) -> UInt32? {
-    find(device).flatMap { find(sequence, in: $0) }
+  private func place(of sequence: UInt64, _ device: borrowing DeviceID) -> UInt32? {
+    // Most are locked.
+    if let lock = locks[sequence], isSlot(nodes[lock.place].slot, of: device) { return lock.place }
+    return find(device).flatMap { find(sequence, in: $0) }
   }
 
   private mutating func add(
-    _ enqueued: JournalEntry.Enqueued, number: UInt64, device: DeviceID, size: Int
+    _ enqueued: JournalEntry.Enqueued, number: UInt64, device: borrowing DeviceID, size: Int
   ) {
     let slot = find(device) ?? addSlot(device)
     let last = slots[slot].last
@@ -79,7 +82,7 @@ extension QueueTable {
     return place
   }
 
-  mutating func addSlot(_ device: DeviceID) -> UInt32 {
+  mutating func addSlot(_ device: borrowing DeviceID) -> UInt32 {
     let slot = slots.insert(QueueSlot(hash: device.hash, name: names.insert(device)))
     index.insert(slot, hash: device.hash)
     return slot
@@ -89,11 +92,11 @@ extension QueueTable {
     let sequence = nodes[place].sequence
     nodes[place].isLocked = true
     slots[nodes[place].slot].lockedCount += 1
-    locks[sequence] = Lock(place: place, nonce: makeNonce(), deadline: deadline)
+    locks.insert(
+      LockTable.Lock(sequence: sequence, place: place, nonce: makeNonce(), deadline: deadline))
     lockEnds.insert(deadline, sequence)
     if lockEnds.count > 2 * locks.count + 64 {
-      let locks = locks
-      lockEnds.removeAll { locks[$0.sequence]?.deadline != $0.time }
+      lockEnds = lockEnds.filter { locks[$0.sequence]?.deadline == $0.time }
     }
   }
 
@@ -102,8 +105,9 @@ extension QueueTable {
     delays[sequence] = Delay(place: place, availableFrom: time)
     delayEnds.insert(time.microseconds, sequence)
     if delayEnds.count > 2 * delays.count + 64 {
-      let delays = delays
-      delayEnds.removeAll { delays[$0.sequence]?.availableFrom.microseconds != $0.time }
+      delayEnds = delayEnds.filter {
+        delays[$0.sequence]?.availableFrom.microseconds == $0.time
+      }
     }
   }
 
@@ -113,9 +117,9 @@ extension QueueTable {
     if node.isLocked {
       nodes[place].isLocked = false
       slots[node.slot].lockedCount -= 1
-      locks[node.sequence] = nil
+      locks.remove(node.sequence)
     }
-    delays[node.sequence] = nil
+    if !delays.isEmpty { delays[node.sequence] = nil }
   }
 
   private mutating func remove(_ place: UInt32) {

@@ -37,6 +37,7 @@ extension QueueTable {
   ) -> [JournalEntry] {
     guard let slot = find(device) else { return [] }
     var entries: [JournalEntry] = []
+    entries.reserveCapacity(Swift.min(max, Int(slots[slot].count)))
     var taken = 0
     var place = slots[slot].first
     while place != noPlace, taken < max {
@@ -70,7 +71,7 @@ extension QueueTable {
   /// - Throws: `.lockLost` once the lock has run out or the message has expired, whether or not
   ///   that has been applied.
   package borrowing func decideSettle(
-    _ token: LockToken, of device: DeviceID, _ verb: QueueVerb, at time: QueueTime
+    _ token: LockToken, of device: borrowing DeviceID, _ verb: QueueVerb, at time: QueueTime
   ) throws(QueueRejection) -> JournalEntry {
     let node = try lockedNode(token, of: device, at: time)
     switch verb {
@@ -93,7 +94,7 @@ extension QueueTable {
   ) throws(QueueRejection) {
     _ = try lockedNode(token, of: device, at: time)
     let deadline = Self.deadline(duration, at: time)
-    locks[token.sequenceNumber]?.deadline = deadline
+    locks.setDeadline(deadline, of: token.sequenceNumber)
     lockEnds.insert(deadline, token.sequenceNumber)
   }
 
@@ -129,7 +130,7 @@ extension QueueTable {
   /// Decides what becomes of every message that was locked when the store was last closed, or
   /// stopped: a restart ends all locks.
   package borrowing func decideRestart() -> [(device: DeviceID, entry: JournalEntry)] {
-    locks.keys.sorted().compactMap { sequence in
+    locks.sequences.sorted().compactMap { sequence in
       locks[sequence].map { lock in
         let node = nodes[lock.place]
         return (names.device(at: slots[node.slot].name), entryForTimeout(of: node))
@@ -176,7 +177,9 @@ extension QueueTable {
       guard let lock = locks[node.sequence] else { return .hidden }
       return lock.deadline <= time.steady ? .timedOut : .hidden
     }
-    if let delay = delays[node.sequence], delay.availableFrom > time.wall { return .hidden }
+    if !delays.isEmpty, let delay = delays[node.sequence], delay.availableFrom > time.wall {
+      return .hidden
+    }
     return .available
   }
 
@@ -198,11 +201,11 @@ extension QueueTable {
   }
 
   private func lockedNode(
-    _ token: LockToken, of device: DeviceID, at time: QueueTime
+    _ token: LockToken, of device: borrowing DeviceID, at time: QueueTime
   ) throws(QueueRejection) -> QueueNode {
     guard let lock = locks[token.sequenceNumber], lock.nonce == token.nonce,
-      let slot = find(device), nodes[lock.place].slot == slot,
-      lock.deadline > time.steady, nodes[lock.place].expiry > time.wall
+      lock.deadline > time.steady, isSlot(nodes[lock.place].slot, of: device),
+      nodes[lock.place].expiry > time.wall
     else { throw .lockLost(sequence: token.sequenceNumber) }
     return nodes[lock.place]
   }

@@ -12,8 +12,8 @@ package struct QueueTable: ~Copyable, Sendable {
   var names = DeviceNames()
   var index = SlotIndex()
   var wheel = ExpiryWheel()
-  /// By sequence number; voided by a restart.
-  var locks: [UInt64: Lock] = [:]
+  /// Voided by a restart.
+  var locks = LockTable()
   /// By sequence number: when a message is available again.
   var delays: [UInt64: Delay] = [:]
   /// Ends of locks, some of them void by now.
@@ -27,13 +27,6 @@ package struct QueueTable: ~Copyable, Sendable {
   package internal(set) var isDirectoryStale = false
   /// Makes nonces that no earlier opening has given out.
   private var nonceState: UInt64
-
-  struct Lock {
-    let place: UInt32
-    var nonce: UInt64
-    /// By the steady clock.
-    var deadline: Int64
-  }
 
   struct Delay {
     let place: UInt32
@@ -112,14 +105,15 @@ package struct QueueTable: ~Copyable, Sendable {
   // MARK: Finding
 
   func find(_ device: borrowing DeviceID) -> UInt32? {
-    index.find(hash: device.hash) { slot in
-      slots[slot].hash == device.hash && names.isEqual(slots[slot].name, to: device)
-    }
+    index.find(hash: device.hash) { isSlot($0, of: device) }
+  }
+
+  func isSlot(_ slot: UInt32, of device: borrowing DeviceID) -> Bool {
+    slots[slot].hash == device.hash && names.isEqual(slots[slot].name, to: device)
   }
 
   /// Where a message stands, searched from both ends.
   func find(_ sequence: UInt64, in slot: UInt32) -> UInt32? {
-    if let lock = locks[sequence], nodes[lock.place].slot == slot { return lock.place }
     var (front, back) = (slots[slot].first, slots[slot].last)
     while front != noPlace, back != noPlace {
       if nodes[front].sequence == sequence { return front }

@@ -39,6 +39,18 @@ public struct DeviceMessage: Hashable, Sendable {
     systemProperties[.generationID] = generationID
   }
 
+  /// Makes a message of what was stored of one.
+  package init(
+    body: Payload, properties: Properties, systemProperties: SystemProperties,
+    expiryTime: Timestamp?, feedback: FeedbackMode?
+  ) {
+    self.body = body
+    self.properties = properties
+    self.systemProperties = systemProperties
+    self.expiryTime = expiryTime
+    self.feedback = feedback
+  }
+
   /// The size that ``Limits/messageSizeMax`` bounds: body, values of system properties, names and
   /// values of application properties (the hub's formula).
   public var size: Int { body.count + systemProperties.size + properties.size }

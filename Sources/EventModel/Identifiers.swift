@@ -38,6 +38,28 @@ public struct DeviceID: Sendable {
   /// The id's bytes.
   package var utf8: [UInt8] { storage.bytes }
 
+  /// Whether the id has just these bytes.
+  package func hasBytes(_ bytes: RawSpan) -> Bool {
+    let size = bytes.byteCount
+    guard size == self.size else { return false }
+    // Words, of which the last may overlap the one before it; short ids byte by byte.
+    let step = size >= 8 ? 8 : 1
+    // SAFETY: both have `size` bytes, and a step at a place ends within them.
+    return unsafe withUTF8 { own in
+      for offset in stride(from: 0, to: size, by: step) {
+        let place = min(offset, size - step)
+        let isEqual =
+          step == 8
+          ? unsafe own.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            == bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place, as: UInt64.self)
+          : unsafe own[place]
+            == bytes.unsafeLoad(fromUncheckedByteOffset: place, as: UInt8.self)
+        guard isEqual else { return false }
+      }
+      return true
+    }
+  }
+
   /// Gives the bytes of the id without copying them.
   @inlinable
   package func withUTF8<Result, Failure: Error>(

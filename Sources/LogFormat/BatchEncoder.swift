@@ -8,25 +8,28 @@ package final class BatchEncoder: @unchecked Sendable {
   /// What the events' properties are looked up in; shared by batches that are built one after the
   /// other.
   package var propertyCache: PropertyCache
-  private var contents: BatchContents
+  // SAFETY, for every use below: one owner at a time is what the class relies on as a whole, and no
+  // call in here reaches the contents a second time. Checking that at every append costs as much as
+  // a column.
+  @exclusivity(unchecked) private var contents: BatchContents
 
   package init(targetSize: Int, propertyCache: PropertyCache = PropertyCache()) {
     self.propertyCache = propertyCache
-    contents = BatchContents(targetSize: targetSize)
+    unsafe contents = BatchContents(targetSize: targetSize)
   }
 
   /// What the events and their device ids measure, as ``BatchClearSection/eventSize`` keeps it.
-  package var eventSize: UInt64 { contents.eventSize }
+  package var eventSize: UInt64 { unsafe contents.eventSize }
   /// The number of records.
-  package var count: Int { contents.count }
+  package var count: Int { unsafe contents.count }
   /// Enqueue time of the first and the last record, in microseconds.
-  package var firstTime: Int64 { contents.firstTime }
-  package var lastTime: Int64 { contents.lastTime }
+  package var firstTime: Int64 { unsafe contents.firstTime }
+  package var lastTime: Int64 { unsafe contents.lastTime }
 
   /// Bytes that the batch will take before compression, roughly; never less than its payload.
-  package var size: Int { contents.size }
+  package var size: Int { unsafe contents.size }
 
-  package func removeAll() { contents.removeAll() }
+  package func removeAll() { unsafe contents.removeAll() }
 
   /// Appends one event.
   ///
@@ -38,27 +41,30 @@ package final class BatchEncoder: @unchecked Sendable {
     from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
     at time: Int64
   ) -> (size: Int, count: Int) {
-    contents.append(
-      from: device, body: body, properties: properties, cache: propertyCache, at: time)
+    // The cache is not even looked at, nor its references counted, for what has no properties.
+    let set =
+      properties.isEmpty ? 0 : unsafe contents.number(of: properties, cache: propertyCache)
+    return unsafe contents.append(
+      from: device, body: body, properties: properties, set: set, at: time)
   }
 
   /// Adds the system properties of the event appended last.
   package func setSystemProperties(_ properties: SystemProperties) {
-    contents.setSystemProperties(properties)
+    unsafe contents.setSystemProperties(properties)
   }
 
   /// Writes the clear section and the columns; the payload is ready as it is.
   ///
   /// The sizes of the stored blocks are filled in by ``BatchClearSection/setStoredSize``.
   package func seal(clear: inout ByteBuffer, columns: inout ByteBuffer) {
-    contents.seal(clear: &clear, columns: &columns)
+    unsafe contents.seal(clear: &clear, columns: &columns)
   }
 
   /// Gives the bodies, one behind the other.
   package func withPayload<Result, Failure: Error>(
     _ body: (RawSpan) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try contents.payload.withBytes(body)
+    try unsafe contents.payload.withBytes(body)
   }
 }
 
@@ -109,10 +115,16 @@ struct BatchContents: ~Copyable {
     eventSize = 0
   }
 
+  /// The number of a property set in this batch.
+  @inline(__always)
+  mutating func number(of properties: borrowing Properties, cache: PropertyCache) -> UInt32 {
+    propertySets.number(of: properties, cache: cache)
+  }
+
   @inline(__always)
   mutating func append(
     from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
-    cache: PropertyCache, at time: Int64
+    set: UInt32, at time: Int64
   ) -> (size: Int, count: Int) {
     if count == 0 {
       firstTime = time
@@ -123,7 +135,7 @@ struct BatchContents: ~Copyable {
     timeDeltas.append(UInt32(truncatingIfNeeded: delta))
     lastTime = time
     deviceNumbers.append(devices.number(of: device))
-    setNumbers.append(propertySets.number(of: properties, cache: cache))
+    setNumbers.append(set)
     sizes.append(UInt32(body.byteCount))
     payload.append(body)
     eventSize &+= UInt64(body.byteCount &+ properties.size &+ device.size)

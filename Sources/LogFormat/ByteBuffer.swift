@@ -128,6 +128,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     return unsafe Integer(littleEndian: (base + index).loadUnaligned(as: Integer.self))
   }
 
+  @inline(__always)
   package func withBytes<Result, Failure: Error>(
     _ range: Range<Int>, _ body: (RawSpan) throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -139,6 +140,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
           start: base + range.lowerBound, count: range.count)))
   }
 
+  @inline(__always)
   package func withBytes<Result, Failure: Error>(
     _ body: (RawSpan) throws(Failure) -> Result
   ) throws(Failure) -> Result {

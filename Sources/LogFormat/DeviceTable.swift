@@ -39,13 +39,7 @@ struct DeviceTable: ~Copyable {
   }
 
   private func matches(_ device: borrowing DeviceID, _ number: UInt32) -> Bool {
-    let range = range(of: Int(number))
-    // SAFETY: both buffers are valid for the closures and compared within their exact sizes.
-    return unsafe device.withUTF8 { id in
-      bytes.withBytes(range) { own in
-        unsafe own.withUnsafeBytes { unsafe $0.elementsEqual(id) }
-      }
-    }
+    bytes.withBytes(range(of: Int(number))) { device.hasBytes($0) }
   }
 
   @inline(never)

@@ -51,6 +51,20 @@ import Testing
     #expect(gap.times?.contains(summary.firstTime) == true)
   }
 
+  @Test("A cursor that decodes at once reads what others read, from any number on")
+  func decodingAtOnce() throws {
+    let (image, count) = try rolled()
+    let store = try TestStore.open(on: image.memory())
+    for number in 0..<count {
+      let cursor = BatchCursor(
+        from: number, mappings: store.log.mappings, fileSystem: store.log.context.fileSystem,
+        decodesAtOnce: true
+      ) { store.partition.snapshot }
+      let contents = try PartitionContents(cursor)
+      #expect(contents.serials == Array(number..<count) && contents.gaps.isEmpty)
+    }
+  }
+
   @Test("A lost file header costs no event: the manifest has it too", arguments: [false, true])
   func lostHeader(_ isErased: Bool) throws {
     var image = try StoreImage.killed([.write(0..<3), .sync, .write(3..<6)])

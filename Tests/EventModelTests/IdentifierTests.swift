@@ -52,6 +52,21 @@ import Testing
     #expect(failure?.problem.hasPrefix("byte 195 at 2 is not allowed") == true)
   }
 
+  @Test(arguments: [1, 2, 7, 8, 9, 15, 16, 17, 100, 128])
+  func `a device id knows its own bytes from all that differ in one`(size: Int) throws {
+    var bytes = (0..<size).map { UInt8(ascii: "a") + UInt8($0 % 26) }
+    let id = try DeviceID(utf8: bytes.span)
+    func has(_ bytes: [UInt8]) -> Bool { id.hasBytes(bytes.span.bytes) }
+    #expect(has(bytes))
+    #expect(!has(bytes.dropLast()))
+    #expect(!has(bytes + [0]))
+    for place in bytes.indices {
+      bytes[place] ^= 1
+      #expect(!has(bytes), "byte \(place) differs")
+      bytes[place] ^= 1
+    }
+  }
+
   @Test func `device ids are equal and ordered by their bytes`() throws {
     let first: DeviceID = "alpha"
     let again = try DeviceID(utf8: Array("alpha".utf8).span)

@@ -28,6 +28,8 @@ package final class BatchCursor {
   private let decompressor = BatchDecompressor()
   /// Batches of other devices are passed over; nil reads all.
   private let filter: DeviceFilter?
+  /// Whether batches are decoded where they are read, for who wants the records of one or two.
+  private let decodesAtOnce: Bool
   var window: SegmentWindow?
   var position = 0
   /// The epoch at the position: frames of an older one are left over from before a cut.
@@ -41,7 +43,7 @@ package final class BatchCursor {
 
   package init(
     from number: UInt64, of filter: DeviceFilter? = nil, mappings: MappingCache,
-    fileSystem: any FileSystem,
+    fileSystem: any FileSystem, decodesAtOnce: Bool = false,
     refresh: (@Sendable () throws(CommitLogFailure) -> Void)? = nil,
     source: @escaping SnapshotSource
   ) {
@@ -50,6 +52,7 @@ package final class BatchCursor {
     self.filter = filter
     self.mappings = mappings
     self.fileSystem = fileSystem
+    self.decodesAtOnce = decodesAtOnce
     self.source = source
   }
 
@@ -154,7 +157,9 @@ package final class BatchCursor {
     let isContinued = window?.segment.added.segmentID == segment.added.segmentID
     let end = stretch.end
     do throws(IOFailure) {
-      window = try SegmentWindow(segment, end: end, mappings: mappings)
+      // Who wants one batch reads the headers before it, then just the batch.
+      window = try SegmentWindow(
+        segment, end: end, mappings: mappings, sizeMin: decodesAtOnce ? 1 << 10 : 16 << 10)
     } catch {
       throw CommitLogFailure(error)
     }
@@ -301,7 +306,10 @@ package final class BatchCursor {
     let stored = window?.withBytes(
       frame.clearRange.lowerBound..<frame.bodyRange.upperBound
     ) { bytes -> StoredBatch? in
-      if let batch = StoredBatch(header, sections: bytes, seed: seed) { return batch }
+      let decoder = decodesAtOnce ? decompressor : nil
+      if let batch = StoredBatch(header, sections: bytes, seed: seed, decoding: decoder) {
+        return batch
+      }
       clear = Self.clear(bytes.extracting(0..<frame.clearRange.count), header, seed: seed)
       return nil
     }

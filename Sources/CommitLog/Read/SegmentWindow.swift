@@ -19,14 +19,22 @@ final class SegmentWindow {
   private var bytes = ByteBuffer(capacity: 16 << 10)
   private var start = 0
   /// Bytes to read at once: small after a seek, larger while reading on.
-  private var size = SegmentWindow.sizeMin
-  private static let sizeMin = 16 << 10
+  private var size: Int
+  private let sizeMin: Int
   private static let sizeMax = 256 << 10
 
+  /// - Parameters:
+  ///   - segment: what is read.
+  ///   - end: where its frames end.
+  ///   - mappings: where maps of sealed segments are kept.
+  ///   - sizeMin: bytes to read after a seek.
+  /// - Throws: ``IOFailure`` where the file cannot be opened.
   init(
-    _ segment: SegmentHandle, end: Int, mappings: MappingCache
+    _ segment: SegmentHandle, end: Int, mappings: MappingCache, sizeMin: Int = 16 << 10
   ) throws(IOFailure) {
     self.segment = segment
+    self.sizeMin = sizeMin
+    size = sizeMin
     if let file = segment.activeFile {
       source = .file(file)
       return
@@ -50,7 +58,7 @@ final class SegmentWindow {
     if range.lowerBound >= start, range.upperBound <= start + bytes.count { return true }
     // Reading on asks for more at once than a seek does.
     let readsOn = range.lowerBound >= start && range.lowerBound <= start + bytes.count
-    size = readsOn ? min(size * 2, Self.sizeMax) : Self.sizeMin
+    size = readsOn ? min(size * 2, Self.sizeMax) : sizeMin
     let position = range.lowerBound
     let count = available(min(max(range.count, size), end - position), at: position)
     start = position

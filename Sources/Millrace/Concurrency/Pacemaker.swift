@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// Wakes partitions that hold something nobody waits for: it is synced after 100 ms at the latest,
 /// and its watermark written after 20 ms of idleness (design 2 and 3).
 ///
@@ -12,26 +14,32 @@ final class Pacemaker: Sendable {
   typealias Beat = @Sendable () -> Bool
 
   private struct State {
-    var isAwake = false
     var isStopped = false
     var beats: [Beat] = []
   }
 
+  /// Whether a beat is to come, looked at by every writer's first append behind a sync: outside
+  /// of the gate, so that it does not wake a thread that needs no waking.
+  private final class Flag: Sendable {
+    let isAwake = Atomic<Bool>(false)
+  }
+
   private let state = Gate(State())
+  private let flag = Flag()
   private let thread: EngineThread
 
   init() {
-    let state = state
+    let (state, flag) = (state, flag)
     thread = EngineThread {
-      while Self.waitForWork(state) {
+      while Self.waitForWork(state, flag) {
         var isBusy = true
         while isBusy {
           if Self.sleep(state) { return }
           isBusy = Self.beat(state)
         }
         // What came between the beat and this line is found by one more.
-        state.update { $0.isAwake = false }
-        if Self.beat(state) { state.update { $0.isAwake = true } }
+        flag.isAwake.store(false, ordering: .sequentiallyConsistent)
+        if Self.beat(state) { flag.isAwake.store(true, ordering: .sequentiallyConsistent) }
       }
     }
   }
@@ -43,7 +51,8 @@ final class Pacemaker: Sendable {
 
   /// There is something to look after.
   func wake() {
-    state.update { $0.isAwake = true }
+    guard !flag.isAwake.exchange(true, ordering: .sequentiallyConsistent) else { return }
+    state.update { _ in }
   }
 
   func stop() {
@@ -62,10 +71,10 @@ final class Pacemaker: Sendable {
   }
 
   /// Returns once there is something to look after; false at the end.
-  private static func waitForWork(_ state: Gate<State>) -> Bool {
+  private static func waitForWork(_ state: Gate<State>, _ flag: Flag) -> Bool {
     state.wait { (state, _) -> Bool? in
       if state.isStopped { return false }
-      return state.isAwake ? true : nil
+      return flag.isAwake.load(ordering: .sequentiallyConsistent) ? true : nil
     }
   }
 

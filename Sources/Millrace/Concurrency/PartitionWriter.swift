@@ -39,7 +39,11 @@ final class PartitionWriter: Work {
     var commit: GroupCommit
     var waiters: [Waiter] = []
     var isQueued = false
-    var failure: EventStoreError?
+    var failure: EventStoreError? {
+      didSet { hasFailed = failure != nil }
+    }
+    /// Whether there is a failure: every append asks, and looking at the failure would copy it.
+    private(set) var hasFailed = false
     var isClosed = false
     /// Beats of the pacemaker since something became unsynced, or since the last sync began.
     var beats = 0
@@ -82,7 +86,7 @@ final class PartitionWriter: Work {
     systemProperties: SystemProperties?, at time: Int64
   ) throws(EventStoreError) -> UInt64? {
     let outcome = state.withLock { state -> (number: UInt64?, step: Step, refused: Bool) in
-      guard state.failure == nil, !state.isClosed else { return (nil, .none, true) }
+      guard !state.hasFailed, !state.isClosed else { return (nil, .none, true) }
       guard hasRoom(state) else { return (nil, .none, false) }
       let encoder = state.current ?? begin(&state)
       state.lastTime = max(state.lastTime, time)

@@ -51,12 +51,10 @@ public struct BlockingQueues: ~Copyable {
     _ messages: some Collection<(EventModel.DeviceID, DeviceMessage)>
   ) throws(EventStoreError) -> EnqueueOutcome {
     var sending = QueueCore.Sending(Array(messages))
-    let applied = try core.carryOutBlocking { table, time, applied in
-      sending.decide(core, table, time, applied)
-    }
-    try core.lead(applied, wait)
-    core.wakeReceivers(of: applied.lazy.map(\.device))
-    return sending.outcome(applied)
+    try core.carryOutBlocking(&sending)
+    try core.lead(sending, wait)
+    core.wakeReceivers(of: sending.devices)
+    return sending.outcome
   }
 
   // MARK: Receiving
@@ -111,9 +109,10 @@ public struct BlockingQueues: ~Copyable {
   private func settle(
     _ token: LockToken, of device: EventModel.DeviceID, _ verb: @escaping (QueueTime) -> QueueVerb
   ) throws(EventStoreError) {
-    let applied = try core.carryOutBlocking(QueueCore.settling(token, of: device, verb))
+    var settling = QueueCore.Settling(token, of: device, verb)
+    try core.carryOutBlocking(&settling)
     core.wakeReceivers(of: CollectionOfOne(device))
-    try core.lead(applied, wait)
+    try core.lead(settling, wait)
   }
 
   /// Completes messages of any devices with one wait for the disk.
@@ -125,10 +124,8 @@ public struct BlockingQueues: ~Copyable {
     _ deliveries: [(device: EventModel.DeviceID, token: LockToken)]
   ) throws(EventStoreError) -> [Bool] {
     var completing = QueueCore.Completing(deliveries)
-    let applied = try core.carryOutBlocking { table, time, applied in
-      completing.decide(table, time, applied)
-    }
-    try core.lead(applied, wait)
+    try core.carryOutBlocking(&completing)
+    try core.lead(completing, wait)
     return completing.done
   }
 }

@@ -105,9 +105,10 @@ public struct DeviceQueue: Sendable {
     _ token: LockToken, _ verb: @escaping (QueueTime) -> QueueVerb
   ) async throws(EventStoreError) {
     let core = try await store.writer().queues()
-    let applied = try await core.carryOut(QueueCore.settling(token, of: device, verb))
-    core.wakeReceivers(of: [device])
-    try await core.durable(applied)
+    var settling = QueueCore.Settling(token, of: device, verb)
+    try await core.carryOut(&settling)
+    core.wakeReceivers(of: CollectionOfOne(device))
+    try await core.durable(settling)
   }
 
   /// Completes many messages with one wait for the disk.
@@ -138,22 +139,22 @@ public struct DeviceQueue: Sendable {
   public func purge() async throws(EventStoreError) -> Int {
     let core = try await store.writer().queues()
     let device = device
-    let applied = try await core.carryOut { table, _, _ in
-      table.decidePurge(of: device).map { QueueCore.Decision(device: device, entry: $0) }
+    let purged = try await core.carryOut { table, _, _ in
+      table.decidePurge(of: device).map { (device, $0) }
     }
-    try await core.durable(applied)
-    return applied.count
+    try await core.durable(purged)
+    return purged.devices.count
   }
 
   /// The queue of a device that is gone: everything in it goes without feedback.
   public func remove() async throws(EventStoreError) {
     let core = try await store.writer().queues()
     let device = device
-    let applied = try await core.carryOut { table, _, applied in
-      guard applied.isEmpty, table.counts(of: device) != nil else { return [] }
-      return [QueueCore.Decision(device: device, entry: .deviceRemoved)]
+    let removed = try await core.carryOut { table, _, isBegun in
+      guard !isBegun, table.counts(of: device) != nil else { return [] }
+      return [(device, .deviceRemoved)]
     }
-    try await core.durable(applied)
+    try await core.durable(removed)
   }
 
   // MARK: Looking

@@ -21,12 +21,10 @@ extension EventStore {
   ) async throws(EventStoreError) -> EnqueueOutcome {
     let core = try await writer().queues()
     var sending = QueueCore.Sending(Array(messages))
-    let applied = try await core.carryOut { table, time, applied in
-      sending.decide(core, table, time, applied)
-    }
-    try await core.durable(applied)
-    core.wakeReceivers(of: applied.lazy.map(\.device))
-    return sending.outcome(applied)
+    try await core.carryOut(&sending)
+    try await core.durable(sending)
+    core.wakeReceivers(of: sending.devices)
+    return sending.outcome
   }
 
   /// Completes messages of any devices with one wait for the disk.
@@ -40,10 +38,8 @@ extension EventStore {
   ) async throws(EventStoreError) -> [Bool] {
     let core = try await writer().queues()
     var completing = QueueCore.Completing(deliveries)
-    let applied = try await core.carryOut { table, time, applied in
-      completing.decide(table, time, applied)
-    }
-    try await core.durable(applied)
+    try await core.carryOut(&completing)
+    try await core.durable(completing)
     return completing.done
   }
 

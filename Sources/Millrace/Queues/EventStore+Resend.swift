@@ -56,16 +56,18 @@ extension EventStore {
     }
     var message = letter.message
     message.expiryTime = nil
-    let applied: [QueueCore.Applied]
+    var work = QueueCore.MovingBack(
+      message: message, device: letter.device, letter: letter.sequenceNumber)
     do throws(EventStoreError) {
-      applied = try await core.moveBack(message, to: letter.device, as: letter.sequenceNumber)
+      try await core.carryOut(&work)
     } catch {
       core.sentAgain.remove(letter.sequenceNumber)
       throw error
     }
-    try await core.durable(applied)
-    core.wakeReceivers(of: [letter.device])
-    return applied[0].number
+    try await core.durable(work)
+    core.wakeReceivers(of: CollectionOfOne(letter.device))
+    guard let number = work.lastNumber else { preconditionFailure("a message has no number") }
+    return number
   }
 
   /// The sequence numbers that those dead letters had which were sent again.
@@ -91,25 +93,23 @@ extension EventStore {
 
 extension QueueCore {
   /// Puts a message that was a dead letter into a queue.
-  fileprivate func moveBack(
-    _ message: DeviceMessage, to device: EventModel.DeviceID, as letter: UInt64
-  ) async throws(EventStoreError) -> [Applied] {
-    var refusal: EventStoreError?
-    let applied = try await carryOut { table, time, applied in
-      guard applied.isEmpty, refusal == nil else { return [] }
-      do throws(EventStoreError) {
-        var decision = try decideEnqueue(message, to: device, table, at: time)
-        if case .enqueued(var enqueued) = decision.entry {
-          enqueued.deadLetter = letter
-          decision.entry = .enqueued(enqueued)
-        }
-        return [decision]
-      } catch {
-        refusal = error
-        return []
+  fileprivate struct MovingBack: QueueWork {
+    let message: DeviceMessage
+    let device: EventModel.DeviceID
+    /// The sequence number that the message had.
+    let letter: UInt64
+    private(set) var lastNumber: UInt64?
+
+    mutating func goOn(
+      _ core: QueueCore, _ state: inout State, _ turn: Turn
+    ) throws(EventStoreError) -> Progress {
+      var entry = try core.decideEnqueue(message, to: device, state.table, at: turn.time)
+      if case .enqueued(var enqueued) = entry {
+        enqueued.deadLetter = letter
+        entry = .enqueued(enqueued)
       }
+      lastNumber = try core.put(entry, device, carrying: message, &state, at: turn.time)
+      return lastNumber == nil ? .needsRoom : .done
     }
-    if let refusal { throw refusal }
-    return applied
   }
 }

@@ -23,12 +23,6 @@ struct JournalRecord: Sendable {
 
   var number: UInt64 { event.position.offset.value }
 
-  /// The message's body, copied.
-  var messageBody: Payload {
-    let body = event.body
-    return Payload(copying: body.extracting(bodyStart..<body.byteCount))
-  }
-
   /// The size of the message that the record carries.
   var messageSize: Int {
     event.bodySize - bodyStart + event.systemProperties.size + event.properties.size
@@ -43,7 +37,15 @@ final class JournalReader: Sendable {
 
   private struct Kept {
     let batch: DecodedBatch
+    /// Its records, here so that a search looks into no batch.
+    let numbers: Range<UInt64>
     var lastUse: UInt64
+
+    init(_ batch: DecodedBatch, lastUse: UInt64) {
+      self.batch = batch
+      numbers = batch.baseOffset..<batch.baseOffset + UInt64(batch.count)
+      self.lastUse = lastUse
+    }
   }
 
   private struct State {
@@ -64,8 +66,9 @@ final class JournalReader: Sendable {
     let stored: StoredBatch
     do throws(CommitLogFailure) {
       guard
-        case .batch(let read, _) = try source.cursor(in: PartitionID.journal.number, from: number)
-          .read()
+        case .batch(let read, _) = try source.cursor(
+          in: PartitionID.journal.number, from: number, decodesAtOnce: true
+        ).read()
       else {
         return nil
       }
@@ -80,6 +83,11 @@ final class JournalReader: Sendable {
     } catch {
       return nil
     }
+  }
+
+  /// The record of a number, if its batch has been read lately.
+  func keptRecord(_ number: UInt64) -> JournalRecord? {
+    keptBatch(number).flatMap { Self.record(number, in: $0) }
   }
 
   private static func record(
@@ -110,11 +118,10 @@ final class JournalReader: Sendable {
     var (low, high) = (0, kept.count)
     while low < high {
       let middle = (low + high) / 2
-      if kept[middle].batch.baseOffset <= number { low = middle + 1 } else { high = middle }
+      if kept[middle].numbers.lowerBound <= number { low = middle + 1 } else { high = middle }
     }
     guard low > 0 else { return nil }
-    let batch = kept[low - 1].batch
-    return number < batch.baseOffset + UInt64(batch.count) ? low - 1 : nil
+    return kept[low - 1].numbers.contains(number) ? low - 1 : nil
   }
 
   private func keep(_ batch: DecodedBatch) {
@@ -126,8 +133,8 @@ final class JournalReader: Sendable {
         state.kept.remove(at: oldest)
       }
       let place =
-        state.kept.firstIndex { $0.batch.baseOffset > batch.baseOffset } ?? state.kept.count
-      state.kept.insert(Kept(batch: batch, lastUse: state.uses), at: place)
+        state.kept.firstIndex { $0.numbers.lowerBound > batch.baseOffset } ?? state.kept.count
+      state.kept.insert(Kept(batch, lastUse: state.uses), at: place)
     }
   }
 }

@@ -2,89 +2,215 @@ internal import DeviceQueueing
 internal import EventModel
 internal import LogFormat
 
-/// Operations on many messages with one wait for the disk: what each step decides, however whoever
-/// asked waits.
+/// What is done to many messages, or to one, with one wait for the disk.
 extension QueueCore {
   /// Puts messages into their queues until one is refused.
-  struct Sending {
+  struct Sending: QueueWork {
     private let messages: [(EventModel.DeviceID, DeviceMessage)]
+    private var numbers: [UInt64] = []
     /// Why the next one was refused.
     private(set) var refusal: EventStoreError?
 
-    init(_ messages: [(EventModel.DeviceID, DeviceMessage)]) { self.messages = messages }
-
-    mutating func decide(
-      _ core: QueueCore, _ table: borrowing QueueTable, _ time: QueueTime, _ applied: [Applied]
-    ) -> [Decision] {
-      guard refusal == nil, applied.count < messages.count else { return [] }
-      let (device, message) = messages[applied.count]
-      do throws(EventStoreError) {
-        return [try core.decideEnqueue(message, to: device, table, at: time)]
-      } catch {
-        refusal = error
-        return []
-      }
+    init(_ messages: [(EventModel.DeviceID, DeviceMessage)]) {
+      self.messages = messages
+      numbers.reserveCapacity(messages.count)
     }
 
-    func outcome(_ applied: [Applied]) -> EnqueueOutcome {
-      EnqueueOutcome(sequenceNumbers: applied.map(\.number), refusal: refusal)
+    mutating func goOn(
+      _ core: QueueCore, _ state: inout State, _ turn: Turn
+    ) throws(EventStoreError) -> Progress {
+      while numbers.count < messages.count {
+        let (device, message) = messages[numbers.count]
+        let entry: JournalEntry
+        do throws(EventStoreError) {
+          entry = try core.decideEnqueue(message, to: device, state.table, at: turn.time)
+        } catch {
+          refusal = error
+          return .done
+        }
+        guard let number = try core.put(entry, device, carrying: message, &state, at: turn.time)
+        else { return .needsRoom }
+        numbers.append(number)
+      }
+      return .done
+    }
+
+    var lastNumber: UInt64? { numbers.last }
+    /// Those that a message has come for.
+    var devices: some Sequence<EventModel.DeviceID> {
+      messages.prefix(numbers.count).lazy.map(\.0)
+    }
+    var outcome: EnqueueOutcome { EnqueueOutcome(sequenceNumbers: numbers, refusal: refusal) }
+  }
+
+  /// Locks the first messages of a device that are available.
+  struct Receiving: QueueWork {
+    /// A message that was locked, not read yet.
+    struct Locked {
+      let sequence: UInt64
+      let deliveryCount: Int
+      let token: LockToken
+    }
+
+    let device: EventModel.DeviceID
+    private let max: Int
+    /// In microseconds.
+    private let duration: Int64
+    private(set) var locked: [Locked] = []
+    private(set) var lastNumber: UInt64?
+
+    init(by device: EventModel.DeviceID, max: Int, for duration: Int64) {
+      self.device = device
+      self.max = max
+      self.duration = duration
+    }
+
+    mutating func goOn(
+      _ core: QueueCore, _ state: inout State, _ turn: Turn
+    ) throws(EventStoreError) -> Progress {
+      // Where there was no room for all, those that were locked are enough.
+      guard max > 0, lastNumber == nil else { return .done }
+      let entries = state.table.decideReceive(
+        by: device, max: max, for: duration, below: core.journal.durableNumber, at: turn.time)
+      let missing = entries.compactMap { turn.messageNeeded(for: $0, of: device) }
+      guard missing.isEmpty else { return .needsMessages(missing) }
+      locked.reserveCapacity(entries.count)
+      for entry in entries {
+        guard let number = try core.putSettlement(entry, device, &state, turn) else {
+          return .needsRoom
+        }
+        lastNumber = number
+        guard case .locked(let lock) = entry, let token = state.table.token(of: lock.sequence)
+        else { continue }
+        locked.append(
+          Locked(sequence: lock.sequence, deliveryCount: lock.deliveryCount, token: token))
+      }
+      return .done
     }
   }
 
   /// Completes messages, passing over those whose lock is lost.
-  struct Completing {
+  struct Completing: QueueWork {
     private let deliveries: [(device: EventModel.DeviceID, token: LockToken)]
     /// For each whether its token held the lock.
     private(set) var done: [Bool]
+    private(set) var lastNumber: UInt64?
     private var next = 0
-    private var asked: Int?
-    private var doneCount = 0
 
     init(_ deliveries: [(device: EventModel.DeviceID, token: LockToken)]) {
       self.deliveries = deliveries
       done = Array(repeating: false, count: deliveries.count)
     }
 
-    mutating func decide(
-      _ table: borrowing QueueTable, _ time: QueueTime, _ applied: [Applied]
-    ) -> [Decision] {
-      // What was decided last has been applied, or is decided once more.
-      if let index = asked, applied.count > doneCount {
-        done[index] = true
-        doneCount += 1
-        next = index + 1
-      }
+    mutating func goOn(
+      _ core: QueueCore, _ state: inout State, _ turn: Turn
+    ) throws(EventStoreError) -> Progress {
       while next < deliveries.count {
         let (device, token) = deliveries[next]
+        let entry: JournalEntry
         do throws(QueueRejection) {
-          let entry = try table.decideSettle(token, of: device, .complete, at: time)
-          asked = next
-          return [Decision(device: device, entry: entry)]
+          entry = try state.table.decideSettle(token, of: device, .complete, at: turn.time)
         } catch {
           next += 1
+          continue
+        }
+        if let message = turn.messageNeeded(for: entry, of: device) {
+          return .needsMessages([message])
+        }
+        guard let number = try core.putSettlement(entry, device, &state, turn) else {
+          return .needsRoom
+        }
+        lastNumber = number
+        done[next] = true
+        next += 1
+      }
+      return .done
+    }
+  }
+
+  /// Settles one message.
+  struct Settling: QueueWork {
+    private let token: LockToken
+    private let device: EventModel.DeviceID
+    /// What the device does with it; a delay is counted from when it is done.
+    private let verb: (QueueTime) -> QueueVerb
+    private(set) var lastNumber: UInt64?
+
+    init(
+      _ token: LockToken, of device: EventModel.DeviceID, _ verb: @escaping (QueueTime) -> QueueVerb
+    ) {
+      self.token = token
+      self.device = device
+      self.verb = verb
+    }
+
+    mutating func goOn(
+      _ core: QueueCore, _ state: inout State, _ turn: Turn
+    ) throws(EventStoreError) -> Progress {
+      let entry: JournalEntry
+      do throws(QueueRejection) {
+        entry = try state.table.decideSettle(token, of: device, verb(turn.time), at: turn.time)
+      } catch {
+        throw EventStoreError(error)
+      }
+      if let message = turn.messageNeeded(for: entry, of: device) {
+        return .needsMessages([message])
+      }
+      lastNumber = try core.putSettlement(entry, device, &state, turn)
+      return lastNumber == nil ? .needsRoom : .done
+    }
+  }
+
+  /// Does what is decided for several messages at once, and is rare.
+  struct Planned: QueueWork {
+    /// Decides under the lock what to do next, until it says nothing more.
+    ///
+    /// Asked again for the rest where there was no room for all of it, and for the same where a
+    /// message had to be read first: it must go by the table, and by whether anything was done.
+    typealias Plan =
+      (inout QueueTable, QueueTime, _ isBegun: Bool) -> [(
+        device: EventModel.DeviceID, entry: JournalEntry
+      )]
+
+    private let plan: Plan
+    /// Whose queues were changed, for each change.
+    private(set) var devices: [EventModel.DeviceID] = []
+    private(set) var lastNumber: UInt64?
+
+    init(_ plan: @escaping Plan) { self.plan = plan }
+
+    mutating func goOn(
+      _ core: QueueCore, _ state: inout State, _ turn: Turn
+    ) throws(EventStoreError) -> Progress {
+      while true {
+        let steps = plan(&state.table, turn.time, lastNumber != nil)
+        if steps.isEmpty { return .done }
+        let missing = steps.compactMap { turn.messageNeeded(for: $0.entry, of: $0.device) }
+        guard missing.isEmpty else { return .needsMessages(missing) }
+        for (device, entry) in steps {
+          guard let number = try core.putSettlement(entry, device, &state, turn) else {
+            return .needsRoom
+          }
+          lastNumber = number
+          devices.append(device)
         }
       }
-      return []
-    }
-  }
-}
-
-extension QueueCore {
-  /// Settles one message.
-  static func settling(
-    _ token: LockToken, of device: EventModel.DeviceID, _ verb: @escaping (QueueTime) -> QueueVerb
-  ) -> Plan {
-    { table, time, applied throws(QueueRejection) in
-      guard applied.isEmpty else { return [] }
-      let entry = try table.decideSettle(token, of: device, verb(time), at: time)
-      return [Decision(device: device, entry: entry)]
     }
   }
 
-  /// Blocks until everything up to the last change is durable: the caller leads its group.
-  func lead(_ applied: [Applied], _ wait: BlockingWait) throws(EventStoreError) {
-    guard let last = applied.last else { return }
-    try journal.lead(to: .durable(last.number + 1), wait)
+  /// Does what a plan says.
+  func carryOut(_ plan: @escaping Planned.Plan) async throws(EventStoreError) -> Planned {
+    var work = Planned(plan)
+    try await carryOut(&work)
+    return work
+  }
+
+  /// The same for threads that may block.
+  @discardableResult
+  func carryOutBlocking(_ plan: @escaping Planned.Plan) throws(EventStoreError) -> Planned {
+    var work = Planned(plan)
+    try carryOutBlocking(&work)
+    return work
   }
 }
 

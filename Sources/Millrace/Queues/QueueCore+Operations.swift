@@ -15,9 +15,9 @@ extension EventStore.Queues {
 extension QueueCore {
   /// Decides whether a message may join a queue.
   func decideEnqueue(
-    _ message: DeviceMessage, to device: EventModel.DeviceID, _ table: borrowing QueueTable,
-    at time: QueueTime
-  ) throws(EventStoreError) -> Decision {
+    _ message: borrowing DeviceMessage, to device: borrowing EventModel.DeviceID,
+    _ table: borrowing QueueTable, at time: QueueTime
+  ) throws(EventStoreError) -> JournalEntry {
     guard message.size <= Limits.messageSizeMax else {
       throw .limit(
         LimitExceeded("message size", maximum: Limits.messageSizeMax, value: message.size))
@@ -27,10 +27,9 @@ extension QueueCore {
     if message.expiryTime == nil { try timeToLive.check(asA: "time to live") }
     let expiry = message.expiryTime ?? time.wall.advanced(by: timeToLive)
     do throws(QueueRejection) {
-      let entry = try table.decideEnqueue(
+      return try table.decideEnqueue(
         to: device, size: message.size, expiry: expiry,
         feedback: message.feedback ?? defaults.feedback, at: time)
-      return Decision(device: device, entry: entry, message: message)
     } catch {
       throw EventStoreError(error)
     }
@@ -40,10 +39,14 @@ extension QueueCore {
   func receive(
     by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
   ) async throws(EventStoreError) -> [LockedMessage] {
-    let applied = try await carryOut(try receiving(by: device, max: max, lockFor: duration))
-    guard !applied.isEmpty else { return [] }
+    var work = try receiving(by: device, max: max, lockFor: duration)
+    try await carryOut(&work)
+    guard !work.locked.isEmpty else { return [] }
+    // What has been written or read lately needs no thread that may wait for the disk.
+    if let messages = keptMessages(work) { return messages }
+    let received = work
     return try await readers.offload { [self] () throws(EventStoreError) in
-      try read(applied)
+      try read(received)
     }
   }
 
@@ -51,46 +54,51 @@ extension QueueCore {
   func receiveBlocking(
     by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
   ) throws(EventStoreError) -> [LockedMessage] {
-    try read(try carryOutBlocking(try receiving(by: device, max: max, lockFor: duration)))
+    var work = try receiving(by: device, max: max, lockFor: duration)
+    try carryOutBlocking(&work)
+    return try read(work)
   }
 
   private func receiving(
     by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
-  ) throws(EventStoreError) -> Plan {
+  ) throws(EventStoreError) -> Receiving {
     let duration = duration ?? defaults.lockDuration
     try duration.check(asA: "lock duration")
-    return { [journal] table, time, applied in
-      guard max > 0, applied.isEmpty else { return [] }
-      return table.decideReceive(
-        by: device, max: max, for: duration.microseconds, below: journal.durableNumber, at: time
-      ).map { Decision(device: device, entry: $0) }
-    }
+    return Receiving(by: device, max: max, for: duration.microseconds)
   }
 
   /// Reads the messages that have been locked.
   ///
   /// Blocks for the disk.
-  private func read(_ applied: [Applied]) throws(EventStoreError) -> [LockedMessage] {
+  private func read(_ work: Receiving) throws(EventStoreError) -> [LockedMessage] {
     var messages: [LockedMessage] = []
+    messages.reserveCapacity(work.locked.count)
     var unreadable: UInt64?
-    for one in applied {
-      guard case .locked(let locked) = one.entry, let token = one.token else { continue }
-      guard let sent = try message(locked.sequence, to: one.device) else {
+    for locked in work.locked {
+      guard let sent = try message(locked.sequence, to: work.device) else {
         unreadable = unreadable ?? locked.sequence
         continue
       }
-      messages.append(
-        LockedMessage(
-          device: one.device, sequenceNumber: locked.sequence, enqueuedTime: sent.enqueued,
-          expiryTime: sent.expiry, deliveryCount: locked.deliveryCount, lockToken: token,
-          message: sent.message))
+      messages.append(LockedMessage(locked, work.device, sent))
     }
     // One that is damaged keeps nobody from the others; it ends by its deliveries or its expiry.
     if messages.isEmpty, let unreadable {
       throw EventStoreError(
         .corrupt,
-        "message \(unreadable) to \(applied[0].device) cannot be read; run `millrace fsck` on the "
-          + "store")
+        "message \(unreadable) to \(work.device) cannot be read; run `millrace fsck` on the store")
+    }
+    return messages
+  }
+
+  /// The messages that have been locked, as far as none has to be read; nil where one has.
+  private func keptMessages(_ work: Receiving) -> [LockedMessage]? {
+    var messages: [LockedMessage] = []
+    messages.reserveCapacity(work.locked.count)
+    for locked in work.locked {
+      guard let sent = reader.journal.keptRecord(locked.sequence)?.sent else {
+        return nil
+      }
+      messages.append(LockedMessage(locked, work.device, sent))
     }
     return messages
   }
@@ -98,11 +106,11 @@ extension QueueCore {
   /// Settles what is due, and returns when everything decided so far is durable.
   func settleDue() async throws(EventStoreError) {
     while true {
-      let applied = try await carryOut { table, time, applied in
-        applied.isEmpty ? table.decideDue(at: time, max: 256).map { Decision($0) } : []
+      let settled = try await carryOut { table, time, isBegun in
+        isBegun ? [] : table.decideDue(at: time, max: 256)
       }
-      wakeReceivers(of: applied.map(\.device))
-      guard !applied.isEmpty else { break }
+      wakeReceivers(of: settled.devices)
+      guard !settled.devices.isEmpty else { break }
     }
     // The timer's thread may have been faster, so that this is not the last change of ours.
     try await journal.wait(upTo: journal.nextNumber, .durable)
@@ -122,6 +130,18 @@ extension QueueCore {
         throw EventStoreError(error)
       }
     }
+  }
+}
+
+extension LockedMessage {
+  fileprivate init(
+    _ locked: QueueCore.Receiving.Locked, _ device: EventModel.DeviceID,
+    _ sent: SentMessage
+  ) {
+    self.init(
+      device: device, sequenceNumber: locked.sequence, enqueuedTime: sent.enqueued,
+      expiryTime: sent.expiry, deliveryCount: locked.deliveryCount, lockToken: locked.token,
+      message: sent.message)
   }
 }
 

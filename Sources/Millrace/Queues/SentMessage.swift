@@ -47,13 +47,11 @@ extension SentMessage {
     enqueued: Timestamp
   ) {
     let body = event.body
-    var message = DeviceMessage(
-      body: Payload(copying: body.extracting(bodyStart..<body.byteCount)),
-      properties: event.properties)
-    message.systemProperties = event.systemProperties
-    message.expiryTime = expiry
-    message.feedback = feedback
-    self.init(message: message, expiry: expiry, enqueued: enqueued)
+    self.init(
+      message: DeviceMessage(
+        body: Payload(copying: body.extracting(bodyStart..<body.byteCount)),
+        properties: event.properties, systemProperties: event.systemProperties,
+        expiryTime: expiry, feedback: feedback), expiry: expiry, enqueued: enqueued)
   }
 }
 

@@ -25,10 +25,12 @@ extension ReadSource {
   var fileSystem: any FileSystem { context.fileSystem }
 
   func cursor(
-    in partition: Int, from number: UInt64, of filter: DeviceFilter? = nil
+    in partition: Int, from number: UInt64, of filter: DeviceFilter? = nil,
+    decodesAtOnce: Bool = false
   ) -> BatchCursor {
     BatchCursor(
-      from: number, of: filter, mappings: mappings, fileSystem: fileSystem, refresh: renewal
+      from: number, of: filter, mappings: mappings, fileSystem: fileSystem,
+      decodesAtOnce: decodesAtOnce, refresh: renewal
     ) { [self] in snapshot(of: partition) }
   }
 }

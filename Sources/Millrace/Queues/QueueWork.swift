@@ -1,0 +1,221 @@
+internal import DeviceQueueing
+internal import EventModel
+internal import LogFormat
+internal import Synchronization
+
+/// A change of the queues that is made step by step, under their lock as long as nothing keeps it.
+///
+/// Each step decides by the table as the steps before it left it, is journaled and applied. Where
+/// there is no room for more, or a message has to be read first, the lock is given up and the work
+/// asked again to go on: what had been decided is decided once more, by the table as it is then.
+///
+/// A protocol and not a closure, so that a group of steps is one loop over values of known types.
+protocol QueueWork {
+  /// Takes steps until nothing is left to do.
+  mutating func goOn(
+    _ core: QueueCore, _ state: inout QueueCore.State, _ turn: QueueCore.Turn
+  ) throws(EventStoreError) -> QueueCore.Progress
+
+  /// The number of the last change that was made; nil for none.
+  var lastNumber: UInt64? { get }
+}
+
+extension QueueCore {
+  /// How far work has come.
+  enum Progress {
+    case done
+    case needsRoom
+    /// These messages have to be read first: they go to the dead letters, or their id into a
+    /// feedback record.
+    case needsMessages([Wanted])
+  }
+
+  /// A message that has to be read.
+  struct Wanted {
+    let number: UInt64
+    let device: EventModel.DeviceID
+  }
+
+  /// What holds while somebody has the lock.
+  struct Turn {
+    let time: QueueTime
+    /// What was read because the work needs it; nil where it cannot be read.
+    let messages: [UInt64: SentMessage?]
+  }
+
+  /// Does work and returns when all of it is applied, at once or when there is room.
+  ///
+  /// Durable when ``durable(_:)`` says so.
+  func carryOut(_ work: inout some QueueWork) async throws(EventStoreError) {
+    var messages: [UInt64: SentMessage?] = [:]
+    while true {
+      switch try attempt(&work, messages) {
+      case .done: return
+      case .needsRoom:
+        let wait = JoinedWait(count: 1)
+        journal.enroll(Waiter(goal: .room, wait))
+        try await wait.wait()
+      case .needsMessages(let wanted):
+        let found = try await readers.offload { [self] () throws(EventStoreError) in
+          try read(wanted)
+        }
+        messages.merge(found) { $1 }
+      }
+    }
+  }
+
+  /// The same for threads that may block.
+  func carryOutBlocking(_ work: inout some QueueWork) throws(EventStoreError) {
+    var messages: [UInt64: SentMessage?] = [:]
+    while true {
+      switch try attempt(&work, messages) {
+      case .done: return
+      case .needsRoom: try journal.waitForRoom(BlockingWait())
+      case .needsMessages(let wanted): messages.merge(try read(wanted)) { $1 }
+      }
+    }
+  }
+
+  private func read(_ wanted: [Wanted]) throws(EventStoreError) -> [UInt64: SentMessage?] {
+    var messages: [UInt64: SentMessage?] = [:]
+    for one in wanted {
+      messages[one.number] = .some(try message(one.number, to: one.device))
+    }
+    return messages
+  }
+
+  /// A message that waits, wherever it is; nil where it cannot be read.
+  ///
+  /// Blocks for the disk.
+  func message(
+    _ number: UInt64, to device: EventModel.DeviceID
+  ) throws(EventStoreError) -> SentMessage? {
+    if let sent = try reader.journal.record(number)?.sent { return sent }
+    func place() -> UInt32? { state.withLock { $0.table.checkpoint(of: number, device) } }
+    var checkpoint = place()
+    while true {
+      if let message = try reader.message(number, to: device, checkpoint: checkpoint ?? 0) {
+        return message
+      }
+      // A checkpoint may have moved it meanwhile.
+      let now = place()
+      guard now != checkpoint else { return nil }
+      checkpoint = now
+    }
+  }
+
+  private func attempt(
+    _ work: inout some QueueWork, _ messages: [UInt64: SentMessage?]
+  ) throws(EventStoreError) -> Progress {
+    try state.withLock { (state) throws(EventStoreError) -> Progress in
+      guard !state.isClosed else { throw .isClosed }
+      let time = clock.now()
+      defer {
+        timer.look(at: state.table.nextDue(at: time), now: time)
+        if state.table.emptiedCount > QueueFiling.emptiedCountMax { filing.wake() }
+      }
+      return try work.goOn(self, &state, Turn(time: time, messages: messages))
+    }
+  }
+
+  // MARK: One step
+
+  /// Journals an entry and applies it; nil when there is no room.
+  ///
+  /// - Parameters:
+  ///   - entry: what was decided.
+  ///   - device: whose queue it is.
+  ///   - state: what the lock guards.
+  ///   - time: now.
+  /// - Returns: the entry's number.
+  /// - Throws: ``EventStoreError`` where the journal takes no more.
+  @inline(__always)
+  func put(
+    _ entry: JournalEntry, _ device: borrowing EventModel.DeviceID, _ state: inout State,
+    at time: QueueTime
+  ) throws(EventStoreError) -> UInt64? {
+    state.scratch.removeAll()
+    entry.encode(into: &state.scratch)
+    let number = try state.scratch.withBytes { (bytes) throws(EventStoreError) in
+      try journal.append(
+        from: device, body: bytes, properties: Properties(), systemProperties: nil,
+        at: time.wall.microseconds)
+    }
+    if let number { apply(entry, number, device, size: 0, &state, at: time) }
+    return number
+  }
+
+  /// The same for an entry that carries a message.
+  @inline(__always)
+  func put(
+    _ entry: JournalEntry, _ device: borrowing EventModel.DeviceID,
+    carrying message: borrowing DeviceMessage, _ state: inout State, at time: QueueTime
+  ) throws(EventStoreError) -> UInt64? {
+    state.scratch.removeAll()
+    entry.encode(into: &state.scratch)
+    message.body.withBytes { state.scratch.append($0) }
+    let hasSystemProperties = !message.systemProperties.isEmpty
+    let number = try state.scratch.withBytes { (bytes) throws(EventStoreError) in
+      try journal.append(
+        from: device, body: bytes, properties: message.properties,
+        systemProperties: hasSystemProperties ? message.systemProperties : nil,
+        at: time.wall.microseconds)
+    }
+    if let number { apply(entry, number, device, size: message.size, &state, at: time) }
+    return number
+  }
+
+  private func apply(
+    _ entry: JournalEntry, _ number: UInt64, _ device: borrowing EventModel.DeviceID, size: Int,
+    _ state: inout State, at time: QueueTime
+  ) {
+    state.table.apply(entry, number: number, device: device, size: size, at: time)
+    // Noted with the change, so that the journal keeps the record until it is copied.
+    if entry.hasOutcome { outcomes.note(number) }
+  }
+
+  /// Journals an entry with what it keeps of the message, and applies it; nil when there is no
+  /// room.
+  ///
+  /// - Parameters:
+  ///   - entry: what was decided; the message it needs has been read.
+  ///   - device: whose queue it is.
+  ///   - state: what the lock guards.
+  ///   - turn: what holds now.
+  /// - Returns: the entry's number.
+  /// - Throws: ``EventStoreError`` where the journal takes no more.
+  func putSettlement(
+    _ entry: JournalEntry, _ device: borrowing EventModel.DeviceID, _ state: inout State,
+    _ turn: Turn
+  ) throws(EventStoreError) -> UInt64? {
+    guard !turn.messages.isEmpty, case .settled(var settled) = entry,
+      let sent = turn.messages[settled.sequence] ?? nil
+    else { return try put(entry, device, &state, at: turn.time) }
+    let message = sent.kept(by: &settled)
+    return try put(.settled(settled), device, carrying: message, &state, at: turn.time)
+  }
+}
+
+extension QueueCore.Turn {
+  /// The message that has to be known before an entry can be written, and is not.
+  @inline(__always)
+  func messageNeeded(
+    for entry: JournalEntry, of device: borrowing EventModel.DeviceID
+  ) -> QueueCore.Wanted? {
+    guard case .settled(let settled) = entry,
+      settled.status.isDeadLetter || settled.givesFeedback, messages[settled.sequence] == nil
+    else { return nil }
+    return QueueCore.Wanted(number: settled.sequence, device: copy device)
+  }
+}
+
+extension JournalEntry {
+  /// Whether something has to be copied to the feedback or the dead letters.
+  var hasOutcome: Bool {
+    switch self {
+    case .enqueued(let enqueued): enqueued.deadLetter != nil
+    case .settled(let settled): settled.givesFeedback || settled.deadLetter != nil
+    default: false
+    }
+  }
+}
