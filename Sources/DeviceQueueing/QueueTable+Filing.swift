@@ -146,7 +146,7 @@ extension QueueTable {
       let checkpoint = nodes[slots[slot].first].checkpoint
       guard checkpoint != 0 else { continue }
       let device = names.device(at: slots[slot].name)
-      var queue = FiledQueue(checkpoint: checkpoint, messages: [])
+      var queue = FiledQueue(checkpoint: checkpoint, isOutdated: slots[slot].isChanged)
       var place = slots[slot].first
       while place != noPlace, nodes[place].checkpoint != 0 {
         if queue.messages.count == FiledQueue.messageCountMax {
@@ -197,6 +197,14 @@ extension QueueTable {
     } else if let availableFrom = message.availableFrom {
       delay(place, until: availableFrom)
     }
+  }
+
+  /// Puts a device's queue in place as the directory says.
+  package mutating func load(_ queue: FiledQueue, of device: DeviceID) {
+    for (message, size) in queue.messages {
+      load(message, size: size, device: device, checkpoint: queue.checkpoint)
+    }
+    if queue.isOutdated, let slot = find(device) { slots[slot].isChanged = true }
   }
 
   /// The checkpoint that wrote a device's file; nil if it has none.

@@ -72,19 +72,25 @@ package struct FiledMessage: Hashable, Sendable {
 package struct FiledQueue: Sendable {
   /// The checkpoint that wrote the file.
   package var checkpoint: UInt32
+  /// Whether the file does not say what the directory does: it has to be written anew.
+  package var isOutdated: Bool
   /// The messages, and the bytes of each.
   package var messages: [(message: FiledMessage, size: Int)]
 
   /// Messages in a record, at most.
   package static let messageCountMax = 1_000
 
-  package init(checkpoint: UInt32, messages: [(message: FiledMessage, size: Int)]) {
+  package init(
+    checkpoint: UInt32, isOutdated: Bool, messages: [(message: FiledMessage, size: Int)] = []
+  ) {
     self.checkpoint = checkpoint
+    self.isOutdated = isOutdated
     self.messages = messages
   }
 
   package func encode(into buffer: inout ByteBuffer) {
     buffer.append(checkpoint)
+    buffer.append(UInt8(isOutdated ? 1 : 0))
     buffer.appendVariableLength(UInt64(messages.count))
     for (message, size) in messages {
       message.encode(into: &buffer)
@@ -96,6 +102,9 @@ package struct FiledQueue: Sendable {
   package init(decoding bytes: RawSpan) throws(FormatError) {
     var reader = ByteReader(bytes)
     checkpoint = try reader.integer()
+    let flags = try reader.integer(UInt8.self)
+    guard flags <= 1 else { throw .unsupportedFeatures(UInt32(flags)) }
+    isOutdated = flags == 1
     messages = []
     for _ in 0..<(try reader.count(atMost: Self.messageCountMax)) {
       let message = try FiledMessage(decoding: &reader)

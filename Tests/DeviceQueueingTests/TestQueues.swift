@@ -7,13 +7,14 @@ struct TestQueues: ~Copyable {
   var table: QueueTable
   var time = QueueTime(wall: Timestamp(microseconds: 1_700_000_000_000_000), steady: 0)
   /// What has been applied.
-  private var journal: [Record] = []
+  private(set) var journal: [Record] = []
   private var durable: UInt64 = 0
 
-  private struct Record {
+  struct Record {
     let device: DeviceID
     let entry: JournalEntry
     let size: Int
+    let time: Timestamp
   }
 
   init(_ rules: QueueRules = QueueRules(), key: UInt64 = 1) {
@@ -33,7 +34,7 @@ struct TestQueues: ~Copyable {
   mutating func apply(_ entry: JournalEntry, to device: DeviceID, size: Int = 0) -> UInt64 {
     let number = durable
     table.apply(entry, number: number, device: device, size: size, at: time)
-    journal.append(Record(device: device, entry: entry, size: size))
+    journal.append(Record(device: device, entry: entry, size: size, time: time.wall))
     durable += 1
     return number
   }

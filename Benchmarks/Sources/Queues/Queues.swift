@@ -39,7 +39,7 @@ struct Queues {
     let mail = Mail(deviceCount: deviceCount)
     let scenarios: [(String, (Mail) async throws -> [Figure])] = [
       ("groups", groups), ("singles", singles), ("clients", clients), ("million", million),
-      ("space", space),
+      ("space", space), ("filing", filing),
     ]
     var figures: [Figure] = []
     for (name, measure) in scenarios where only.isEmpty || only.contains(name) {

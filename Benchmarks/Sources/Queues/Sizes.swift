@@ -110,12 +110,72 @@ extension Queues {
     }
   }
 
+  // MARK: Filing
+
+  /// How long it takes to file the messages of devices that went offline, and how long others wait
+  /// for their messages to be durable meanwhile.
+  func filing(_ mail: Mail) async throws -> [Figure] {
+    var times: [Double] = []
+    var waits: [Double] = []
+    for _ in 0..<min(3, runs) {
+      let store = try await openStore("filing")
+      let queues = try store.makeBlockingQueues()
+      for start in stride(from: 0, to: mail.devices.count, by: 1_000) {
+        let devices = mail.devices[start..<min(start + 1_000, mail.devices.count)]
+        _ = try queues.enqueue(devices.map { ($0, mail.messages[0]) })
+      }
+      let watch = FilingWatch(directory + "/filing/queues")
+      var latencies: [Double] = []
+      while watch.seconds == nil {
+        let isFiling = watch.isFiling
+        let begin = ContinuousClock.now
+        _ = try queues.enqueue((0..<50).map { _ in ("online", mail.messages[0]) })
+        if isFiling { latencies.append((ContinuousClock.now - begin).inSeconds * 1_000) }
+        let received = try queues.receive(by: "online", max: 50)
+        try queues.complete(received.map { ("online", $0.lockToken) })
+      }
+      times.append(watch.seconds ?? 0)
+      latencies.sort()
+      waits.append(latencies.isEmpty ? 0 : latencies[latencies.count * 99 / 100])
+      try await store.close()
+    }
+    return [
+      Figure(name: "filing.time", values: times, unit: "s", needed: "at most 1 for 10,000"),
+      Figure(name: "filing.wait99", values: waits, unit: "ms", needed: "below 20"),
+    ]
+  }
+
   private func allocatedSize(_ path: String) throws -> Int {
     let names = try FileManager.default.subpathsOfDirectory(atPath: path)
     return try names.reduce(0) { sum, name in
       var status = stat()
       guard lstat(path + "/" + name, &status) == 0 else { throw POSIXError(.EIO) }
       return sum + Int(status.st_blocks) * 512
+    }
+  }
+}
+
+/// Sees from outside when a checkpoint of the queues begins and when it has made its directory.
+private final class FilingWatch: @unchecked Sendable {
+  private let lock = NSLock()
+  private var begin: ContinuousClock.Instant?
+  private var end: ContinuousClock.Instant?
+
+  var isFiling: Bool { lock.withLock { begin != nil && end == nil } }
+  var seconds: Double? {
+    lock.withLock { end.flatMap { end in begin.map { (end - $0).inSeconds } } }
+  }
+
+  init(_ folder: String) {
+    Thread.detachNewThread { [self] in
+      while seconds == nil {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        lock.withLock {
+          if begin == nil, names.contains(where: { $0.utf8.count == 2 }) { begin = .now }
+          if names.contains(where: { $0.hasSuffix(".directory") }) { end = .now }
+        }
+        usleep(500)
+      }
     }
   }
 }

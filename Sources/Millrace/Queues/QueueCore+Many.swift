@@ -91,6 +91,8 @@ extension QueueCore {
 
   /// Completes messages, passing over those whose lock is lost.
   struct Completing: QueueWork {
+    private static let readCountMax = 256
+
     private let deliveries: [(device: EventModel.DeviceID, token: LockToken)]
     /// For each whether its token held the lock.
     private(set) var done: [Bool]
@@ -114,8 +116,8 @@ extension QueueCore {
           next += 1
           continue
         }
-        if let message = turn.messageNeeded(for: entry, of: device) {
-          return .needsMessages([message])
+        if turn.messageNeeded(for: entry, of: device) != nil {
+          return .needsMessages(messagesNeeded(state.table, turn))
         }
         guard let number = try core.putSettlement(entry, device, &state, turn) else {
           return .needsRoom
@@ -125,6 +127,20 @@ extension QueueCore {
         next += 1
       }
       return .done
+    }
+
+    /// What has to be read for the next deliveries, so that a group is read at once.
+    private func messagesNeeded(_ table: borrowing QueueTable, _ turn: Turn) -> [Wanted] {
+      var wanted: [Wanted] = []
+      for (device, token) in deliveries[next...].prefix(Self.readCountMax) {
+        do throws(QueueRejection) {
+          let entry = try table.decideSettle(token, of: device, .complete, at: turn.time)
+          if let one = turn.messageNeeded(for: entry, of: device) { wanted.append(one) }
+        } catch {
+          continue
+        }
+      }
+      return wanted
     }
   }
 

@@ -134,7 +134,7 @@ final class QueueFiling: Sendable {
       release.floor = min(found.firstUnfiled ?? .max, bases[bases.count - 1])
     }
     let gain = bases.count { $0 < floor && $0 >= release.floor ?? 0 }
-    guard gain > 0 || isStale && bases[0] < floor else { return release }
+    guard gain > 0 else { return release }
     let cost = found.needed + found.filed / Self.devicesPerFile
     if isFull || cost <= gain * Self.fileCountPerSegment { release.checkpointFloor = floor }
     return release
@@ -166,6 +166,8 @@ final class QueueFiling: Sendable {
     var written: [FiledDevice] = []
     do throws(EventStoreError) {
       try write(core, number, floor, &written)
+      // Those that would be outdated below the floor: the others have been written anew.
+      try removeFiles(core.state.withLock { $0.table.takeEmptied() }, core, state)
       // The files may tell of what a crash could still take back.
       try core.journal.lead(to: .durable(core.journal.nextNumber), BlockingWait())
       try Self.synchronize(volume)
@@ -214,6 +216,10 @@ final class QueueFiling: Sendable {
       let range = start..<min(end, start + Self.pieceSize)
       let filings = core.state.withLock { $0.table.takeFilings(in: range, below: floor) }
       written += filings.map(\.filed)
+      // What is not durable cannot be read.
+      if !filings.isEmpty {
+        try core.journal.lead(to: .durable(core.journal.nextNumber), BlockingWait())
+      }
       for filing in filings { try write(filing, core.reader, number, &writer) }
       core.state.withLock { state in
         for filing in filings { state.table.noteFiled(filing, in: number) }

@@ -53,10 +53,7 @@ struct QueueLoading: ~Copyable {
       for index in 0..<batch.count {
         let event = EventView(batch, index: index, partition: .journal)
         let queue = try FiledQueue(decoding: event.body)
-        let device = event.deviceID
-        for (message, size) in queue.messages {
-          table.load(message, size: size, device: device, checkpoint: queue.checkpoint)
-        }
+        table.load(queue, of: event.deviceID)
       }
       return true
     } catch .corrupt {

@@ -41,6 +41,37 @@ struct BlockingQueuesTests {
     try await store.close()
   }
 
+  @Test("Every sender of a large group hears that its message is done")
+  func groupWithFeedback() async throws {
+    let storage = InMemoryStorage()
+    let store = try await storage.open(
+      configuration: .init(partitionCount: 1, queues: .init(depthMax: 1_000)))
+    let queues = try store.makeBlockingQueues()
+    let device = Self.device
+    // More than are read at once, and in between some of whom nobody hears.
+    let outcome = try queues.enqueue(
+      try (0..<600).map {
+        (
+          device,
+          DeviceMessage(
+            id: try MessageID("m\($0)"), body: "x",
+            feedback: $0 % 5 == 0 ? FeedbackMode.none : .full)
+        )
+      })
+    let received = try queues.receive(by: device, max: 1_000)
+    #expect(received.map(\.sequenceNumber) == outcome.sequenceNumbers)
+    let done = try queues.complete(received.map { (device, $0.lockToken) })
+    #expect(done == Array(repeating: true, count: 600))
+    try await store.close()
+    let again = try await storage.open(access: .readOnly)
+    var names: [String?] = []
+    for try await batch in again.batches(in: .feedback, until: .highWatermark) {
+      names += batch.compactMap(\.feedbackReport).map(\.originalMessageID)
+    }
+    #expect(names == (0..<600).filter { $0 % 5 != 0 }.map { "m\($0)" })
+    try await again.close()
+  }
+
   @Test("What cannot be done changes nothing and is told")
   func refusals() async throws {
     let storage = InMemoryStorage()
