@@ -32,5 +32,9 @@ let package = Package(
         .product(name: "MillraceTesting", package: "millrace"),
       ],
       path: "Sources/Queues"),
+    // Called by a harness as it calls the engines beside which the store is measured.
+    .executableTarget(
+      name: "PeerDriver",
+      dependencies: ["BareLoop", .product(name: "Millrace", package: "millrace")]),
   ]
 )
