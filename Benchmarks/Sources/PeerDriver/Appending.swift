@@ -9,44 +9,44 @@ extension PeerDriver {
     let before = Usage.anonymous
     let store = try await open(.createIfAbsent)
     let (start, processor) = (Usage.clock, Usage.processor)
-    let peak = try append(
+    let (peak, latencies) = try append(
       file, to: store, groupSize: groupSize, syncsGroups: syncsGroups, killAt: killAt)
     let (end, processorEnd) = (Usage.clock, Usage.processor)
     let peakAtEnd = max(peak, Usage.anonymous)
     try await store.close()
     let seconds = end - start
-    report([
-      "events": Double(file.records.count), "wall_s": seconds,
-      "ev_s": Double(file.records.count) / seconds,
-      "mb_s": Double(file.size) / seconds / 1e6, "cpu_s": processorEnd - processor,
-      "close_s": Usage.clock - end, "cpu_total_s": Usage.processor - processor,
-      "rss_mb": Usage.residentMax - Double(file.mappedSize) / 1_048_576,
-      "anon_mb": peakAtEnd - before,
-    ])
+    let fields = [
+      ("events", Double(file.records.count)), ("wall_s", seconds),
+      ("ev_s", Double(file.records.count) / seconds),
+      ("mb_s", Double(file.size) / seconds / 1e6), ("cpu_s", processorEnd - processor),
+      ("close_s", Usage.clock - end), ("cpu_total_s", Usage.processor - processor),
+      ("rss_mb", Usage.residentMax - Double(file.mappedSize) / 1_048_576),
+      ("anon_mb", peakAtEnd - before),
+    ]
+    report(fields + (syncsGroups ? latencies.fields : []))
   }
 
-  /// Appends everything and makes it durable; returns the largest amount of memory seen.
+  /// Appends everything and makes it durable; returns the largest amount of memory seen, and how
+  /// long each synced group took.
   private func append(
     _ file: borrowing RecordFile, to store: EventStore, groupSize: Int, syncsGroups: Bool,
     killAt: Int?
-  ) throws -> Double {
+  ) throws -> (peak: Double, latencies: Latencies) {
     var appender = store.makeAppender()
     var cutter = RecordCutter()
     let records = file.records
     var peak = 0.0
+    var latencies = Latencies()
     var done = 0
     var groups = 0
     while done < records.count {
       let end = min(done + groupSize, records.count)
-      for index in done..<end {
-        let record = records[index]
-        let cut = try cutter.cut(record.bytes)
-        try appender.append(
-          from: cutter.devices[cut.device], body: cut.body.bytes,
-          properties: cutter.properties[cut.properties],
-          enqueuedTime: Timestamp(microseconds: record.time))
+      let begin = syncsGroups ? Usage.clock : 0
+      for index in done..<end { try cutter.append(records[index], to: &appender, form) }
+      if syncsGroups {
+        try appender.synchronize()
+        latencies.add(since: begin)
       }
-      if syncsGroups { try appender.synchronize() }
       done = end
       if let killAt, done >= killAt { try die(after: done, records[done - 1].time, &appender) }
       // As often as the harness looks at its own engines.
@@ -54,7 +54,7 @@ extension PeerDriver {
       groups += 1
     }
     if !syncsGroups { try appender.synchronize() }
-    return peak
+    return (peak, latencies)
   }
 
   /// Says what was acknowledged, none of which the kill may take, and dies.
@@ -84,8 +84,8 @@ extension PeerDriver {
     let appended = Usage.clock
     let recovered = file.records.count { $0.time <= time - 1 }
     report([
-      "open_ms": (opened - start) * 1e3, "open_append_ms": (appended - start) * 1e3,
-      "recovered": Double(recovered),
+      ("open_ms", (opened - start) * 1e3), ("open_append_ms", (appended - start) * 1e3),
+      ("recovered", Double(recovered)),
     ])
     try await store.close()
   }
@@ -95,10 +95,8 @@ extension PeerDriver {
   ) throws {
     var appender = store.makeAppender()
     var cutter = RecordCutter()
-    let cut = try cutter.cut(record.bytes)
-    try appender.append(
-      from: cutter.devices[cut.device], body: cut.body.bytes,
-      properties: cutter.properties[cut.properties], enqueuedTime: time)
+    let later = RecordFile.Record(time: time.microseconds, bytes: record.bytes)
+    try cutter.append(later, to: &appender, form)
     try appender.synchronize()
   }
 }

@@ -5,52 +5,84 @@ import Millrace
 /// engines it measures.
 @main
 struct PeerDriver {
-  static let usage = """
+  private static let usage = """
     usage: PeerDriver NAME w1 DIR CORPUS N BATCH none|batch [KILL_AT]
            PeerDriver NAME w2|w3|w5 DIR CORPUS N
            PeerDriver NAME w4 DIR
-      NAME   millrace (LZ4), millrace-zstd or millrace-none
+      NAME   millrace (LZ4), millrace-zstd, millrace-none or millrace-owned (LZ4, owned events)
       w1     append N events in groups of BATCH, each on disk before the next (batch) or all at
              the end (none); with KILL_AT die after so many
       w2     replay, w3  seek and read 100, w4  messages to devices, w5  open what a kill left
 
+    What tools/bench measures beside these:
+           PeerDriver corpus FILE N DEVICES
+           PeerDriver NAME w3 DIR CORPUS N SEEKS
+           PeerDriver NAME producers DIR CORPUS N THREADS
+           PeerDriver NAME inflight DIR CORPUS N GROUPS
+           PeerDriver NAME growth DIR CORPUS N PARTITIONS THREADS
+      producers   threads that wait for every event of theirs to be durable
+      inflight    groups of 1,000, so many of them on their way to the disk
+      growth      append, open, replay and seek with partitions and threads
+
     """
 
   let directory: String
-  let configuration: EventStore.Configuration
+  let form: AppendForm
+  var configuration: EventStore.Configuration
 
   static func main() async throws {
-    var words = CommandLine.arguments.dropFirst()
-    guard words.count >= 3, let codec = codec(words.removeFirst()) else { fail(usage) }
-    let workload = words.removeFirst()
-    let driver = PeerDriver(
-      directory: words.removeFirst(),
-      // One partition: a total order, as its peers keep.
-      configuration: .init(partitionCount: 1, compression: codec))
-    let rest = Array(words)
-    let count = rest.count > 1 ? Int(rest[1]) ?? 0 : 0
-    switch (workload, rest.count) {
-    case ("w1", 4...5):
-      guard let size = Int(rest[2]), size > 0, ["none", "batch"].contains(rest[3]) else {
-        fail(usage)
-      }
-      let records = try RecordFile(rest[0], limit: count)
-      try await driver.append(
-        records, groupSize: size, syncsGroups: rest[3] == "batch",
-        killAt: rest.count == 5 ? Int(rest[4]) : nil)
-    case ("w2", 2): try await driver.replay(rest[0], count: count)
-    case ("w3", 2): try await driver.seek(rest[0], count: count)
-    case ("w4", 0): try await driver.queues()
-    case ("w5", 2): try await driver.recover(rest[0], count: count)
-    default: fail(usage)
+    var words = Array(CommandLine.arguments.dropFirst())
+    if words.count == 4, words[0] == "corpus", let count = Int(words[2]),
+      let devices = Int(words[3])
+    {
+      return try RecordFile.write(words[1], count: count, deviceCount: devices)
     }
+    guard words.count >= 3, let setting = settings[words[0]] else { fail(usage) }
+    let driver = PeerDriver(
+      directory: words[2], form: setting.form,
+      // One partition: a total order, as its peers keep.
+      configuration: .init(partitionCount: 1, compression: setting.codec))
+    let workload = words[1]
+    words.removeFirst(3)
+    guard try await driver.run(workload, words) else { fail(usage) }
   }
 
-  private static func codec(_ name: String) -> CompressionCodec? {
-    ["millrace": .lz4, "millrace-zstd": .zstd, "millrace-none": .none][name]
+  private static let settings: [String: (codec: CompressionCodec, form: AppendForm)] = [
+    "millrace": (.lz4, .borrowed), "millrace-zstd": (.zstd, .borrowed),
+    "millrace-none": (.none, .borrowed), "millrace-owned": (.lz4, .owned),
+  ]
+
+  /// Returns false where the words make no sense.
+  private func run(_ workload: String, _ words: [String]) async throws -> Bool {
+    if workload == "w4" {
+      try await queues()
+      return words.isEmpty
+    }
+    guard words.count >= 2, let count = Int(words[1]) else { return false }
+    let corpus = words[0]
+    let third = words.count > 2 ? Int(words[2]) : nil
+    switch (workload, third) {
+    case ("w1", let size?) where words.count > 3 && ["none", "batch"].contains(words[3]):
+      try await append(
+        try RecordFile(corpus, limit: count), groupSize: size, syncsGroups: words[3] == "batch",
+        killAt: words.count > 4 ? Int(words[4]) : nil)
+    case ("w2", nil): try await replay(corpus, count: count)
+    case ("w3", let seeks): try await seek(corpus, count: count, operations: seeks ?? 20_000)
+    case ("w5", nil): try await recover(corpus, count: count)
+    case ("producers", let threads?):
+      try await produce(try RecordFile(corpus, limit: count), threadCount: threads)
+    case ("inflight", let depth?):
+      try await appendAhead(try RecordFile(corpus, limit: count), depth: depth)
+    case ("growth", let partitions?) where words.count == 4:
+      try await grow(
+        try RecordFile(corpus, limit: count), partitionCount: partitions,
+        threadCount: Int(words[3]) ?? 1)
+    default: return false
+    }
+    return true
   }
 
-  static func fail(_ text: String) -> Never {
+  private static func fail(_ text: String) -> Never {
     FileHandle.standardError.write(Data(text.utf8))
     exit(64)
   }

@@ -39,24 +39,23 @@ extension PeerDriver {
       try queues.complete(messages[0].lockToken, of: singles[turn])
     }
     report([
-      "enq_sync1_ops": enqueuing.rate, "enq_sync1_p99_us": enqueuing.percentile99,
-      "enq_g100_ops": groups.rate, "enq_g100_cpu_s": groups.processor,
-      "rcv_g100_ops": received.rate, "rcv_g100_cpu_s": received.processor,
-      "rcv_sync1_ops": completing.rate, "rcv_sync1_p99_us": completing.percentile99,
+      ("enq_sync1_ops", enqueuing.rate), ("enq_sync1_p99_us", enqueuing.percentile(0.99)),
+      ("enq_g100_ops", groups.rate), ("enq_g100_cpu_s", groups.processor),
+      ("rcv_g100_ops", received.rate), ("rcv_g100_cpu_s", received.processor),
+      ("rcv_sync1_ops", completing.rate), ("rcv_sync1_p99_us", completing.percentile(0.99)),
     ])
   }
 
   private func timed(
     _ count: Int, _ operation: (Int) throws -> Void
-  ) rethrows -> (rate: Double, percentile99: Double) {
+  ) rethrows -> Latencies {
     var latencies = Latencies()
-    let start = Usage.clock
     for turn in 0..<count {
       let begin = Usage.clock
       try operation(turn)
       latencies.add(since: begin)
     }
-    return (Double(count) / (Usage.clock - start), latencies.percentile(0.99))
+    return latencies
   }
 
   private func enqueueGroups(

@@ -28,6 +28,26 @@ struct RecordCutter: ~Copyable {
     return Cut(device: device, properties: set, body: .init(rebasing: record[end...]))
   }
 
+  /// Cuts a record and appends what it is cut into.
+  @inline(__always)
+  mutating func append(
+    _ record: RecordFile.Record, to appender: inout EventAppender, _ form: AppendForm
+  ) throws {
+    let cut = try cut(record.bytes)
+    let time = Timestamp(microseconds: record.time)
+    switch form {
+    case .borrowed:
+      try appender.append(
+        from: devices[cut.device], body: cut.body.bytes, properties: properties[cut.properties],
+        enqueuedTime: time)
+    case .owned:
+      try appender.append(
+        Event(
+          from: devices[cut.device], body: Payload(copying: cut.body.bytes),
+          properties: properties[cut.properties], enqueuedTime: time))
+    }
+  }
+
   private static func pairs(_ bytes: UnsafeRawBufferPointer) -> [(name: String, value: String)] {
     var texts: [String] = []
     var position = 0
@@ -38,4 +58,10 @@ struct RecordCutter: ~Copyable {
     }
     return stride(from: 0, to: texts.count, by: 2).map { (texts[$0], texts[$0 + 1]) }
   }
+}
+
+/// Whether the store is lent the bytes of an event or given an event that owns them.
+enum AppendForm {
+  case borrowed
+  case owned
 }

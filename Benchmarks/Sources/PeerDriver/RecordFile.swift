@@ -4,7 +4,8 @@ import Foundation
 ///
 /// The file is `[u32 size][u64 time in microseconds][record]`, one behind the other, little endian.
 struct RecordFile: ~Copyable {
-  struct Record {
+  /// A record where it lies in the map, which nobody writes to.
+  struct Record: @unchecked Sendable {
     let time: Int64
     let bytes: UnsafeRawBufferPointer
   }

@@ -15,13 +15,14 @@ extension PeerDriver {
     let (seconds, used) = (Usage.clock - start, Usage.processor - processor)
     check(total == expected.total, "\(total), not \(expected.total)")
     report([
-      "events": Double(total.count), "wall_s": seconds, "ev_s": Double(total.count) / seconds,
-      "mb_s": Double(expected.size) / seconds / 1e6, "cpu_s": used, "anon_mb": Usage.anonymous,
+      ("events", Double(total.count)), ("wall_s", seconds),
+      ("ev_s", Double(total.count) / seconds), ("mb_s", Double(expected.size) / seconds / 1e6),
+      ("cpu_s", used), ("anon_mb", Usage.anonymous),
     ])
     try await store.close()
   }
 
-  func seek(_ corpus: String, count: Int) async throws {
+  func seek(_ corpus: String, count: Int, operations: Int = 20_000) async throws {
     let times = try RecordFile(corpus, limit: count).records.map(\.time)
     let store = try await open(.readWrite)
     var reader = RecordReader(store)
@@ -33,7 +34,6 @@ extension PeerDriver {
       return .time(Timestamp(microseconds: time - Int64(turn & 1)))
     }
     for _ in 0..<500 { _ = try await reader.read(from: draw(1), max: 100) }
-    let operations = 20_000
     var latencies = Latencies()
     let start = Usage.clock
     for turn in 0..<operations {
@@ -43,10 +43,8 @@ extension PeerDriver {
       latencies.add(since: begin)
       check(total.count == 100, "\(total.count) records behind \(position)")
     }
-    report([
-      "ops": Double(operations), "ops_s": Double(operations) / (Usage.clock - start),
-      "p50_us": latencies.percentile(0.5), "p99_us": latencies.percentile(0.99),
-    ])
+    let rate = Double(operations) / (Usage.clock - start)
+    report([("ops", Double(operations)), ("ops_s", rate)] + latencies.fields)
     try await store.close()
   }
 }
@@ -73,7 +71,7 @@ private struct Expectation {
 }
 
 /// Reads events and adds up every byte of the records they were cut from.
-private struct RecordReader {
+struct RecordReader {
   let store: EventStore
   /// Bytes of each property set as its record had them.
   ///

@@ -39,6 +39,19 @@ struct Latencies {
 
   mutating func add(since start: Double) { seconds.append(Usage.clock - start) }
 
+  /// Operations a second, one after the other.
+  var rate: Double { Double(seconds.count) / seconds.reduce(0, +) }
+
+  /// What a report says of them.
+  var fields: [(String, Double)] {
+    [
+      ("p50_us", percentile(0.5)), ("p90_us", percentile(0.9)), ("p99_us", percentile(0.99)),
+      ("p999_us", percentile(0.999)), ("max_us", percentile(1)),
+    ]
+  }
+
+  static func += (left: inout Self, right: Self) { left.seconds += right.seconds }
+
   /// Microseconds that the share of operations took at most.
   func percentile(_ share: Double) -> Double {
     let sorted = seconds.sorted()
@@ -47,7 +60,7 @@ struct Latencies {
 }
 
 /// One JSON object on one line, in the order given.
-func report(_ fields: KeyValuePairs<String, Double>) {
+func report(_ fields: [(String, Double)]) {
   let members = fields.map { name, value in
     let isWhole = value == value.rounded() && abs(value) < 1e15
     return "\"\(name)\": " + (isWhole ? "\(Int(value))" : String(format: "%.6g", value))
