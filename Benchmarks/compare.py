@@ -105,7 +105,7 @@ class Harness:
         if engine != "millrace-owned":
             results["w2"] = self.run(engine, "w2", corpus, n)
             if engine in STORE:
-                results["w3"] = self.run(engine, "w3", corpus, n, 2_000 if self.quick else 20_000)
+                results["w3"] = self.run(engine, "w3", corpus, n, 1_000 if self.quick else 5_000)
             elif engine != "bare":
                 results["w3"] = self.run(engine, "w3", corpus, n)
         results["w1a1"] = self.fresh(engine, "w1", corpus, n, 1, "none")
@@ -145,7 +145,7 @@ class Harness:
 
     def growth(self):
         """The same with more events, devices, partitions and threads; one thing at a time."""
-        n, quick = self.count, self.quick
+        n, quick = self.count // 2 if self.quick else self.count, self.quick
         axes = {
             "events": [n // 4, n, n * 4] if quick else [100_000, 1_000_000, 10_000_000],
             "devices": [10, 10_000, 100_000],
