@@ -145,7 +145,7 @@ class Harness:
 
     def growth(self):
         """The same with more events, devices, partitions and threads; one thing at a time."""
-        n, quick = self.count // 2 if self.quick else self.count, self.quick
+        n, quick = self.count, self.quick
         axes = {
             "events": [n // 4, n, n * 4] if quick else [100_000, 1_000_000, 10_000_000],
             "devices": [10, 10_000, 100_000],
