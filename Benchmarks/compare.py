@@ -182,7 +182,9 @@ def machine():
     models = re.findall(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {"processor": models[0] if models else platform.machine(), "cores": os.cpu_count(),
-            "memory_gib": round(memory, 1), "kernel": platform.release()}
+            "memory_gib": round(memory, 1), "kernel": platform.release(),
+            # More than a little before the first run: others share the machine, and the figures.
+            "load_before": round(os.getloadavg()[0], 1)}
 
 
 def table(results):
@@ -204,8 +206,9 @@ def table(results):
         for name, value in results["limits"].items())
     settings = "\n".join(
         f"{name.ljust(14)}  {setting}" for name, setting in results["settings"].items())
+    facts = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     return (f"{results['events']:,} events from {results['devices']:,} devices, medians of "
-            f"{results['runs']}; {', '.join(str(fact) for fact in results['machine'].values())}\n\n"
+            f"{results['runs']}; {facts}\n\n"
             f"{text}\n\nThis machine: {limits}\n{results['allocations']}\n\n{settings}\n")
 
 
@@ -218,6 +221,7 @@ def cell(results, engine, work, field, form):
 def main():
     quick = "--quick" in sys.argv
     programs, target = (pathlib.Path(word).resolve() for word in sys.argv[1:3])
+    facts = machine()
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         harness = Harness(programs, pathlib.Path(folder), quick)
         engines = [engine for engine in STORE + PEERS
@@ -232,7 +236,7 @@ def main():
                 runs[engine].append(harness.measure(engine))
         print("growth", file=sys.stderr)
         results = {
-            "machine": machine(), "events": harness.count, "devices": 10_000,
+            "machine": facts, "events": harness.count, "devices": 10_000,
             "runs": harness.run_count, "settings": {name: SETTINGS[name] for name in engines},
             "limits": medians(limits),
             "engines": {
