@@ -114,8 +114,8 @@ let package = Package(
     .executableTarget(
       name: "MillraceCommand",
       dependencies: [
-        "CommandSupport", "Millrace", "LogInspection", "StorageIO", "EventModel", "LogFormat",
-        systemPackage, argumentParser, logging,
+        "CommandSupport", "Millrace", "MillraceTesting", "LogInspection", "StorageIO",
+        "BlockCompression", "EventModel", "LogFormat", systemPackage, argumentParser, logging,
       ],
       path: "tools/millrace/Command", swiftSettings: strict),
     .executableTarget(

@@ -32,5 +32,19 @@ let package = Package(
         .product(name: "MillraceTesting", package: "millrace"),
       ],
       path: "Sources/Queues"),
-  ]
+    // The engines beside which the store is measured: Debian's libraries, installed by tools/bench.
+    .executableTarget(
+      name: "peers", dependencies: ["BareLoop"], path: "Sources/Peers",
+      linkerSettings: ["rocksdb", "lmdb", "sqlite3", "lz4", "zstd"].map { .linkedLibrary($0) }),
+    // Called by a harness as it calls the engines beside which the store is measured.
+    .executableTarget(
+      name: "PeerDriver",
+      dependencies: [
+        "BareLoop",
+        .product(name: "Millrace", package: "millrace"),
+        .product(name: "MillraceTesting", package: "millrace"),
+      ]),
+  ],
+  // C++20 would take the C header for a module.
+  cxxLanguageStandard: .cxx17
 )

@@ -40,8 +40,9 @@ IMPORTS = {
         "Millrace", "SimulationKit", "EventModel", "StorageIO", "SystemPackage", "Logging",
     },
     "tools/millrace": WORDS | SYSTEM | {
-        "CommandSupport", "Millrace", "LogInspection", "LogFormat", "StorageIO", "CZstd", "CZlib",
-        "SystemPackage", "ArgumentParser", "Logging", "Foundation",
+        "CommandSupport", "Millrace", "MillraceTesting", "LogInspection", "LogFormat",
+        "BlockCompression", "StorageIO", "CZstd", "CZlib", "SystemPackage", "ArgumentParser",
+        "Logging", "Foundation",
     },
     "tools/fleet": WORDS | SYSTEM | {
         "CommandSupport", "Millrace", "MillraceTesting", "SystemPackage", "ArgumentParser",

@@ -51,6 +51,8 @@ static uint32_t checksum(const void *bytes, size_t count) {
 }
 #endif
 
+uint32_t bare_loop_checksum(const void *bytes, size_t count) { return checksum(bytes, count); }
+
 bare_loop *bare_loop_create(const char *path) {
   bare_loop *loop = malloc(sizeof *loop);
   if (loop == NULL) return NULL;

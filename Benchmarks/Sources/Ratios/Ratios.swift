@@ -45,7 +45,8 @@ struct Ratios {
     for scenario in scenarios where only.isEmpty || only.contains(scenario.name) {
       results.append(try await measure(scenario, corpus))
     }
-    report(results, allocations: only.isEmpty ? try await steadyAllocations(corpus) : "")
+    let counts = only.isEmpty || only.contains("allocations")
+    report(results, allocations: counts ? try await steadyAllocations(corpus) : "")
   }
 
   /// What is measured, what it is held to, and the loop beside it.

@@ -22,6 +22,7 @@ struct ContractTests {
     arguments: [
       [], ["init"], ["ingest"], ["read"], ["dump"], ["fsck"], ["stat"], ["groups"],
       ["groups", "list"], ["groups", "create"], ["groups", "delete"], ["groups", "reset"],
+      ["bench"],
     ])
   func help(_ command: [String]) throws {
     let outcome = try Executable.succeed(command + ["--help"], scratch: scratch)

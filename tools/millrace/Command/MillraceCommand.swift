@@ -18,6 +18,7 @@ struct MillraceCommand: AsyncParsableCommand {
       InitCommand.self, IngestCommand.self, ReadCommand.self, DumpCommand.self,
       FsckCommand.self, StatCommand.self, GroupsCommand.self, RetainCommand.self,
       SnapshotCommand.self, QueueCommand.self, FeedbackCommand.self, DeadLettersCommand.self,
+      BenchCommand.self,
     ])
 
   static func main() async {

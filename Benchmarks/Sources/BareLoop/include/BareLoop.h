@@ -4,6 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /// A loop without an engine: records are copied behind one another into blocks of 64 KiB, each
 /// compressed with LZ4, checksummed with CRC32C and written.
 typedef struct bare_loop bare_loop;
@@ -33,7 +37,14 @@ uint64_t bare_loop_replay(const char *path, uint64_t *bytes);
 /// the next. Returns the mean seconds of one, 0 when something fails.
 double synced_write_seconds(const char *path, const void *bytes, size_t size, size_t count);
 
+/// The work of a CRC32C, as the loop does it for each block.
+uint32_t bare_loop_checksum(const void *bytes, size_t count);
+
 /// Adds up bytes as fast as the machine does.
 uint64_t byte_sum(const void *bytes, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
