@@ -660,6 +660,8 @@ def read_manifest(data):
             segments[segment.segment_id] = segment
         elif kind == 12:
             fields.unpack("BQ")
+        elif kind == 13:
+            fields.unpack("IQ")
         elif kind < 128:
             raise Unsupported(f"a manifest edit of kind {kind}")
         else:
