@@ -59,7 +59,7 @@ extension EventView {
       statusCode: settled.status, description: settled.description)
   }
 
-  /// The message that an event of the stream ``PartitionID/deadLetters`` holds; nil for events of
+  /// The message that an event of the stream `PartitionID.deadLetters` holds; nil for events of
   /// other partitions, for records that cannot be read and for those that say that one was sent
   /// again.
   public var deadLetter: DeadLetter? {
@@ -75,7 +75,7 @@ extension EventView {
   }
 
   /// The sequence number of the dead letter that an event of the stream
-  /// ``PartitionID/deadLetters`` says was sent again; nil for all other events.
+  /// `PartitionID.deadLetters` says was sent again; nil for all other events.
   public var sentAgainSequenceNumber: UInt64? {
     guard position.partition == .deadLetters, case .sentAgain(let number)? = outcomeRecord?.content
     else { return nil }
