@@ -47,7 +47,7 @@ public struct DeadLetter: Hashable, Sendable {
 }
 
 extension EventView {
-  /// What an event of the stream ``PartitionID/feedback`` says; nil for events of other partitions
+  /// What an event of the stream `PartitionID.feedback` says; nil for events of other partitions
   /// and for records that cannot be read.
   public var feedbackReport: FeedbackReport? {
     guard position.partition == .feedback, case .settled(let settled)? = outcomeRecord?.content
