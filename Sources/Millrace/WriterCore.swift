@@ -18,6 +18,7 @@ final class WriterCore: ReadSource {
   let streams: StreamWriters
   private let queueState = Mutex<QueueCore?>(nil)
   private let queueDefaults: EventStore.Queues
+  private let metrics: StoreMetrics
   /// Whether a close has begun: no queues are made then.
   private let isClosing = Atomic(false)
   /// Held while one caller closes: nothing is written once the store's lock is released (I14).
@@ -31,7 +32,7 @@ final class WriterCore: ReadSource {
   private init(
     log: CommitLog, partitions: [PartitionWriter], checkpoints: CheckpointCommitter,
     workers: WorkerPool, pacemaker: Pacemaker, maintenance: MaintenanceThread,
-    streams: StreamWriters, queueDefaults: EventStore.Queues
+    streams: StreamWriters, queueDefaults: EventStore.Queues, metrics: StoreMetrics
   ) {
     self.log = log
     self.partitions = partitions
@@ -42,6 +43,7 @@ final class WriterCore: ReadSource {
     self.maintenance = maintenance
     self.streams = streams
     self.queueDefaults = queueDefaults
+    self.metrics = metrics
   }
 
   /// Opens the store; blocks.
@@ -158,7 +160,7 @@ final class WriterCore: ReadSource {
       log: log, partitions: writers,
       checkpoints: checkpoints, workers: workers,
       pacemaker: pacemaker, maintenance: maintenance, streams: streams,
-      queueDefaults: configuration.queues)
+      queueDefaults: configuration.queues, metrics: metrics)
   }
 
   deinit { stop() }
@@ -242,7 +244,8 @@ final class WriterCore: ReadSource {
         outcomes: OutcomeCopier(
           feedback: try OutcomeCopier.Stream(.feedback, streams, self),
           deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self)),
-        filing: QueueFiling(log), defaults: queueDefaults, environment: log.context.environment)
+        filing: QueueFiling(log, metrics), defaults: queueDefaults,
+        environment: log.context.environment)
       queueState.withLock { $0 = queues }
       return queues
     }

@@ -43,6 +43,7 @@ import Testing
         from: Fixed.time,
         to: Fixed.time)),
     .segmentIDFloor(77),
+    .queuesFiled(.init(number: 3, floor: 1_000)),
     .opened(Fixed.time),
     .closed(Fixed.time, [ManifestEdit.LogEnd(log: log, segmentID: 9, summary: summary)]),
     .closed(Fixed.time, []),

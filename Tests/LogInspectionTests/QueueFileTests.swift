@@ -37,7 +37,7 @@ struct QueueFileTests {
     disk.image.keys.filter { $0.string.hasPrefix(root.string) && $0.extension == "queue" }
   }
 
-  private func journalSegments() throws -> Int {
+  private func journalSegments(_ disk: MemoryFileSystem) throws -> Int {
     try disk.list("/store/queues/journal").count { $0.name.hasSuffix(".journal") }
   }
 
@@ -60,7 +60,9 @@ struct QueueFileTests {
     #expect(try await store.deviceQueue(for: fresh).counts() == nil)
   }
 
-  private func churn(_ store: EventStore, rounds: Int = 12) async throws {
+  private func churn(
+    _ store: EventStore, rounds: Int = 12, on disk: MemoryFileSystem? = nil
+  ) async throws {
     let queue = store.deviceQueue(for: "busy")
     let body = Payload([UInt8](repeating: 7, count: 1_000))
     for _ in 0..<rounds {
@@ -69,7 +71,7 @@ struct QueueFileTests {
       #expect(messages.count == 60)
       try await queue.complete(contentsOf: messages.map(\.lockToken))
     }
-    while try journalSegments() > 3 { await Task.yield() }
+    while try journalSegments(disk ?? self.disk) > 3 { await Task.yield() }
   }
 
   /// Receives everything that waits for a device, and checks it.
@@ -173,6 +175,12 @@ struct QueueFileTests {
     await #expect(throws: EventStoreError.self) { try await queue.receive(max: 10) }
     let sequence = try await queue.enqueue(message(9, victim))
     #expect(try await queue.receive(max: 10).map(\.sequenceNumber) == [sequence])
+    // Its file is written anew, and what is left of the old one kept.
+    try await churn(again, on: damaged)
+    while try damaged.kind(of: "/store/quarantine") == nil { await Task.yield() }
+    let kept = try damaged.list("/store/quarantine").map(\.name)
+    #expect(kept.count == 1 && kept[0].hasPrefix("queues-\(victim)-"))
+    #expect(try await queue.counts()?.pending == 4)
     #expect(try await queue.purge() == 4)
     try await again.close()
   }

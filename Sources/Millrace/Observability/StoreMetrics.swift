@@ -1,3 +1,4 @@
+internal import DeviceQueueing
 internal import EventModel
 internal import Logging
 internal import Metrics
@@ -36,6 +37,12 @@ struct StoreMetrics: Sendable {
   func noteMaintenance(_ failure: EventStoreError) {
     maintenanceFailures.increment()
     logger.info("maintenance put off", metadata: ["failure": "\(failure)"])
+  }
+
+  func noteDamage(_ file: QueueFile) {
+    logger.error(
+      "queue file damaged: run `millrace fsck` on the store",
+      metadata: ["device": "\(file.device)", "checkpoint": "\(file.checkpoint)"])
   }
 
   func noteRecovery(_ notice: RecoveryNotice) {

@@ -83,14 +83,7 @@ final class QueueCore: Sendable {
   // MARK: Space
 
   /// What waits for long goes into queue files, and what is settled gives its space back.
-  private func file() {
-    do throws(EventStoreError) {
-      try filing.run(self)
-    } catch {
-      // Everything is in the journal, and the next roll tries again.
-      return
-    }
-  }
+  private func file() { filing.run(self) }
 
   /// The checkpoint that moved messages last.
   var checkpoint: UInt32 { filing.checkpoint }

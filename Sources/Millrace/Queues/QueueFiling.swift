@@ -37,18 +37,20 @@ final class QueueFiling: Sendable {
     var isClean = false
     /// Whether nobody knows which checkpoint the manifest names.
     var isBroken = false
-    /// Files that could not be read when the store was opened.
+    /// Files of the store that cannot be read, in whole or in part.
     var damaged: Set<QueueFile> = []
   }
 
   private let log: CommitLog
+  private let metrics: StoreMetrics
   private let files: QueueFiles
   private let wakeup = Gate(Wakeup())
   /// Held by the thread while it works.
   private let state: Mutex<State>
 
-  init(_ log: CommitLog) {
+  init(_ log: CommitLog, _ metrics: StoreMetrics) {
     self.log = log
+    self.metrics = metrics
     files = QueueFiles(log.context)
     let current = log.manifest.queueCheckpoint?.number ?? 0
     state = Mutex(State(next: current + 1, current: current))
@@ -61,6 +63,7 @@ final class QueueFiling: Sendable {
   ///   - work: asks the core to ``run(_:)``.
   func start(damaged: [QueueFile], _ work: @escaping @Sendable () -> Void) {
     state.withLock { $0.damaged = Set(damaged) }
+    for file in damaged { metrics.noteDamage(file) }
     let wakeup = wakeup
     let thread = EngineThread {
       while Self.waitForWork(wakeup) { work() }
@@ -105,8 +108,17 @@ final class QueueFiling: Sendable {
 
   /// Gives back the space of what is settled, and files what waits for long where it is worth it.
   ///
-  /// Blocks. What fails is tried again after the next roll: all is in the journal until then.
-  func run(_ core: QueueCore) throws(EventStoreError) {
+  /// Blocks. What fails is told, and tried again after the next roll: all is in the journal until
+  /// then.
+  func run(_ core: QueueCore) {
+    do throws(EventStoreError) {
+      try attempt(core)
+    } catch {
+      if !isStopped { metrics.noteMaintenance(error) }
+    }
+  }
+
+  private func attempt(_ core: QueueCore) throws(EventStoreError) {
     try state.withLock { (state) throws(EventStoreError) in
       guard !state.isBroken else { return }
       try removeEmptied(core, &state)
@@ -165,7 +177,7 @@ final class QueueFiling: Sendable {
     let volume = try Self.wrapping { () throws(CommitLogFailure) in try files.openVolume() }
     var written: [FiledDevice] = []
     do throws(EventStoreError) {
-      try write(core, number, floor, &written)
+      try write(core, number, floor, &written, &state.damaged)
       // Those that would be outdated below the floor: the others have been written anew.
       try removeFiles(core.state.withLock { $0.table.takeEmptied() }, core, state)
       // The files may tell of what a crash could still take back.
@@ -176,6 +188,8 @@ final class QueueFiling: Sendable {
       core.state.withLock { state in
         for device in written { state.table.revert(device, from: number) }
       }
+      // On a full disk others need the room.
+      if !state.isBroken, !isStopped { try clean(core, &state) }
       throw error
     }
     try Self.wrapping { () throws(CommitLogFailure) in
@@ -204,7 +218,8 @@ final class QueueFiling: Sendable {
 
   /// Writes the files of the devices that need it, then the directory of all.
   private func write(
-    _ core: QueueCore, _ number: UInt32, _ floor: UInt64, _ written: inout [FiledDevice]
+    _ core: QueueCore, _ number: UInt32, _ floor: UInt64, _ written: inout [FiledDevice],
+    _ damaged: inout Set<QueueFile>
   ) throws(EventStoreError) {
     var writer = try Self.wrapping { () throws(CommitLogFailure) in
       try BatchFileWriter(log.context.settings.codec)
@@ -220,7 +235,11 @@ final class QueueFiling: Sendable {
       if !filings.isEmpty {
         try core.journal.lead(to: .durable(core.journal.nextNumber), BlockingWait())
       }
-      for filing in filings { try write(filing, core.reader, number, &writer) }
+      for filing in filings where try !write(filing, core.reader, number, &writer) {
+        // What it still holds is evidence.
+        let file = QueueFile(device: filing.device, checkpoint: filing.filed.replaced)
+        if file.checkpoint != 0, damaged.insert(file).inserted { metrics.noteDamage(file) }
+      }
       core.state.withLock { state in
         for filing in filings { state.table.noteFiled(filing, in: number) }
       }
@@ -229,19 +248,22 @@ final class QueueFiling: Sendable {
     try writeDirectory(core, number, &writer)
   }
 
+  /// Returns whether all of it could be read.
   private func write(
     _ filing: DeviceFiling, _ reader: MessageReader, _ number: UInt32,
     _ writer: inout BatchFileWriter
-  ) throws(EventStoreError) {
+  ) throws(EventStoreError) -> Bool {
     try Self.wrapping { () throws(CommitLogFailure) in
       try files.begin(filing.device, checkpoint: number, &writer)
     }
     var time = Timestamp(microseconds: .min)
+    var isWhole = true
     for message in filing.messages {
       var filed = message.filed
       let sent = try reader.message(
         message.sequence, to: filing.device, checkpoint: message.checkpoint)
       filed.isLost = sent == nil
+      if filed.isLost { isWhole = false }
       time = max(time, sent?.enqueued ?? time)
       var body = ByteBuffer(capacity: 64 + (sent?.message.body.count ?? 0))
       filed.encode(into: &body)
@@ -255,6 +277,7 @@ final class QueueFiling: Sendable {
       }
     }
     try Self.wrapping { () throws(CommitLogFailure) in try writer.finish() }
+    return isWhole
   }
 
   private func writeDirectory(
