@@ -102,6 +102,9 @@ extension EventStore {
     /// Whether a lock that runs out counts as a delivery; otherwise an abandoned one alone does, as
     /// in the hub since 2026.
     public var lockTimeoutsCount: Bool
+    /// Memory for messages that were sent lately, so that a device that comes for them soon waits
+    /// for no disk.
+    public var cacheSize: ByteCount
     /// Size of the journal's segments, so that simulations roll often; nil for the usual one.
     package var journalSegmentSize: Int?
 
@@ -109,7 +112,8 @@ extension EventStore {
     public init(
       depthMax: Int = 50, sizeMax: ByteCount? = nil, timeToLive: Duration = .seconds(3_600),
       feedback: FeedbackMode = .none, lockDuration: Duration = .seconds(60),
-      deliveryCountMax: Int = 10, lockTimeoutsCount: Bool = true
+      deliveryCountMax: Int = 10, lockTimeoutsCount: Bool = true,
+      cacheSize: ByteCount = .mebibytes(32)
     ) {
       self.depthMax = depthMax
       self.sizeMax = sizeMax
@@ -118,6 +122,7 @@ extension EventStore {
       self.lockDuration = lockDuration
       self.deliveryCountMax = deliveryCountMax
       self.lockTimeoutsCount = lockTimeoutsCount
+      self.cacheSize = cacheSize
     }
   }
 

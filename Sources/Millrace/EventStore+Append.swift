@@ -152,17 +152,18 @@ extension PartitionWriter {
           at: (event.enqueuedTime ?? now).microseconds)
       }
       if let number { return number }
-      let wait = JoinedWait(count: 1)
-      enroll(Waiter(goal: .room, wait))
-      try await wait.wait()
+      try await wait(for: .room)
     }
   }
 
   /// Waits until everything below a number has come as far as `durability` says.
   func wait(upTo number: UInt64, _ durability: Durability) async throws(EventStoreError) {
     guard let goal = durability.goal(upTo: number) else { return }
-    let wait = JoinedWait(count: 1)
-    enroll(Waiter(goal: goal, wait))
-    try await wait.wait()
+    try await wait(for: goal)
+  }
+
+  /// Suspends until a goal is reached.
+  func wait(for goal: WaitGoal) async throws(EventStoreError) {
+    try await SoleWait.wait { enroll(Waiter(goal: goal, $0)) }
   }
 }

@@ -184,6 +184,8 @@ final class QueueRun {
       lockDuration: .microseconds(lockDuration), deliveryCountMax: rules.deliveryCountMax,
       lockTimeoutsCount: rules.lockTimeoutsCount)
     queues.journalSegmentSize = (seed % 2 == 0 ? 16 : 2) << 10
+    // Some find a part of what was sent in memory, some nothing.
+    queues.cacheSize = [.bytes(0), .kibibytes(1), .mebibytes(1)][Int(seed % 3)]
     let store = try await EventStore.open(
       at: "/store",
       configuration: EventStore.Configuration(

@@ -76,7 +76,7 @@ private struct Model: Hashable {
       #expect(
         before.commit.unsyncedSize < GroupCommit.stallSize
           || before.commit.written == before.commit.durable, "the unsynced tail grew on")
-      let target = commit.flushGoal > commit.written ? next : sealed
+      let target = commit.isFlushingAll ? next : sealed
       flushing = try #require(target > commit.written ? target : nil, "there is nothing to flush")
       commit.hasFullBatch = false
     case .sync:

@@ -5,7 +5,8 @@ internal import EventModel
 /// Numbers are event numbers; a goal is the number behind the last event that somebody waits for.
 ///
 /// Two stages run at once, each by one thread: flushing (compress, frame, write) and syncing. What
-/// arrives while one runs forms the next group.
+/// arrives while one runs forms the next group. What waits for a sync and fills no batch is not
+/// flushed beside the sync before it: nothing would come of it sooner, and the group grows.
 package struct GroupCommit: Hashable, Sendable {
   package enum Stage: Hashable, Sendable {
     case flush
@@ -25,6 +26,8 @@ package struct GroupCommit: Hashable, Sendable {
   package private(set) var durable: UInt64
   package private(set) var isFlushing = false
   package private(set) var isSyncing = false
+  /// Whether the flush that runs takes the batch that is not full.
+  package private(set) var isFlushingAll = false
   /// Flush up to here although batches are not full.
   package private(set) var flushGoal: UInt64 = 0
   /// Sync up to here.
@@ -54,8 +57,8 @@ package struct GroupCommit: Hashable, Sendable {
   }
 
   package mutating func requestSync(upTo number: UInt64) {
-    requestWrite(upTo: number)
     syncGoal = max(syncGoal, number)
+    isFull = false
   }
 
   package mutating func requestMark() { isMarkDue = true }
@@ -64,9 +67,10 @@ package struct GroupCommit: Hashable, Sendable {
   package mutating func begin() -> Stage? {
     guard !isPoisoned else { return nil }
     if !isFlushing, !isFull, unsyncedSize < Self.stallSize || written == durable,
-      hasFullBatch || flushGoal > written
+      hasFullBatch || isFlushAsked
     {
       isFlushing = true
+      isFlushingAll = isFlushAsked
       return .flush
     }
     if !isSyncing, written > durable, syncGoal > durable || unsyncedSize >= Self.syncSize {
@@ -80,6 +84,9 @@ package struct GroupCommit: Hashable, Sendable {
     }
     return nil
   }
+
+  /// Whether a batch is to be written although it is not full.
+  private var isFlushAsked: Bool { flushGoal > written || !isSyncing && syncGoal > written }
 
   package mutating func endFlush(written number: UInt64) {
     precondition(isFlushing, "a flush ended that had not begun")

@@ -50,9 +50,8 @@ extension PartitionWriter {
       }.count
       var batches = Array(state.sealed.prefix(count))
       state.sealed.removeFirst(count)
-      if state.sealed.isEmpty, size < Self.flushSize,
-        state.commit.flushGoal > state.commit.written, let current = state.current,
-        current.count > 0
+      if state.sealed.isEmpty, size < Self.flushSize, state.commit.isFlushingAll,
+        let current = state.current, current.count > 0
       {
         state.current = nil
         state.pendingSize += current.size

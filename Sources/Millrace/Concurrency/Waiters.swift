@@ -48,6 +48,21 @@ final class BlockingWait: Waiting {
   }
 }
 
+/// A task that waits for one answer.
+final class SoleWait: Waiting {
+  private let suspension: Suspension<EventStoreError?>
+
+  private init(_ suspension: Suspension<EventStoreError?>) { self.suspension = suspension }
+
+  func arrive(_ failure: EventStoreError?) { suspension.resume(failure) }
+
+  /// Suspends until whoever `body` gives the wait to has answered, once.
+  static func wait(_ body: (SoleWait) -> Void) async throws(EventStoreError) {
+    let failure = await Suspension.suspend { body(SoleWait($0)) }
+    if let failure { throw failure }
+  }
+}
+
 /// Waits for several partitions at once and fails with the first failure, once all have answered.
 final class JoinedWait: Waiting {
   private struct State {

@@ -34,9 +34,11 @@ public struct BlockingQueues: ~Copyable {
   public func enqueue(
     _ message: DeviceMessage, to device: EventModel.DeviceID
   ) throws(EventStoreError) -> UInt64 {
-    let outcome = try enqueue([(device, message)])
-    if let refusal = outcome.refusal { throw refusal }
-    return outcome.sequenceNumbers[0]
+    var sending = QueueCore.SendingOne(message, to: device)
+    try core.carryOutBlocking(&sending)
+    try core.lead(sending, wait)
+    core.wakeReceivers(of: CollectionOfOne(device))
+    return sending.number
   }
 
   /// Puts messages into the queues of any devices with one wait for the disk.

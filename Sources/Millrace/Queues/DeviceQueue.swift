@@ -21,9 +21,12 @@ public struct DeviceQueue: Sendable {
   ///   `poisoned`, `readOnly` or `closed`.
   @discardableResult
   public func enqueue(_ message: DeviceMessage) async throws(EventStoreError) -> UInt64 {
-    let outcome = try await store.enqueue([(device, message)])
-    if let refusal = outcome.refusal { throw refusal }
-    return outcome.sequenceNumbers[0]
+    let core = try await store.writer().queues()
+    var sending = QueueCore.SendingOne(message, to: device)
+    try await core.carryOut(&sending)
+    try await core.durable(sending)
+    core.wakeReceivers(of: CollectionOfOne(device))
+    return sending.number
   }
 
   /// Locks the first available messages and returns them; an empty queue gives none.

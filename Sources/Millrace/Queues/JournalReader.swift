@@ -33,7 +33,7 @@ struct JournalRecord: Sendable {
 /// written together is mostly read together.
 final class JournalReader: Sendable {
   /// Decoded batches kept, about 64 KiB each at most.
-  private static let batchCountMax = 256
+  private static let batchCountMax = 64
 
   private struct Kept {
     let batch: DecodedBatch

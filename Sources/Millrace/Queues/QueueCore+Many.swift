@@ -6,13 +6,19 @@ internal import LogFormat
 extension QueueCore {
   /// Puts messages into their queues until one is refused.
   struct Sending: QueueWork {
-    private let messages: [(EventModel.DeviceID, DeviceMessage)]
+    /// Not a tuple, which is copied whole wherever a part of it is looked at.
+    private struct Item {
+      let device: EventModel.DeviceID
+      let message: DeviceMessage
+    }
+
+    private let messages: [Item]
     private var numbers: [UInt64] = []
     /// Why the next one was refused.
     private(set) var refusal: EventStoreError?
 
     init(_ messages: [(EventModel.DeviceID, DeviceMessage)]) {
-      self.messages = messages
+      self.messages = messages.map { Item(device: $0, message: $1) }
       numbers.reserveCapacity(messages.count)
     }
 
@@ -20,16 +26,19 @@ extension QueueCore {
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
       while numbers.count < messages.count {
-        let (device, message) = messages[numbers.count]
         let entry: JournalEntry
         do throws(EventStoreError) {
-          entry = try core.decideEnqueue(message, to: device, state.table, at: turn.time)
+          entry = try core.decideEnqueue(
+            messages[numbers.count].message, to: messages[numbers.count].device, state.table,
+            at: turn.time)
         } catch {
           refusal = error
           return .done
         }
-        guard let number = try core.put(entry, device, carrying: message, &state, at: turn.time)
-        else { return .needsRoom }
+        let number = try core.put(
+          entry, messages[numbers.count].device, carrying: messages[numbers.count].message, &state,
+          at: turn.time)
+        guard let number else { return .needsRoom }
         numbers.append(number)
       }
       return .done
@@ -38,15 +47,41 @@ extension QueueCore {
     var lastNumber: UInt64? { numbers.last }
     /// Those that a message has come for.
     var devices: some Sequence<EventModel.DeviceID> {
-      messages.prefix(numbers.count).lazy.map(\.0)
+      messages.prefix(numbers.count).lazy.map(\.device)
     }
     var outcome: EnqueueOutcome { EnqueueOutcome(sequenceNumbers: numbers, refusal: refusal) }
   }
 
+  /// Puts one message into its queue.
+  struct SendingOne: QueueWork {
+    private let device: EventModel.DeviceID
+    private let message: DeviceMessage
+    private(set) var lastNumber: UInt64?
+
+    init(_ message: DeviceMessage, to device: EventModel.DeviceID) {
+      self.device = device
+      self.message = message
+    }
+
+    mutating func goOn(
+      _ core: QueueCore, _ state: inout State, _ turn: Turn
+    ) throws(EventStoreError) -> Progress {
+      let entry = try core.decideEnqueue(message, to: device, state.table, at: turn.time)
+      lastNumber = try core.put(entry, device, carrying: message, &state, at: turn.time)
+      return lastNumber == nil ? .needsRoom : .done
+    }
+
+    /// The message's number, once it is in its queue.
+    var number: UInt64 {
+      guard let lastNumber else { preconditionFailure("a message has no number") }
+      return lastNumber
+    }
+  }
+
   /// Locks the first messages of a device that are available.
   struct Receiving: QueueWork {
-    /// A message that was locked, not read yet.
-    struct Locked {
+    /// A message that was locked and has to be read.
+    struct Unread {
       let sequence: UInt64
       let deliveryCount: Int
       let token: LockToken
@@ -56,7 +91,9 @@ extension QueueCore {
     private let max: Int
     /// In microseconds.
     private let duration: Int64
-    private(set) var locked: [Locked] = []
+    /// Those that were locked and found in memory.
+    private(set) var messages: [LockedMessage] = []
+    private(set) var unread: [Unread] = []
     private(set) var lastNumber: UInt64?
 
     init(by device: EventModel.DeviceID, max: Int, for duration: Int64) {
@@ -72,9 +109,12 @@ extension QueueCore {
       guard max > 0, lastNumber == nil else { return .done }
       let entries = state.table.decideReceive(
         by: device, max: max, for: duration, below: core.journal.durableNumber, at: turn.time)
-      let missing = entries.compactMap { turn.messageNeeded(for: $0, of: device) }
+      var missing: [Wanted] = []
+      for entry in entries {
+        if let one = turn.messageNeeded(for: entry, of: device, state) { missing.append(one) }
+      }
       guard missing.isEmpty else { return .needsMessages(missing) }
-      locked.reserveCapacity(entries.count)
+      messages.reserveCapacity(entries.count)
       for entry in entries {
         guard let number = try core.putSettlement(entry, device, &state, turn) else {
           return .needsRoom
@@ -82,8 +122,13 @@ extension QueueCore {
         lastNumber = number
         guard case .locked(let lock) = entry, let token = state.table.token(of: lock.sequence)
         else { continue }
-        locked.append(
-          Locked(sequence: lock.sequence, deliveryCount: lock.deliveryCount, token: token))
+        let unread = Unread(
+          sequence: lock.sequence, deliveryCount: lock.deliveryCount, token: token)
+        if let sent = state.recent.take(lock.sequence) {
+          messages.append(LockedMessage(unread, device, sent))
+        } else {
+          self.unread.append(unread)
+        }
       }
       return .done
     }
@@ -107,21 +152,23 @@ extension QueueCore {
     mutating func goOn(
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
+      let settled = self.deliveries
+      let deliveries = settled.span
       while next < deliveries.count {
-        let (device, token) = deliveries[next]
         let entry: JournalEntry
         do throws(QueueRejection) {
-          entry = try state.table.decideSettle(token, of: device, .complete, at: turn.time)
+          entry = try state.table.decideSettle(
+            deliveries[next].token, of: deliveries[next].device, .complete, at: turn.time)
         } catch {
           next += 1
           continue
         }
-        if turn.messageNeeded(for: entry, of: device) != nil {
-          return .needsMessages(messagesNeeded(state.table, turn))
+        if turn.messageNeeded(for: entry, of: deliveries[next].device, state) != nil {
+          return .needsMessages(messagesNeeded(state, turn))
         }
-        guard let number = try core.putSettlement(entry, device, &state, turn) else {
-          return .needsRoom
-        }
+        guard
+          let number = try core.putSettlement(entry, deliveries[next].device, &state, turn)
+        else { return .needsRoom }
         lastNumber = number
         done[next] = true
         next += 1
@@ -130,12 +177,12 @@ extension QueueCore {
     }
 
     /// What has to be read for the next deliveries, so that a group is read at once.
-    private func messagesNeeded(_ table: borrowing QueueTable, _ turn: Turn) -> [Wanted] {
+    private func messagesNeeded(_ state: borrowing State, _ turn: Turn) -> [Wanted] {
       var wanted: [Wanted] = []
       for (device, token) in deliveries[next...].prefix(Self.readCountMax) {
         do throws(QueueRejection) {
-          let entry = try table.decideSettle(token, of: device, .complete, at: turn.time)
-          if let one = turn.messageNeeded(for: entry, of: device) { wanted.append(one) }
+          let entry = try state.table.decideSettle(token, of: device, .complete, at: turn.time)
+          if let one = turn.messageNeeded(for: entry, of: device, state) { wanted.append(one) }
         } catch {
           continue
         }
@@ -169,7 +216,7 @@ extension QueueCore {
       } catch {
         throw EventStoreError(error)
       }
-      if let message = turn.messageNeeded(for: entry, of: device) {
+      if let message = turn.messageNeeded(for: entry, of: device, state) {
         return .needsMessages([message])
       }
       lastNumber = try core.putSettlement(entry, device, &state, turn)
@@ -201,7 +248,10 @@ extension QueueCore {
       while true {
         let steps = plan(&state.table, turn.time, lastNumber != nil)
         if steps.isEmpty { return .done }
-        let missing = steps.compactMap { turn.messageNeeded(for: $0.entry, of: $0.device) }
+        var missing: [Wanted] = []
+        for (device, entry) in steps {
+          if let one = turn.messageNeeded(for: entry, of: device, state) { missing.append(one) }
+        }
         guard missing.isEmpty else { return .needsMessages(missing) }
         for (device, entry) in steps {
           guard let number = try core.putSettlement(entry, device, &state, turn) else {

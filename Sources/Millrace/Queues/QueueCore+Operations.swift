@@ -41,8 +41,8 @@ extension QueueCore {
   ) async throws(EventStoreError) -> [LockedMessage] {
     var work = try receiving(by: device, max: max, lockFor: duration)
     try await carryOut(&work)
-    guard !work.locked.isEmpty else { return [] }
-    // What has been written or read lately needs no thread that may wait for the disk.
+    if work.unread.isEmpty { return work.messages }
+    // What has been read lately needs no thread that may wait for the disk.
     if let messages = keptMessages(work) { return messages }
     let received = work
     return try await readers.offload { [self] () throws(EventStoreError) in
@@ -71,36 +71,30 @@ extension QueueCore {
   ///
   /// Blocks for the disk.
   private func read(_ work: Receiving) throws(EventStoreError) -> [LockedMessage] {
-    var messages: [LockedMessage] = []
-    messages.reserveCapacity(work.locked.count)
-    var unreadable: UInt64?
-    for locked in work.locked {
-      guard let sent = try message(locked.sequence, to: work.device) else {
-        unreadable = unreadable ?? locked.sequence
-        continue
-      }
-      messages.append(LockedMessage(locked, work.device, sent))
+    if work.unread.isEmpty { return work.messages }
+    var messages = work.messages
+    for unread in work.unread {
+      guard let sent = try message(unread.sequence, to: work.device) else { continue }
+      messages.append(LockedMessage(unread, work.device, sent))
     }
     // One that is damaged keeps nobody from the others; it ends by its deliveries or its expiry.
-    if messages.isEmpty, let unreadable {
+    if messages.isEmpty {
       throw EventStoreError(
         .corrupt,
-        "message \(unreadable) to \(work.device) cannot be read; run `millrace fsck` on the store")
+        "message \(work.unread[0].sequence) to \(work.device) cannot be read; run `millrace fsck` on "
+          + "the store")
     }
-    return messages
+    return messages.sorted { $0.sequenceNumber < $1.sequenceNumber }
   }
 
   /// The messages that have been locked, as far as none has to be read; nil where one has.
   private func keptMessages(_ work: Receiving) -> [LockedMessage]? {
-    var messages: [LockedMessage] = []
-    messages.reserveCapacity(work.locked.count)
-    for locked in work.locked {
-      guard let sent = reader.journal.keptRecord(locked.sequence)?.sent else {
-        return nil
-      }
-      messages.append(LockedMessage(locked, work.device, sent))
+    var messages = work.messages
+    for unread in work.unread {
+      guard let sent = reader.journal.keptRecord(unread.sequence)?.sent else { return nil }
+      messages.append(LockedMessage(unread, work.device, sent))
     }
-    return messages
+    return messages.sorted { $0.sequenceNumber < $1.sequenceNumber }
   }
 
   /// Settles what is due, and returns when everything decided so far is durable.
@@ -134,9 +128,8 @@ extension QueueCore {
 }
 
 extension LockedMessage {
-  fileprivate init(
-    _ locked: QueueCore.Receiving.Locked, _ device: EventModel.DeviceID,
-    _ sent: SentMessage
+  init(
+    _ locked: QueueCore.Receiving.Unread, _ device: EventModel.DeviceID, _ sent: SentMessage
   ) {
     self.init(
       device: device, sequenceNumber: locked.sequence, enqueuedTime: sent.enqueued,

@@ -22,11 +22,14 @@ final class QueueCore: Sendable {
   let readers: WorkerPool
   let state: Mutex<State>
   let timer = QueueTimer()
+  /// Tasks that wait for a message, or are about to.
+  let receiverCount = Atomic<Int>(0)
   /// The numbers that dead letters had which were sent again.
   let sentAgain: SentAgain
 
   struct State: ~Copyable, Sendable {
     var table: QueueTable
+    var recent: RecentMessages
     var scratch = ByteBuffer(capacity: 4 << 10)
     var receivers = Receivers()
     var isClosed = false
@@ -53,7 +56,9 @@ final class QueueCore: Sendable {
     let uncopied = replay.outcomes
     let damaged = replay.damaged
     sentAgain = SentAgain(replay.sentAgain)
-    state = Mutex(State(table: replay.takeTable()))
+    state = Mutex(
+      State(
+        table: replay.takeTable(), recent: RecentMessages(sizeMax: defaults.cacheSize.bytes)))
     outcomes.start(reader.journal, behind: journal, redoing: uncopied)
     try carryOutBlocking { table, _, _ in table.decideRestart() }
     timer.start { [weak self] in self?.turn() }

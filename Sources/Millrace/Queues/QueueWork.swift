@@ -52,9 +52,7 @@ extension QueueCore {
       switch try attempt(&work, messages) {
       case .done: return
       case .needsRoom:
-        let wait = JoinedWait(count: 1)
-        journal.enroll(Waiter(goal: .room, wait))
-        try await wait.wait()
+        try await journal.wait(for: .room)
       case .needsMessages(let wanted):
         let found = try await readers.offload { [self] () throws(EventStoreError) in
           try read(wanted)
@@ -90,6 +88,7 @@ extension QueueCore {
   func message(
     _ number: UInt64, to device: EventModel.DeviceID
   ) throws(EventStoreError) -> SentMessage? {
+    if let sent = state.withLock({ $0.recent[number] }) { return sent }
     if let sent = try reader.journal.record(number)?.sent { return sent }
     func place() -> UInt32? { state.withLock { $0.table.checkpoint(of: number, device) } }
     var checkpoint = place()
@@ -161,7 +160,13 @@ extension QueueCore {
         systemProperties: hasSystemProperties ? message.systemProperties : nil,
         at: time.wall.microseconds)
     }
-    if let number { apply(entry, number, device, size: message.size, &state, at: time) }
+    if let number {
+      apply(entry, number, device, size: message.size, &state, at: time)
+      if case .enqueued(let enqueued) = entry {
+        state.recent.insert(
+          message, number, expiry: enqueued.expiry, feedback: enqueued.feedback, at: time.wall)
+      }
+    }
     return number
   }
 
@@ -170,6 +175,7 @@ extension QueueCore {
     _ state: inout State, at time: QueueTime
   ) {
     state.table.apply(entry, number: number, device: device, size: size, at: time)
+    if case .settled(let settled) = entry { state.recent.remove(settled.sequence) }
     // Noted with the change, so that the journal keeps the record until it is copied.
     if entry.hasOutcome { outcomes.note(number) }
   }
@@ -188,8 +194,8 @@ extension QueueCore {
     _ entry: JournalEntry, _ device: borrowing EventModel.DeviceID, _ state: inout State,
     _ turn: Turn
   ) throws(EventStoreError) -> UInt64? {
-    guard !turn.messages.isEmpty, case .settled(var settled) = entry,
-      let sent = turn.messages[settled.sequence] ?? nil
+    guard case .settled(var settled) = entry, settled.needsMessage,
+      let sent = state.recent[settled.sequence] ?? turn.messages[settled.sequence] ?? nil
     else { return try put(entry, device, &state, at: turn.time) }
     let message = sent.kept(by: &settled)
     return try put(.settled(settled), device, carrying: message, &state, at: turn.time)
@@ -200,13 +206,19 @@ extension QueueCore.Turn {
   /// The message that has to be known before an entry can be written, and is not.
   @inline(__always)
   func messageNeeded(
-    for entry: JournalEntry, of device: borrowing EventModel.DeviceID
+    for entry: JournalEntry, of device: borrowing EventModel.DeviceID,
+    _ state: borrowing QueueCore.State
   ) -> QueueCore.Wanted? {
-    guard case .settled(let settled) = entry,
-      settled.status.isDeadLetter || settled.givesFeedback, messages[settled.sequence] == nil
+    guard case .settled(let settled) = entry, settled.needsMessage,
+      messages[settled.sequence] == nil, !state.recent.contains(settled.sequence)
     else { return nil }
     return QueueCore.Wanted(number: settled.sequence, device: copy device)
   }
+}
+
+extension JournalEntry.Settled {
+  /// Whether something of the message is kept with it.
+  fileprivate var needsMessage: Bool { status.isDeadLetter || givesFeedback }
 }
 
 extension JournalEntry {

@@ -7,8 +7,6 @@ struct Receivers {
   private var waiting: [EventModel.DeviceID: [(id: Int, suspension: Suspension<Bool>)]] = [:]
   private var nextID = 0
 
-  var isEmpty: Bool { waiting.isEmpty }
-
   mutating func makeID() -> Int {
     nextID += 1
     return nextID
@@ -38,9 +36,10 @@ struct Receivers {
 
 extension QueueCore {
   func wakeReceivers(of devices: some Sequence<EventModel.DeviceID>) {
+    // Whoever begins to wait after this finds what has become available before.
+    guard receiverCount.load(ordering: .sequentiallyConsistent) > 0 else { return }
     let woken = state.withLock { state -> [Suspension<Bool>] in
-      guard !state.receivers.isEmpty else { return [] }
-      return devices.flatMap { state.receivers.take(for: $0) }
+      devices.flatMap { state.receivers.take(for: $0) }
     }
     for suspension in woken { suspension.resume(true) }
   }
@@ -48,6 +47,8 @@ extension QueueCore {
   /// Suspends until a message may have become available to a device; false at the end, and when the
   /// task is cancelled.
   func waitForMessage(to device: EventModel.DeviceID) async -> Bool {
+    receiverCount.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    defer { receiverCount.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
     let id = state.withLock { $0.receivers.makeID() }
     return await withTaskCancellationHandler {
       await Suspension.suspend { suspension in
