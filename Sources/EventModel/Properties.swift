@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// An event's application properties: names and values, in the order they were given.
 ///
 /// One flat immutable buffer, shared by copies. A producer that gives the same set to many events
@@ -38,7 +40,8 @@ public struct Properties: Sendable {
     flat.append(contentsOf: text.utf8)
   }
 
-  private static func append(count: Int, to flat: inout [UInt8]) {
+  /// Appends the length that goes before a name or a value.
+  package static func append(count: Int, to flat: inout [UInt8]) {
     for shift in stride(from: 0, to: 32, by: 8) {
       flat.append(UInt8(truncatingIfNeeded: count >> shift))
     }
@@ -65,7 +68,7 @@ public struct Properties: Sendable {
     storage.map(ObjectIdentifier.init)
   }
 
-  /// A hash of the names and values in their order, made once.
+  /// A hash of the names and values in their order, made at its first use.
   package var contentHash: UInt64 { storage?.hash ?? 0 }
 
   /// Gives the bytes of each name and each value in turn.
@@ -82,17 +85,14 @@ public struct Properties: Sendable {
   }
 
   /// Makes a set from texts that were checked when they were stored.
-  package init(trusted texts: some Sequence<Range<Int>>, bytes: (Range<Int>) -> [UInt8]) {
-    var flat: [UInt8] = []
-    var size = 0
-    var count = 0
-    for range in texts {
-      Self.append(count: range.count, to: &flat)
-      flat += bytes(range)
-      size += range.count
-      count += 1
-    }
-    storage = count == 0 ? nil : PropertiesStorage(flat: flat, count: count / 2, size: size)
+  ///
+  /// - Parameters:
+  ///   - flat: names and values as ``flatBytes`` has them.
+  ///   - count: how many properties those are.
+  package init(trusted flat: [UInt8], count: Int) {
+    storage =
+      count == 0
+      ? nil : PropertiesStorage(flat: flat, count: count, size: flat.count - 8 * count)
   }
 
   fileprivate static func size(in flat: [UInt8], at position: Int) -> Int {
@@ -108,16 +108,23 @@ final class PropertiesStorage: Sendable {
   let flat: [UInt8]
   let count: Int
   @usableFromInline let size: Int
-  let hash: UInt64
+  /// 0 until somebody asks: most sets that are read are never written again.
+  private let knownHash = Atomic<UInt64>(0)
 
   init(flat: [UInt8], count: Int, size: Int) {
-    // FNV-1a, as for identifiers.
-    var state: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in flat { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-    hash = state
     self.flat = flat
     self.count = count
     self.size = size
+  }
+
+  var hash: UInt64 {
+    let known = knownHash.load(ordering: .relaxed)
+    if known != 0 { return known }
+    // FNV-1a, as for identifiers.
+    var state: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in flat { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+    knownHash.store(state, ordering: .relaxed)
+    return state
   }
 }
 
@@ -150,8 +157,7 @@ extension Properties: Sequence {
 extension Properties: Hashable {
   /// Whether both are the same.
   public static func == (left: Self, right: Self) -> Bool {
-    left.storage === right.storage
-      || (left.contentHash == right.contentHash && left.flatBytes == right.flatBytes)
+    left.storage === right.storage || left.flatBytes == right.flatBytes
   }
 
   /// Hashes what equality compares.

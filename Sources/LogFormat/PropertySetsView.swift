@@ -58,9 +58,15 @@ final class PropertySetsView: Sendable {
   func set(_ place: Int, in blocks: borrowing ByteBuffer) -> Properties {
     if let known = made.withLock({ $0[place] }) { return known }
     let range = (place == 0 ? 0 : Int(ends[place - 1]))..<Int(ends[place])
-    let fresh = Properties(
-      trusted: range.lazy.map { [texts] index in texts[Int(self.members[index])] },
-      bytes: { blocks.array($0) })
+    var flat: [UInt8] = []
+    flat.reserveCapacity(range.reduce(0) { $0 + 4 + texts[Int(members[$1])].count })
+    for index in range {
+      let text = texts[Int(members[index])]
+      Properties.append(count: text.count, to: &flat)
+      // SAFETY: the bytes are copied while the buffer is borrowed.
+      unsafe flat.append(contentsOf: blocks.unsafeBytes(text))
+    }
+    let fresh = Properties(trusted: flat, count: range.count / 2)
     return made.withLock { made in
       if let known = made[place] { return known }
       made[place] = fresh

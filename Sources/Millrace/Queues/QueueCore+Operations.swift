@@ -81,8 +81,8 @@ extension QueueCore {
     if messages.isEmpty {
       throw EventStoreError(
         .corrupt,
-        "message \(work.unread[0].sequence) to \(work.device) cannot be read; run `millrace fsck` on "
-          + "the store")
+        "message \(work.unread[0].sequence) to \(work.device) cannot be read; run `millrace fsck` "
+          + "on the store")
     }
     return messages.sorted { $0.sequenceNumber < $1.sequenceNumber }
   }

@@ -31,6 +31,9 @@ final class ReadAhead: Work {
 
   private struct State {
     var ready: [Item] = []
+    /// Items that may wait now: none before the first is taken, since many who seek want no more,
+    /// and twice as many with each one, up to ``countMax``.
+    var countMax = 0
     /// Why the reader stopped, until the consumer has seen it.
     var stop: Next?
     var isReading = false
@@ -65,26 +68,39 @@ final class ReadAhead: Work {
   /// One consumer at a time.
   func next() async -> Next {
     let (known, mustRead) = state.withLock { state in advance(&state) }
-    let isClosed = mustRead && !source.readers.submit(self)
-    if isClosed { state.withLock { $0.isReading = false } }
+    let isClosed = mustRead && !startReader()
     if let known { return known }
     if isClosed { return .failed(.isClosed) }
     return await Suspension.suspend { suspension in
-      let known = state.withLock { state -> Next? in
-        let (known, _) = advance(&state)
+      // The reader may have been faster, and have stopped.
+      let (known, mustRead) = state.withLock { state in
+        let (known, mustRead) = advance(&state)
         if known == nil { state.waiting = suspension }
-        return known
+        return (known, mustRead)
       }
-      if let known { suspension.resume(known) }
+      let isClosed = mustRead && !startReader()
+      if let known {
+        suspension.resume(known)
+      } else if isClosed {
+        state.withLock { $0.waiting.take() }?.resume(.failed(.isClosed))
+      }
     }
+  }
+
+  /// Returns false where the store is closed.
+  private func startReader() -> Bool {
+    let isSubmitted = source.readers.submit(self)
+    if !isSubmitted { state.withLock { $0.isReading = false } }
+    return isSubmitted
   }
 
   /// Takes what is ready, and says whether the reader must be started.
   private func advance(_ state: inout State) -> (Next?, Bool) {
     if !state.ready.isEmpty {
       let item = state.ready.removeFirst()
+      state.countMax = min(Self.countMax, max(2, 2 * state.countMax))
       let mustRead =
-        !state.isReading && state.stop == nil && state.ready.count <= Self.countMax / 2
+        !state.isReading && state.stop == nil && state.ready.count <= state.countMax / 2
       if mustRead { state.isReading = true }
       return (.item(item), mustRead)
     }
@@ -105,13 +121,18 @@ final class ReadAhead: Work {
         state -> (Suspension<Next>?, Bool) in
         var goesOn = false
         if let consumer = state.waiting.take() {
-          if case .item = next { goesOn = true } else { state.stop = next.staying }
+          if case .item = next {
+            goesOn = state.countMax > 0
+            state.countMax = max(2, state.countMax)
+          } else {
+            state.stop = next.staying
+          }
           state.isReading = goesOn
           return (consumer, goesOn)
         }
         if case .item(let item) = next {
           state.ready.append(item)
-          goesOn = state.ready.count < Self.countMax
+          goesOn = state.ready.count < state.countMax
         } else {
           state.stop = next
         }
