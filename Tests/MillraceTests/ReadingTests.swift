@@ -46,6 +46,23 @@ struct ReadingTests {
     return numbers
   }
 
+  @Test("Who reads a little, again and again, never waits for a reader that has stopped")
+  func beginnings() async throws {
+    let store = try await filled(SimulatedDisk(), count: 500)
+    for round in 0..<2_000 {
+      var count = 0
+      let batches = store.batches(
+        in: 0, from: .offset(Offset(UInt64(round % 300))), until: .highWatermark)
+      for try await batch in batches {
+        #expect(batch.gap == nil)
+        count += 1
+        if count > round % 6 { break }
+      }
+      #expect(count == round % 6 + 1)
+    }
+    try await store.close()
+  }
+
   @Test("Every place to begin and every place to end, over batches and segments")
   func places() async throws {
     let disk = MemoryFileSystem()
