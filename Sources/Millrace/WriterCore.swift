@@ -144,10 +144,15 @@ final class WriterCore: ReadSource {
         wakePacemaker: { pacemaker.wake() }, wakeMaintenance: { maintenance.wake() })
     }
     pacemaker.watch(writers.map { writer in { writer.beat() } })
+    // What has been accepted must have room in the reserve, and leave most of it.
+    let pendingInJournal = min(
+      pending, max(4 * batchSize, log.context.settings.journalReserveSize / 4))
     let streams = StreamWriters(log) { stream, tail, noteRoll in
       let writer = PartitionWriter(
         stream, tail: tail,
-        limits: PartitionWriter.BatchLimits(size: batchSize, pendingSize: pending),
+        limits: PartitionWriter.BatchLimits(
+          size: batchSize,
+          pendingSize: stream.id == .only(of: .journal) ? pendingInJournal : pending),
         encoders: encoders, workers: workers, metrics: metrics,
         wakePacemaker: { pacemaker.wake() }, wakeMaintenance: noteRoll)
       pacemaker.watch([{ writer.beat() }])
@@ -243,7 +248,7 @@ final class WriterCore: ReadSource {
         journal: try streams.writer(of: .journal), streams: streams, source: StreamSource(self),
         outcomes: OutcomeCopier(
           feedback: try OutcomeCopier.Stream(.feedback, streams, self),
-          deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self)),
+          deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self), metrics),
         filing: QueueFiling(log, metrics), defaults: queueDefaults,
         environment: log.context.environment)
       queueState.withLock { $0 = queues }
@@ -264,7 +269,7 @@ final class WriterCore: ReadSource {
       var failure: EventStoreError?
       if let queues = existingQueues {
         queues.close()
-        failure = try lead(streams.all)
+        failure = try lead([queues.journal])
         do throws(EventStoreError) {
           if failure == nil { try queues.outcomes.finish() }
         } catch {
@@ -274,7 +279,13 @@ final class WriterCore: ReadSource {
       }
       for partition in partitions { partition.close() }
       for stream in streams.all { stream.close() }
-      failure = try lead(partitions + streams.all) ?? failure
+      let journal = existingQueues.map { [$0.journal] } ?? []
+      failure = try lead(partitions + journal) ?? failure
+      do throws(EventStoreError) {
+        try streams.synchronizeOutcomes()
+      } catch {
+        failure = failure ?? error
+      }
       isClosed = true
       stop()
       // The lock goes even where a partition is poisoned: only opening again helps it.

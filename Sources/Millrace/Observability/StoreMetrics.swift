@@ -39,6 +39,12 @@ struct StoreMetrics: Sendable {
     logger.info("maintenance put off", metadata: ["failure": "\(failure)"])
   }
 
+  func noteOutcomesHeldUp(_ failure: EventStoreError) {
+    logger.warning(
+      "feedback and dead letters wait in the journal for room",
+      metadata: ["failure": "\(failure)"])
+  }
+
   func noteDamage(_ file: QueueFile) {
     logger.error(
       "queue file damaged: run `millrace fsck` on the store",

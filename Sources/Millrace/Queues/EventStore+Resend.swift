@@ -103,6 +103,7 @@ extension QueueCore {
     mutating func goOn(
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
+      guard !core.journal.isShort else { return .needsSpace }
       var entry = try core.decideEnqueue(message, to: device, state.table, at: turn.time)
       if case .enqueued(var enqueued) = entry {
         enqueued.deadLetter = letter

@@ -20,6 +20,7 @@ extension QueueCore {
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
       while numbers.count < messages.count {
+        guard !core.journal.isShort else { return .needsSpace }
         let (device, message) = messages[numbers.count]
         let entry: JournalEntry
         do throws(EventStoreError) {
@@ -33,6 +34,14 @@ extension QueueCore {
         numbers.append(number)
       }
       return .done
+    }
+
+    /// The disk is full: what was accepted before stays, and the next one is refused.
+    ///
+    /// - Throws: the failure itself where nothing was accepted, or where it is another.
+    mutating func refuse(by failure: EventStoreError) throws(EventStoreError) {
+      guard failure.code == .storageFull, !numbers.isEmpty else { throw failure }
+      refusal = failure
     }
 
     var lastNumber: UInt64? { numbers.last }

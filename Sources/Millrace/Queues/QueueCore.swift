@@ -54,10 +54,12 @@ final class QueueCore: Sendable {
     let damaged = replay.damaged
     sentAgain = SentAgain(replay.sentAgain)
     state = Mutex(State(table: replay.takeTable()))
+    // Before anything is sent: later there may be no room.
+    _ = try takeReserve()
     outcomes.start(reader.journal, behind: journal, redoing: uncopied)
     try carryOutBlocking { table, _, _ in table.decideRestart() }
     timer.start { [weak self] in self?.turn() }
-    filing.start(damaged: damaged) { [weak self] in self?.file() }
+    filing.start(damaged: damaged) { [weak self] in self?.file($0) }
     streams.watchJournal { filing.wake() }
   }
 
@@ -83,7 +85,7 @@ final class QueueCore: Sendable {
   // MARK: Space
 
   /// What waits for long goes into queue files, and what is settled gives its space back.
-  private func file() { filing.run(self) }
+  private func file(_ mayFile: Bool) { filing.run(self, filing: mayFile) }
 
   /// The checkpoint that moved messages last.
   var checkpoint: UInt32 { filing.checkpoint }
@@ -93,10 +95,22 @@ final class QueueCore: Sendable {
   /// - Parameter floor: what is below it is settled, or in queue files.
   /// - Throws: ``EventStoreError``; the space is given back another time.
   func releaseJournal(below floor: UInt64) throws(EventStoreError) {
-    let floor = min(floor, outcomes.firstWaiting ?? floor)
     // The table goes by settlements that a crash could still take back.
     try journal.lead(to: .durable(journal.nextNumber), BlockingWait())
-    try streams.releaseJournal(below: floor)
+    // On a full disk outcomes wait in the journal, and what lies before them goes all the same.
+    try streams.synchronizeOutcomes()
+    try streams.releaseJournal(below: min(floor, outcomes.firstUndurable ?? floor))
+  }
+
+  /// Asks for all of the journal's reserve again; false where there is no room for it.
+  ///
+  /// Blocks for the disk.
+  func takeReserve() throws(EventStoreError) -> Bool {
+    do throws(CommitLogFailure) {
+      return try journal.log.takeReserve()
+    } catch {
+      throw EventStoreError(error)
+    }
   }
 
   // MARK: Time
