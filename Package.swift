@@ -155,7 +155,7 @@ let package = Package(
       name: "MillraceTests",
       dependencies: [
         "Millrace", "MillraceTesting", "SimulationKit", "StorageIO", "EventModel", "LogFormat",
-        systemPackage,
+        systemPackage, logging,
       ]),
     .testTarget(
       name: "LogInspectionTests",

@@ -250,7 +250,7 @@ final class WriterCore: ReadSource {
           feedback: try OutcomeCopier.Stream(.feedback, streams, self),
           deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self), metrics),
         filing: QueueFiling(log, metrics), defaults: queueDefaults,
-        environment: log.context.environment)
+        environment: log.context.environment, metrics: metrics)
       queueState.withLock { $0 = queues }
       return queues
     }

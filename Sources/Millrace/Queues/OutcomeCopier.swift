@@ -72,7 +72,7 @@ final class OutcomeCopier: Sendable {
 
   /// Begins to copy what was settled before, and what will be.
   func start(_ reader: JournalReader, behind journal: PartitionWriter, redoing settled: [UInt64]) {
-    let state = state
+    let (state, metrics) = (state, metrics)
     let copying = Copying(
       feedback: feedback, deadLetters: deadLetters, metrics: metrics, state: state)
     let thread = EngineThread {
@@ -80,13 +80,19 @@ final class OutcomeCopier: Sendable {
         do throws(EventStoreError) {
           // Nothing is told that a crash could take back.
           try journal.lead(to: .durable(number + 1), copying.wait)
-          if let record = try reader.record(number) { try copying.copy(record) }
+          if let record = try reader.record(number) {
+            try copying.copy(record)
+          } else {
+            metrics.noteUnreadable(number..<number + 1)
+          }
           state.update { $0.copying = nil }
         } catch {
           // What is not copied now is copied after the next opening.
-          state.update { state in
+          let isStopped = state.update { state in
             state.failure = error
+            return state.isStopped
           }
+          if !isStopped { metrics.noteOutcomesStopped(error) }
           return
         }
       }

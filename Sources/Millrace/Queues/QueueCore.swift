@@ -38,7 +38,7 @@ final class QueueCore: Sendable {
   init(
     journal: PartitionWriter, streams: StreamWriters, source: any ReadSource,
     outcomes: OutcomeCopier, filing: QueueFiling,
-    defaults: EventStore.Queues, environment: EngineEnvironment
+    defaults: EventStore.Queues, environment: EngineEnvironment, metrics: StoreMetrics
   ) throws(EventStoreError) {
     self.journal = journal
     self.streams = streams
@@ -52,6 +52,7 @@ final class QueueCore: Sendable {
     clock = QueueClock(environment, last: replay.lastTime)
     let uncopied = replay.outcomes
     let damaged = replay.damaged
+    for numbers in replay.unreadable { metrics.noteUnreadable(numbers) }
     sentAgain = SentAgain(replay.sentAgain)
     state = Mutex(State(table: replay.takeTable()))
     // Before anything is sent: later there may be no room.
@@ -59,6 +60,7 @@ final class QueueCore: Sendable {
     outcomes.start(reader.journal, behind: journal, redoing: uncopied)
     try carryOutBlocking { table, _, _ in table.decideRestart() }
     timer.start { [weak self] in self?.turn() }
+    environment.watchClocks { [weak timer] in timer?.wake() ?? false }
     filing.start(damaged: damaged) { [weak self] in self?.file($0) }
     streams.watchJournal { filing.wake() }
   }

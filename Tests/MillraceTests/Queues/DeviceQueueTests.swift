@@ -273,6 +273,26 @@ struct DeviceQueueTests {
     try await again.close()
   }
 
+  @Test("A clock that is set wakes whoever waits for a delay to end, and ends times to live")
+  func clockIsSet() async throws {
+    let store = try await open(.init(feedback: .negative))
+    let queue = store.deviceQueue(for: "d")
+    try await queue.enqueue(DeviceMessage(body: "delayed"))
+    let first = try #require(try await queue.receive(max: 1).first)
+    try await queue.abandon(first.lockToken, delay: .seconds(600))
+    let waiting = Task { try await queue.receive()?.message.message.body }
+    clock.advance(by: .seconds(601))
+    #expect(try await waiting.value == "delayed")
+    clock.advance(by: .seconds(3_600))
+    var statuses: [SettlementStatus] = []
+    while statuses.isEmpty {
+      statuses = try await feedback(store).map(\.statusCode)
+      await Task.yield()
+    }
+    #expect(statuses == [.expired])
+    try await store.close()
+  }
+
   @Test("Consumer groups keep their place in the feedback")
   func groups() async throws {
     let store = try await open(.init(feedback: .full))
