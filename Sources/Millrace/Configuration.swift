@@ -102,6 +102,14 @@ extension EventStore {
     /// Whether a lock that runs out counts as a delivery; otherwise an abandoned one alone does, as
     /// in the hub since 2026.
     public var lockTimeoutsCount: Bool
+    /// What of the feedback may be dropped; nothing unless given.
+    ///
+    /// The size is that of the feedback alone; its last segment stays.
+    public var feedbackRetention: Retention
+    /// What of the dead letters may be dropped; nothing unless given.
+    ///
+    /// The size is that of the dead letters alone; their last segment stays.
+    public var deadLetterRetention: Retention
     /// Size of the journal's segments, so that simulations roll often; nil for the usual one.
     package var journalSegmentSize: Int?
 
@@ -109,7 +117,8 @@ extension EventStore {
     public init(
       depthMax: Int = 50, sizeMax: ByteCount? = nil, timeToLive: Duration = .seconds(3_600),
       feedback: FeedbackMode = .none, lockDuration: Duration = .seconds(60),
-      deliveryCountMax: Int = 10, lockTimeoutsCount: Bool = true
+      deliveryCountMax: Int = 10, lockTimeoutsCount: Bool = true,
+      feedbackRetention: Retention = .unlimited, deadLetterRetention: Retention = .unlimited
     ) {
       self.depthMax = depthMax
       self.sizeMax = sizeMax
@@ -118,6 +127,8 @@ extension EventStore {
       self.lockDuration = lockDuration
       self.deliveryCountMax = deliveryCountMax
       self.lockTimeoutsCount = lockTimeoutsCount
+      self.feedbackRetention = feedbackRetention
+      self.deadLetterRetention = deadLetterRetention
     }
   }
 

@@ -18,6 +18,7 @@ final class WriterCore: ReadSource {
   let streams: StreamWriters
   private let queueState = Mutex<QueueCore?>(nil)
   private let queueDefaults: EventStore.Queues
+  let retention: RetentionKeeper
   private let metrics: StoreMetrics
   /// Whether a close has begun: no queues are made then.
   private let isClosing = Atomic(false)
@@ -32,7 +33,8 @@ final class WriterCore: ReadSource {
   private init(
     log: CommitLog, partitions: [PartitionWriter], checkpoints: CheckpointCommitter,
     workers: WorkerPool, pacemaker: Pacemaker, maintenance: MaintenanceThread,
-    streams: StreamWriters, queueDefaults: EventStore.Queues, metrics: StoreMetrics
+    streams: StreamWriters, queueDefaults: EventStore.Queues, retention: RetentionKeeper,
+    metrics: StoreMetrics
   ) {
     self.log = log
     self.partitions = partitions
@@ -43,6 +45,7 @@ final class WriterCore: ReadSource {
     self.maintenance = maintenance
     self.streams = streams
     self.queueDefaults = queueDefaults
+    self.retention = retention
     self.metrics = metrics
   }
 
@@ -133,8 +136,9 @@ final class WriterCore: ReadSource {
       targetSize: batchSize, countMax: (pending / batchSize + 2) * min(log.partitions.count, 16))
     let pacemaker = Pacemaker()
     let checkpoints = CheckpointCommitter(checkpointLog, workers: workers)
+    let retention = RetentionKeeper(log, checkpoints, configuration.queues)
     let maintenance = MaintenanceThread(log, metrics: metrics) { () throws(EventStoreError) in
-      _ = try retain(log, checkpoints, RetentionPlan.Rule(log.manifest.state), isDryRun: false)
+      _ = try retention.retain(isDryRun: false)
     }
     let writers = log.partitions.map { partition in
       PartitionWriter(
@@ -154,7 +158,11 @@ final class WriterCore: ReadSource {
           size: batchSize,
           pendingSize: stream.id == .only(of: .journal) ? pendingInJournal : pending),
         encoders: encoders, workers: workers, metrics: metrics,
-        wakePacemaker: { pacemaker.wake() }, wakeMaintenance: noteRoll)
+        wakePacemaker: { pacemaker.wake() },
+        wakeMaintenance: {
+          noteRoll()
+          maintenance.wake()
+        })
       pacemaker.watch([{ writer.beat() }])
       return writer
     }
@@ -165,7 +173,7 @@ final class WriterCore: ReadSource {
       log: log, partitions: writers,
       checkpoints: checkpoints, workers: workers,
       pacemaker: pacemaker, maintenance: maintenance, streams: streams,
-      queueDefaults: configuration.queues, metrics: metrics)
+      queueDefaults: configuration.queues, retention: retention, metrics: metrics)
   }
 
   deinit { stop() }
