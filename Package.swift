@@ -183,8 +183,8 @@ let package = Package(
     .testTarget(
       name: "GoldenFileTests",
       dependencies: [
-        "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogInspection", "LogFormat",
-        "StorageIO", "EventModel", systemPackage,
+        "Millrace", "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogInspection",
+        "LogFormat", "StorageIO", "EventModel", systemPackage,
       ],
       exclude: ["version-1"]),
     .testTarget(
