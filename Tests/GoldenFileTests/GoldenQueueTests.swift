@@ -81,6 +81,43 @@ struct GoldenQueueTests {
     #expect(found.findings.allSatisfy { $0.kind == .missingFile })
   }
 
+  @Test("A bit that is flipped in a queue file hurts its device alone, and a check tells")
+  func flippedBits() async throws {
+    let whole = try Self.load()
+    let path = try #require(whole.image.keys.first { $0.string.contains("/cellar-") })
+    let bytes = try #require(whole.image[path])
+    let expected = try Self.expected().split(separator: "\n").filter { $0.hasPrefix("waiting") }
+    let others = expected.filter { !$0.contains("\tcellar\t") }
+    var stated = 0
+    for position in stride(from: 0, to: bytes.count, by: 3) {
+      var damaged = bytes
+      damaged[position] ^= 1 << (position % 8)
+      var files = whole.image
+      files[path] = damaged
+      let disk = MemoryFileSystem(files: files)
+      let found = try Fsck.check(Self.root, fileSystem: disk).findings.filter {
+        $0.kind != .missingFile
+      }
+      let store = try await Self.open(disk, .readOnly)
+      var waiting: [String] = []
+      for device in Self.offline {
+        do throws(EventStoreError) {
+          waiting += try await Self.lines(of: device, in: store)
+        } catch {
+          #expect(error.code == .corrupt && device == "cellar", "byte \(position)")
+        }
+      }
+      try await store.close()
+      #expect(Set(waiting).isSubset(of: expected.map(String.init)), "byte \(position)")
+      #expect(waiting.filter { !$0.contains("\tcellar\t") } == others.map(String.init))
+      if !found.isEmpty { stated += 1 }
+      if waiting.count < expected.count { #expect(!found.isEmpty, "byte \(position)") }
+      #expect(found.allSatisfy { $0.file.contains("cellar") }, "byte \(position): \(found)")
+    }
+    // Only the padding behind a frame means nothing.
+    #expect(stated > bytes.count / 3 * 3 / 4)
+  }
+
   /// `tools/reader.py` was written from `format-spec.md` alone.
   @Test(
     "The second reader finds what waits, in the store and in a queue file alone",
@@ -201,15 +238,11 @@ struct GoldenQueueTests {
   /// A line for each message that waits, each report and each dead letter.
   private static func text(of store: EventStore) async throws -> String {
     var lines: [String] = []
+    for summary in try await store.queueSummaries().sorted(by: { $0.device < $1.device }) {
+      lines += try await Self.lines(of: summary.device, in: store).map { $0 + "\n" }
+    }
     func line(_ fields: String?...) {
       lines.append(fields.map { $0 ?? "-" }.joined(separator: "\t") + "\n")
-    }
-    for summary in try await store.queueSummaries().sorted(by: { $0.device < $1.device }) {
-      for queued in try await store.deviceQueue(for: summary.device).peek(max: 100) {
-        line(
-          "waiting", "\(summary.device)", "\(queued.sequenceNumber)", "\(queued.deliveryCount)",
-          "\(queued.expiryTime.microseconds)", text(of: queued.message))
-      }
     }
     for try await batch in store.batches(in: .feedback, until: .highWatermark) {
       for report in batch.compactMap(\.feedbackReport) {
@@ -227,6 +260,18 @@ struct GoldenQueueTests {
       }
     }
     return lines.joined()
+  }
+
+  /// A line for each message that waits for a device.
+  private static func lines(
+    of device: EventModel.DeviceID, in store: EventStore
+  ) async throws(EventStoreError) -> [String] {
+    try await store.deviceQueue(for: device).peek(max: 100).map { queued in
+      [
+        "waiting", "\(device)", "\(queued.sequenceNumber)", "\(queued.deliveryCount)",
+        "\(queued.expiryTime.microseconds)", text(of: queued.message),
+      ].joined(separator: "\t")
+    }
   }
 
   private static func text(of message: DeviceMessage) -> String {
