@@ -155,7 +155,7 @@ let package = Package(
       name: "MillraceTests",
       dependencies: [
         "Millrace", "MillraceTesting", "SimulationKit", "StorageIO", "EventModel", "LogFormat",
-        systemPackage,
+        systemPackage, logging,
       ]),
     .testTarget(
       name: "LogInspectionTests",
@@ -183,8 +183,8 @@ let package = Package(
     .testTarget(
       name: "GoldenFileTests",
       dependencies: [
-        "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogInspection", "LogFormat",
-        "StorageIO", "EventModel", systemPackage,
+        "Millrace", "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogInspection",
+        "LogFormat", "StorageIO", "EventModel", systemPackage,
       ],
       exclude: ["version-1"]),
     .testTarget(

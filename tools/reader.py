@@ -6,12 +6,15 @@ command's. Needs Python 3 and nothing else; zstd batches need libzstd.so.1, cont
 libxxhash.so.0 (without it they are left out, which is said on stderr).
 
 usage: reader.py PATH [--partition N]...
+       reader.py --queues PATH
        reader.py --verdict FILE...
 
-PATH is a store's folder or a segment file. With --verdict: what of each file with frames stands
-(format-spec §5.2), one JSON object a line. Gaps and damage are stated on stderr. Exit status: 0
-success, 1 the file cannot be read or uses features this program does not know, 2 a gap or damage
-was met.
+PATH is a store's folder or a segment file. With --queues it is a store's folder or a queue file:
+the messages that wait, one a line (format-spec §14); in a store the journal is applied to the queue
+files, and their directory is compared with them. With --verdict: what of each file with frames
+stands (format-spec §5.2), one JSON object a line. Gaps and damage are stated on stderr. Exit
+status: 0 success, 1 the file cannot be read or uses features this program does not know, 2 a gap or
+damage was met.
 """
 
 import base64
@@ -29,6 +32,7 @@ FILE_HEADER_SIZE = 128
 FRAME_HEADER_SIZE = 64
 BATCH, MARK, EPOCH, MANIFEST_EDITS, CHECKPOINT_ENTRIES = 1, 2, 3, 5, 6
 JOURNAL = 3  # the stream
+JOURNAL_SEGMENT, QUEUE_FILE, QUEUE_DIRECTORY = 4, 5, 8  # kinds of files
 
 
 class Damaged(Exception):
@@ -620,7 +624,7 @@ def skip_summary(fields):
 
 def read_manifest(data):
     header = decode_file_header(data, 2)
-    segments, evidence = {}, {}
+    segments, evidence, filed = {}, {}, (0, 0)
     for kind, fields in entries(data, header, MANIFEST_EDITS):
         if kind == 1:
             _, function = fields.unpack("IB")
@@ -661,14 +665,15 @@ def read_manifest(data):
         elif kind == 12:
             fields.unpack("BQ")
         elif kind == 13:
-            fields.unpack("IQ")
+            filed = fields.unpack("IQ")
         elif kind < 128:
             raise Unsupported(f"a manifest edit of kind {kind}")
         else:
             fields.take(fields.remaining)
         fields.end()
     # Stable: segments that begin alike stay in the order of their edits.
-    return header, sorted(segments.values(), key=lambda segment: segment.base_number), evidence
+    ordered = sorted(segments.values(), key=lambda segment: segment.base_number)
+    return header, ordered, evidence, filed
 
 
 def read_checkpoints(data):
@@ -689,6 +694,116 @@ def read_checkpoints(data):
         elif kind < 128:
             raise Unsupported(f"a checkpoint entry of kind {kind}")
     return highest
+
+
+# --- §14 queues -------------------------------------------------------------------------------
+
+
+@dataclass
+class Message:
+    """A message that waits."""
+
+    number: int
+    expiry: int
+    feedback: int
+    delivery_count: int
+    event: Event = None
+    body: bytes = b""
+
+    def facts(self):
+        return self.number, self.expiry, self.feedback, self.delivery_count
+
+
+def whole_records(data, kind):
+    """The header and the records of a queue file or a directory of them."""
+    header = decode_file_header(data, kind)
+    verdict = judge(data, header)
+    last = verdict.kept[-1] if verdict.kept else None
+    if (verdict.findings or verdict.cut or last is None or last.type != MARK
+            or last.watermark != verdict.next_number):
+        raise Damaged("the file is not whole")
+    records = []
+    for frame in verdict.kept[:-1]:
+        if frame.type != BATCH:
+            raise Unsupported(f"a frame of type {frame.type}")
+        records += decode_batch(data, frame)
+    return header, records
+
+
+def filed_message(cursor):
+    """The fields of §14.4."""
+    number = cursor.varint()
+    expiry, feedback, flags = cursor.unpack("qBB")
+    if feedback > 3 or flags > 7:
+        raise Unsupported(f"a message of feedback mode {feedback} and flags {flags}")
+    count = cursor.varint(65_535)
+    if flags & 2:
+        cursor.unpack("q")
+    return Message(number, expiry, feedback, count)
+
+
+def read_queue_file(path):
+    """The checkpoint, the device and its messages."""
+    header, records = whole_records(read_file(path), QUEUE_FILE)
+    messages = []
+    for record in records:
+        if record.device != records[0].device:
+            raise Damaged("a queue file holds messages to two devices")
+        cursor = Cursor(record.body)
+        message = filed_message(cursor)
+        message.event, message.body = record, cursor.take(cursor.remaining)
+        messages.append(message)
+    numbers = [message.number for message in messages]
+    if not messages or numbers != sorted(set(numbers)):
+        raise Damaged("the messages are not in their order")
+    return header.file_id, records[0].device, messages
+
+
+def read_queue_directory(path):
+    """By device: the checkpoint of its file, whether that is outdated, and its messages."""
+    found = {}
+    for record in whole_records(read_file(path), QUEUE_DIRECTORY)[1]:
+        cursor = Cursor(record.body)
+        checkpoint, is_outdated = cursor.unpack("IB")
+        messages = []
+        for _ in range(cursor.varint(1_000)):
+            messages.append(filed_message(cursor).facts())
+            cursor.varint()
+        cursor.end()
+        entry = found.setdefault(record.device, (checkpoint, is_outdated, []))
+        entry[2].extend(messages)
+    return found
+
+
+class Queues:
+    """What waits, by device and number, as §14 says that the journal changes it."""
+
+    def __init__(self):
+        self.devices = {}
+
+    def apply(self, record):
+        cursor = Cursor(record.body)
+        kind = cursor.unpack("B")
+        queue = self.devices.setdefault(record.device, {})
+        if kind in (1, 6):
+            expiry, feedback = cursor.unpack("qB")
+            if feedback > 3:
+                raise Unsupported(f"feedback mode {feedback}")
+            if kind == 6:
+                cursor.varint()
+            if record.number > max(queue, default=-1):
+                queue[record.number] = Message(
+                    record.number, expiry, feedback, 0, record, cursor.take(cursor.remaining))
+        elif kind in (2, 3):
+            number, count = cursor.varint(), cursor.varint(65_535)
+            if number in queue:
+                queue[number].delivery_count = count
+        elif kind == 4:
+            queue.pop(cursor.varint(), None)
+        elif kind == 5:
+            queue.clear()
+        else:
+            raise Unsupported(f"a journal entry of kind {kind}")
 
 
 # --- printing -----------------------------------------------------------------------------------
@@ -724,9 +839,12 @@ class Reader:
                 self.note(path, f"batch at {frame.position}: {error}")
 
     def partition_events(self, root, store_id, segments, evidence):
-        folder = os.path.join(root, "partitions", f"{segments[0].partition:03d}")
+        is_journal = segments[0].stream == JOURNAL
+        folder = (os.path.join(root, "queues", "journal") if is_journal
+                  else os.path.join(root, "partitions", f"{segments[0].partition:03d}"))
+        suffix = "journal" if is_journal else "segment"
         for index, segment in enumerate(segments):
-            name = f"{segment.base_number:020d}-{segment.segment_id & 0xFFFFFFFF:08x}.segment"
+            name = f"{segment.base_number:020d}-{segment.segment_id & 0xFFFFFFFF:08x}.{suffix}"
             path = os.path.join(folder, name)
             is_last = index + 1 == len(segments)
             proven = max(
@@ -740,7 +858,8 @@ class Reader:
                           f"{max(proven, segment.base_number)} are gone")
                 continue
             try:
-                if decode_file_header(data, 1).raw != header.raw:
+                kind = JOURNAL_SEGMENT if is_journal else 1
+                if decode_file_header(data, kind).raw != header.raw:
                     self.note(path, "the file header is not the one the manifest names")
             except Damaged as error:
                 self.note(path, str(error))
@@ -748,7 +867,7 @@ class Reader:
                 yield event.time, segment.partition, event
 
     def store_events(self, root, partitions):
-        header, segments, evidence = read_manifest(read_file(os.path.join(root, "MANIFEST")))
+        header, segments, evidence, _ = read_manifest(read_file(os.path.join(root, "MANIFEST")))
         checkpoints = {}
         try:
             checkpoints = read_checkpoints(read_file(os.path.join(root, "CHECKPOINTS")))
@@ -766,6 +885,60 @@ class Reader:
                 {**evidence, None: checkpoints.get(partition, 0)})
               for partition in sorted(logs)),
             key=lambda found: found[:2])
+
+
+    def queue_files(self, root, checkpoint):
+        """By device the file that holds: its checkpoint, and its messages."""
+        found = {}
+        for folder, _, names in os.walk(os.path.join(root, "queues")):
+            for name in sorted(names):
+                if not name.endswith(".queue"):
+                    continue
+                path = os.path.join(folder, name)
+                try:
+                    number, device, messages = read_queue_file(path)
+                except Damaged as error:
+                    self.note(path, str(error))
+                    continue
+                if found.get(device, (0, None))[0] < number <= checkpoint:
+                    found[device] = (number, messages)
+        return found
+
+    def compare_directory(self, root, checkpoint, files):
+        """Derived data: what it says is what the files say, where they are not outdated."""
+        path = os.path.join(root, "queues", f"{checkpoint:08x}.directory")
+        try:
+            directory = read_queue_directory(path)
+        except FileNotFoundError:
+            return
+        except Damaged as error:
+            self.note(path, str(error))
+            return
+        for device, (number, is_outdated, messages) in directory.items():
+            if device not in files or files[device][0] != number:
+                continue
+            filed = [message.facts() for message in files[device][1]]
+            if not is_outdated and filed != messages:
+                self.note(path, f"it says of {device} what its file does not say")
+
+    def queues(self, root):
+        """Everything that waits, by device and number."""
+        header, segments, evidence, (checkpoint, floor) = read_manifest(
+            read_file(os.path.join(root, "MANIFEST")))
+        files = self.queue_files(root, checkpoint)
+        if checkpoint:
+            self.compare_directory(root, checkpoint, files)
+        queues = Queues()
+        for device, (_, messages) in files.items():
+            queues.devices[device] = {message.number: message for message in messages}
+        journal = [segment for segment in segments if segment.stream == JOURNAL]
+        if journal:
+            for _, _, record in self.partition_events(
+                    root, header.store_id, journal, {**evidence, None: floor}):
+                if record.number >= floor:
+                    queues.apply(record)
+        return [queue[number]
+                for _, queue in sorted(queues.devices.items()) for number in sorted(queue)]
 
 
 def read_file(path):
@@ -798,11 +971,30 @@ def format_event(partition, event):
             line[key] = event.texts[number]
     if event.properties:
         line["properties"] = event.properties
-    try:
-        line["body"] = bytes(event.body).decode("utf-8")
-    except UnicodeDecodeError:
-        line["bodyBase64"] = base64.b64encode(event.body).decode("ascii")
+    add_body(line, event.body)
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def format_message(message):
+    event = message.event
+    line = {
+        "sequenceNumber": message.number, "deviceId": event.device,
+        "deliveryCount": message.delivery_count, "expiryTime": format_time(message.expiry),
+    }
+    for number, key in enumerate(PRINTED_PROPERTIES):
+        if number in event.texts:
+            line[key] = event.texts[number]
+    if event.properties:
+        line["properties"] = event.properties
+    add_body(line, message.body)
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def add_body(line, body):
+    try:
+        line["body"] = bytes(body).decode("utf-8")
+    except UnicodeDecodeError:
+        line["bodyBase64"] = base64.b64encode(body).decode("ascii")
 
 
 def print_verdict(path):
@@ -821,6 +1013,9 @@ def main(arguments):
         for path in arguments[1:]:
             print_verdict(path)
         return 0
+    prints_queues = arguments[:1] == ["--queues"]
+    if prints_queues:
+        arguments = arguments[1:]
     partitions = set()
     paths = []
     while arguments:
@@ -836,7 +1031,13 @@ def main(arguments):
     if XXHASH is None:
         print("reader: no libxxhash.so.0, content checksums are left out", file=sys.stderr)
     try:
-        if os.path.isdir(paths[0]):
+        if prints_queues:
+            waiting = (reader.queues(paths[0]) if os.path.isdir(paths[0])
+                       else read_queue_file(paths[0])[2])
+            for message in waiting:
+                sys.stdout.buffer.write(format_message(message))
+            found = ()
+        elif os.path.isdir(paths[0]):
             found = ((partition, event)
                      for _, partition, event in reader.store_events(paths[0], partitions))
         else:

@@ -68,6 +68,9 @@ package struct LogSettings: Hashable, Sendable {
   package var segmentSize: Int
   package var batchSize: Int
   package var journalSegmentSize: Int
+  /// Space that a log keeps beyond what it has written, so that what makes room again can be
+  /// written on a full disk (I9); 0 for none.
+  package private(set) var reserveSize = 0
 
   package init(
     codec: CompressionCodec, segmentSize: Int, batchSize: Int, journalSegmentSize: Int? = nil
@@ -78,6 +81,9 @@ package struct LogSettings: Hashable, Sendable {
     self.journalSegmentSize = journalSegmentSize ?? Self.journalSegmentSizeDefault
   }
 
+  /// What the journal keeps for settlements, about a hundred thousand of them.
+  package var journalReserveSize: Int { min(Limits.journalReserveSize, journalSegmentSize / 2) }
+
   /// What holds for a stream's logs.
   func of(_ stream: FileHeader.Stream) -> LogSettings {
     guard stream == .journal else { return self }
@@ -85,6 +91,7 @@ package struct LogSettings: Hashable, Sendable {
     // Its frames are small and each waits for a sync: compressing them takes longer than it saves.
     settings.codec = .none
     settings.segmentSize = journalSegmentSize
+    settings.reserveSize = journalReserveSize
     return settings
   }
 }

@@ -67,18 +67,16 @@ extension PartitionLog {
       try checkSound()
       try prepare(&writing)
       let size = writing.framer.layOut(batch)
-      if writing.segment.summary.recordCount > 0,
-        writing.segment.end.position + size > context.settings.segmentSize
-      {
-        try roll(&writing, baseNumber: writing.segment.end.nextNumber)
-      }
+      defer { noteSpace(writing.segment) }
+      if writing.segment.mustRoll(before: size, context.settings) { try rollIfPossible(&writing) }
       let watermark = highWatermark
       let (header, checksum) = writing.framer.finish(
         batch, behind: writing.segment.end, watermark: watermark,
         identity: writing.segment.identity)
       do throws(IOFailure) {
         try writing.segment.write(
-          writing.framer.frame, size: size, sizeMax: context.settings.segmentSize)
+          writing.framer.frame, size: size, sizeMax: context.settings.segmentSize,
+          reserve: context.settings.reserveSize)
       } catch {
         throw failedWrite(error)
       }
@@ -121,7 +119,8 @@ extension PartitionLog {
       position: FilePosition(end.position))
     do throws(IOFailure) {
       try writing.segment.write(
-        writing.scratch, size: writing.scratch.count, sizeMax: context.settings.segmentSize)
+        writing.scratch, size: writing.scratch.count, sizeMax: context.settings.segmentSize,
+        reserve: context.settings.reserveSize)
     } catch {
       throw failedWrite(error)
     }
@@ -145,6 +144,58 @@ extension PartitionLog {
       shared.writtenNumber = end.nextNumber
       shared.writtenEnd = end.position
       shared.writtenEventSize = eventSize
+    }
+  }
+
+  // MARK: Reserve
+
+  /// Asks for all of the log's reserve again, where there was no room for it.
+  ///
+  /// - Returns: whether the log has it; a log that keeps none has.
+  /// - Throws: ``CommitLogFailure``, but no `.storageFull`.
+  package func takeReserve() throws(CommitLogFailure) -> Bool {
+    try writing.withLock { (writing) throws(CommitLogFailure) in
+      try checkSound()
+      defer { noteSpace(writing.segment) }
+      do throws(CommitLogFailure) {
+        try prepare(&writing)
+      } catch .storageFull {
+        return false
+      }
+      do throws(IOFailure) {
+        manifest.reserve()
+        return try writing.segment.takeReserve(context.settings)
+      } catch {
+        throw failedWrite(error)
+      }
+    }
+  }
+
+  /// Gives up half of the reserve for what will give back more: files to which records move.
+  ///
+  /// - Throws: ``CommitLogFailure``, but no `.storageFull`.
+  package func lendReserve() throws(CommitLogFailure) {
+    try writing.withLock { (writing) throws(CommitLogFailure) in
+      try checkSound()
+      guard writing.repair == nil else { return }
+      do throws(IOFailure) {
+        try writing.segment.lendReserve(context.settings)
+      } catch {
+        throw failedWrite(error)
+      }
+    }
+  }
+
+  private func noteSpace(_ segment: borrowing ActiveSegment) {
+    isShortOfSpace.store(segment.isShort, ordering: .relaxed)
+  }
+
+  /// Rolls; on a full disk a log with a reserve goes on in the segment that it has.
+  private func rollIfPossible(_ writing: inout PartitionWriting) throws(CommitLogFailure) {
+    do throws(CommitLogFailure) {
+      try roll(&writing, baseNumber: writing.segment.end.nextNumber)
+    } catch .storageFull where context.settings.reserveSize > 0 {
+      return
     }
   }
 

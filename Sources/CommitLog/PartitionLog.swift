@@ -20,6 +20,7 @@ package final class PartitionLog: Sendable {
   let shared: Mutex<PublishedState>
   let durableNumber: Atomic<UInt64>
   let rolls = Atomic(0)
+  let isShortOfSpace = Atomic(false)
 
   init(
     _ recovered: consuming RecoveredPartition, context: LogContext, manifest: ManifestLog
@@ -63,6 +64,10 @@ package final class PartitionLog: Sendable {
 
   /// The failed sync or write that stopped this partition, nil while it is sound.
   package var poison: IOFailure? { shared.withLock { $0.poison } }
+
+  /// Whether there is no room for all of the log's reserve: what makes the log grow for long should
+  /// wait, and what makes it smaller goes on (I9).
+  package var isShort: Bool { isShortOfSpace.load(ordering: .relaxed) }
 
   /// How often this log has been rolled since it was opened.
   package var rollCount: Int { rolls.load(ordering: .relaxed) }

@@ -66,6 +66,10 @@ public enum Limits {
   /// Messages that wait for one device, at most: their places take memory.
   public static let queueDepthMax = 100_000
 
+  /// Bytes on the disk that the journal of the queues keeps for settlements, at most: a hundred
+  /// thousand messages can be received and completed on a full disk.
+  package static let journalReserveSize = 8 << 20
+
   /// Deliveries of one message, at most: the number takes two bytes.
   public static let deliveryCountMax = 65_535
 

@@ -105,6 +105,14 @@ extension EventStore {
     /// Memory for messages that were sent lately, so that a device that comes for them soon waits
     /// for no disk.
     public var cacheSize: ByteCount
+    /// What of the feedback may be dropped; nothing unless given.
+    ///
+    /// The size is that of the feedback alone; its last segment stays.
+    public var feedbackRetention: Retention
+    /// What of the dead letters may be dropped; nothing unless given.
+    ///
+    /// The size is that of the dead letters alone; their last segment stays.
+    public var deadLetterRetention: Retention
     /// Size of the journal's segments, so that simulations roll often; nil for the usual one.
     package var journalSegmentSize: Int?
 
@@ -113,7 +121,8 @@ extension EventStore {
       depthMax: Int = 50, sizeMax: ByteCount? = nil, timeToLive: Duration = .seconds(3_600),
       feedback: FeedbackMode = .none, lockDuration: Duration = .seconds(60),
       deliveryCountMax: Int = 10, lockTimeoutsCount: Bool = true,
-      cacheSize: ByteCount = .mebibytes(32)
+      cacheSize: ByteCount = .mebibytes(32),
+      feedbackRetention: Retention = .unlimited, deadLetterRetention: Retention = .unlimited
     ) {
       self.depthMax = depthMax
       self.sizeMax = sizeMax
@@ -123,6 +132,8 @@ extension EventStore {
       self.deliveryCountMax = deliveryCountMax
       self.lockTimeoutsCount = lockTimeoutsCount
       self.cacheSize = cacheSize
+      self.feedbackRetention = feedbackRetention
+      self.deadLetterRetention = deadLetterRetention
     }
   }
 

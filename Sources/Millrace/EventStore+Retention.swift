@@ -27,7 +27,7 @@ public struct RetentionReport: Hashable, Sendable {
   init(_ outcome: RetentionOutcome) {
     partitions = outcome.partitions.map { dropped in
       Partition(
-        partition: PartitionID(Int(dropped.partition)), segments: dropped.segmentCount,
+        partition: dropped.partition, segments: dropped.segmentCount,
         events: dropped.eventCount, earliest: Offset(dropped.firstNumber))
     }
     sizeBefore = ByteCount(outcome.sizeBefore)
@@ -38,6 +38,10 @@ public struct RetentionReport: Hashable, Sendable {
 extension EventStore {
   /// Drops what the store's retention, or another rule, lets go: whole sealed segments, the oldest
   /// first, never the active one.
+  ///
+  /// Feedback and dead letters have rules of their own (``Queues/feedbackRetention``,
+  /// ``Queues/deadLetterRetention``), which are applied as well where no other rule is given; the
+  /// sizes of the report are those of the partitions.
   ///
   /// The store does so by itself once a minute and after every roll. Readers in the middle of a
   /// segment that goes finish it; one that comes too late meets a `Gap` that counts what it missed.
@@ -53,7 +57,8 @@ extension EventStore {
   ) async throws(EventStoreError) -> RetentionReport {
     let writer = try writer()
     return try await writer.workers.offload { () throws(EventStoreError) in
-      try writer.retain(rule?.plan ?? writer.retention, isDryRun: isDryRun)
+      guard let rule else { return try writer.retain(isDryRun: isDryRun) }
+      return try writer.retain(rule.plan, isDryRun: isDryRun)
     }
   }
 }
@@ -66,19 +71,41 @@ extension EventStore.Retention {
   }
 }
 
-extension WriterCore {
-  /// The rule that the store was made with.
-  var retention: RetentionPlan.Rule { RetentionPlan.Rule(log.manifest.state) }
+/// Who says what of a store may go.
+struct RetentionKeeper: Sendable {
+  let log: CommitLog
+  let checkpoints: CheckpointCommitter
+  /// The rules of the streams, which hold while the store is open.
+  let streams: [(stream: FileHeader.Stream, rule: RetentionPlan.Rule)]
 
-  func retain(
-    _ rule: RetentionPlan.Rule, isDryRun: Bool
-  ) throws(EventStoreError) -> RetentionReport {
-    RetentionReport(try Self.retain(log, checkpoints, rule, isDryRun: isDryRun))
+  init(_ log: CommitLog, _ checkpoints: CheckpointCommitter, _ queues: EventStore.Queues) {
+    self.log = log
+    self.checkpoints = checkpoints
+    streams = [
+      (.feedback, queues.feedbackRetention.plan), (.deadLetter, queues.deadLetterRetention.plan),
+    ]
   }
 
-  static func retain(
-    _ log: CommitLog, _ checkpoints: CheckpointCommitter, _ rule: RetentionPlan.Rule,
-    isDryRun: Bool
+  /// Applies the rule that the store was made with, and those of the streams.
+  func retain(isDryRun: Bool) throws(EventStoreError) -> RetentionOutcome {
+    var outcome = try retain(RetentionPlan.Rule(log.manifest.state), isDryRun: isDryRun)
+    let table = checkpoints.table
+    do throws(CommitLogFailure) {
+      for (stream, rule) in streams {
+        let partition = UInt32(PartitionID.streamBase) + stream.rawValue
+        outcome.partitions += try log.retain(
+          stream, rule, consumed: table.smallest(in: partition), isDryRun: isDryRun
+        ).partitions
+      }
+    } catch {
+      throw EventStoreError(error)
+    }
+    return outcome
+  }
+
+  /// Applies a rule to the partitions.
+  func retain(
+    _ rule: RetentionPlan.Rule, isDryRun: Bool
   ) throws(EventStoreError) -> RetentionOutcome {
     let table = checkpoints.table
     do throws(CommitLogFailure) {
@@ -88,6 +115,18 @@ extension WriterCore {
     } catch {
       throw EventStoreError(error)
     }
+  }
+}
+
+extension WriterCore {
+  func retain(isDryRun: Bool) throws(EventStoreError) -> RetentionReport {
+    RetentionReport(try retention.retain(isDryRun: isDryRun))
+  }
+
+  func retain(
+    _ rule: RetentionPlan.Rule, isDryRun: Bool
+  ) throws(EventStoreError) -> RetentionReport {
+    RetentionReport(try retention.retain(rule, isDryRun: isDryRun))
   }
 }
 

@@ -18,6 +18,7 @@ final class WriterCore: ReadSource {
   let streams: StreamWriters
   private let queueState = Mutex<QueueCore?>(nil)
   private let queueDefaults: EventStore.Queues
+  let retention: RetentionKeeper
   private let metrics: StoreMetrics
   /// Whether a close has begun: no queues are made then.
   private let isClosing = Atomic(false)
@@ -32,7 +33,8 @@ final class WriterCore: ReadSource {
   private init(
     log: CommitLog, partitions: [PartitionWriter], checkpoints: CheckpointCommitter,
     workers: WorkerPool, pacemaker: Pacemaker, maintenance: MaintenanceThread,
-    streams: StreamWriters, queueDefaults: EventStore.Queues, metrics: StoreMetrics
+    streams: StreamWriters, queueDefaults: EventStore.Queues, retention: RetentionKeeper,
+    metrics: StoreMetrics
   ) {
     self.log = log
     self.partitions = partitions
@@ -43,6 +45,7 @@ final class WriterCore: ReadSource {
     self.maintenance = maintenance
     self.streams = streams
     self.queueDefaults = queueDefaults
+    self.retention = retention
     self.metrics = metrics
   }
 
@@ -133,8 +136,9 @@ final class WriterCore: ReadSource {
       targetSize: batchSize, countMax: (pending / batchSize + 2) * min(log.partitions.count, 16))
     let pacemaker = Pacemaker()
     let checkpoints = CheckpointCommitter(checkpointLog, workers: workers)
+    let retention = RetentionKeeper(log, checkpoints, configuration.queues)
     let maintenance = MaintenanceThread(log, metrics: metrics) { () throws(EventStoreError) in
-      _ = try retain(log, checkpoints, RetentionPlan.Rule(log.manifest.state), isDryRun: false)
+      _ = try retention.retain(isDryRun: false)
     }
     let writers = log.partitions.map { partition in
       PartitionWriter(
@@ -144,12 +148,21 @@ final class WriterCore: ReadSource {
         wakePacemaker: { pacemaker.wake() }, wakeMaintenance: { maintenance.wake() })
     }
     pacemaker.watch(writers.map { writer in { writer.beat() } })
+    // What has been accepted must have room in the reserve, and leave most of it.
+    let pendingInJournal = min(
+      pending, max(4 * batchSize, log.context.settings.journalReserveSize / 4))
     let streams = StreamWriters(log) { stream, tail, noteRoll in
       let writer = PartitionWriter(
         stream, tail: tail,
-        limits: PartitionWriter.BatchLimits(size: batchSize, pendingSize: pending),
+        limits: PartitionWriter.BatchLimits(
+          size: batchSize,
+          pendingSize: stream.id == .only(of: .journal) ? pendingInJournal : pending),
         encoders: encoders, workers: workers, metrics: metrics,
-        wakePacemaker: { pacemaker.wake() }, wakeMaintenance: noteRoll)
+        wakePacemaker: { pacemaker.wake() },
+        wakeMaintenance: {
+          noteRoll()
+          maintenance.wake()
+        })
       pacemaker.watch([{ writer.beat() }])
       return writer
     }
@@ -160,7 +173,7 @@ final class WriterCore: ReadSource {
       log: log, partitions: writers,
       checkpoints: checkpoints, workers: workers,
       pacemaker: pacemaker, maintenance: maintenance, streams: streams,
-      queueDefaults: configuration.queues, metrics: metrics)
+      queueDefaults: configuration.queues, retention: retention, metrics: metrics)
   }
 
   deinit { stop() }
@@ -243,9 +256,9 @@ final class WriterCore: ReadSource {
         journal: try streams.writer(of: .journal), streams: streams, source: StreamSource(self),
         outcomes: OutcomeCopier(
           feedback: try OutcomeCopier.Stream(.feedback, streams, self),
-          deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self)),
+          deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self), metrics),
         filing: QueueFiling(log, metrics), defaults: queueDefaults,
-        environment: log.context.environment)
+        environment: log.context.environment, metrics: metrics)
       queueState.withLock { $0 = queues }
       return queues
     }
@@ -264,7 +277,7 @@ final class WriterCore: ReadSource {
       var failure: EventStoreError?
       if let queues = existingQueues {
         queues.close()
-        failure = try lead(streams.all)
+        failure = try lead([queues.journal])
         do throws(EventStoreError) {
           if failure == nil { try queues.outcomes.finish() }
         } catch {
@@ -274,7 +287,13 @@ final class WriterCore: ReadSource {
       }
       for partition in partitions { partition.close() }
       for stream in streams.all { stream.close() }
-      failure = try lead(partitions + streams.all) ?? failure
+      let journal = existingQueues.map { [$0.journal] } ?? []
+      failure = try lead(partitions + journal) ?? failure
+      do throws(EventStoreError) {
+        try streams.synchronizeOutcomes()
+      } catch {
+        failure = failure ?? error
+      }
       isClosed = true
       stop()
       // The lock goes even where a partition is poisoned: only opening again helps it.

@@ -25,10 +25,14 @@ public final class InMemoryStorage: Sendable {
   ) async throws(EventStoreError) -> EventStore {
     let system = EngineEnvironment.system()
     var now = system.now
-    if let clock { now = { clock.now } }
+    var watch = system.watchClocks
+    if let clock {
+      now = { clock.now }
+      watch = { clock.watch($0) }
+    }
     return try await EventStore.open(
       at: path, configuration: configuration, access: access,
       environment: EngineEnvironment(
-        fileSystem: fileSystem, now: now, random: system.random))
+        fileSystem: fileSystem, now: now, random: system.random, watchClocks: watch))
   }
 }

@@ -1,5 +1,5 @@
-internal import EventModel
-internal import LogFormat
+package import EventModel
+package import LogFormat
 internal import StorageIO
 internal import Synchronization
 
@@ -7,7 +7,7 @@ internal import Synchronization
 package struct RetentionOutcome: Hashable, Sendable {
   /// For each partition the events and segments that go, and the first number kept.
   package struct Partition: Hashable, Sendable {
-    package var partition: UInt32
+    package var partition: PartitionID
     package var segmentCount: Int
     package var eventCount: UInt64
     package var firstNumber: UInt64
@@ -35,7 +35,28 @@ extension CommitLog {
     _ rule: RetentionPlan.Rule, consumed: [UInt64?], isDryRun: Bool = false
   ) throws(CommitLogFailure) -> RetentionOutcome {
     try maintaining.withLock { (_) throws(CommitLogFailure) in
-      try retainAlone(rule, consumed: consumed, isDryRun: isDryRun)
+      try retainAlone(partitions, rule, consumed: consumed, isDryRun: isDryRun)
+    }
+  }
+
+  /// Does the same for a stream, which has a rule and a size of its own.
+  ///
+  /// At least its last record stays: whoever feeds the stream goes on behind it.
+  ///
+  /// - Parameters:
+  ///   - stream: which.
+  ///   - rule: what may go.
+  ///   - consumed: the smallest number that a consumer group has yet to read.
+  ///   - isDryRun: whether only to say what would go.
+  /// - Returns: what went.
+  /// - Throws: ``CommitLogFailure`` as ``retain(_:consumed:isDryRun:)``.
+  package func retain(
+    _ stream: FileHeader.Stream, _ rule: RetentionPlan.Rule, consumed: UInt64?,
+    isDryRun: Bool = false
+  ) throws(CommitLogFailure) -> RetentionOutcome {
+    guard let log = existingLog(stream) else { return RetentionOutcome() }
+    return try maintaining.withLock { (_) throws(CommitLogFailure) in
+      try retainAlone([log], rule, consumed: [consumed], isDryRun: isDryRun)
     }
   }
 
@@ -59,7 +80,7 @@ extension CommitLog {
   }
 
   private func retainAlone(
-    _ rule: RetentionPlan.Rule, consumed: [UInt64?], isDryRun: Bool
+    _ partitions: [PartitionLog], _ rule: RetentionPlan.Rule, consumed: [UInt64?], isDryRun: Bool
   ) throws(CommitLogFailure) -> RetentionOutcome {
     guard rule.mayDropAnything else { return RetentionOutcome() }
     var candidates: [RetentionPlan.Partition] = []
@@ -75,7 +96,7 @@ extension CommitLog {
       guard let first = dropped.first, let last = dropped.last?.summary else { continue }
       outcome.partitions.append(
         RetentionOutcome.Partition(
-          partition: partition.id.partition, segmentCount: count,
+          partition: partition.id.partitionID, segmentCount: count,
           eventCount: last.nextNumber - first.baseNumber, firstNumber: last.nextNumber))
       if !isDryRun { try partition.retire(Array(dropped), mappings: mappings) }
     }
@@ -87,10 +108,10 @@ extension PartitionLog {
   fileprivate func retentionCandidates(
     consumed: UInt64?
   ) throws(CommitLogFailure) -> RetentionPlan.Partition {
-    let segments = snapshot.segments
+    let snapshot = snapshot
     var sealed: [RetentionPlan.Candidate] = []
     var activeSize = 0
-    for segment in segments {
+    for segment in snapshot.segments {
       let size = try CommitLogFailure.wrapping { () throws(IOFailure) in
         try self.size(of: segment)
       }
@@ -102,6 +123,12 @@ extension PartitionLog {
         RetentionPlan.Candidate(
           segmentID: segment.added.segmentID, nextNumber: summary.nextNumber,
           lastTime: summary.lastTime, size: size))
+    }
+    // A crash behind a roll leaves an active segment without a record.
+    if id.stream != .events, snapshot.segments.last?.baseNumber == snapshot.highWatermark,
+      let last = sealed.popLast()
+    {
+      activeSize += last.size
     }
     return RetentionPlan.Partition(sealed: sealed, activeSize: activeSize, consumed: consumed)
   }

@@ -11,6 +11,8 @@ package import SystemPackage
 package final class ManifestLog: Sendable {
   /// A manifest larger than this is rewritten as the least edits that add up to its state.
   package static let rewriteSize = 1 << 20
+  /// Space that ``reserve()`` takes.
+  private static let reserveSize = 64 << 10
 
   private let path: FilePath
   private let storeID: StoreID
@@ -26,6 +28,8 @@ package final class ManifestLog: Sendable {
     var body = ByteBuffer(capacity: 4 << 10)
     /// Rewriting waits until the file has grown to this.
     var rewriteSize: Int
+    /// How far space is reserved.
+    var reserved = 0
     /// Given out once, even when the segment could not be made.
     var segmentIDNext: UInt64
     /// How the file was found, until this writer's epoch.
@@ -107,6 +111,23 @@ package final class ManifestLog: Sendable {
     }
   }
 
+  /// Takes space for a hundred edits and more, if there is room: on a full disk segments are given
+  /// back only once an edit says so (I9).
+  package func reserve() {
+    contents.withLock { contents in
+      let needed = contents.log.end.position + Self.reserveSize / 2
+      guard contents.poison == nil, needed > contents.reserved else { return }
+      let wanted = contents.log.end.position + Self.reserveSize
+      do throws(IOFailure) {
+        try contents.file.reserve(ByteCount(wanted))
+        contents.reserved = wanted
+      } catch {
+        // It was only a provision: the edit will tell.
+        return
+      }
+    }
+  }
+
   private func write(_ contents: inout Contents) throws(CommitLogFailure) {
     let position = FilePosition(contents.log.end.position)
     let file = contents.file
@@ -132,6 +153,7 @@ package final class ManifestLog: Sendable {
     _ failure: IOFailure, _ contents: inout Contents
   ) throws(CommitLogFailure) -> Never {
     do throws(IOFailure) {
+      contents.reserved = 0
       try contents.file.truncate(to: ByteCount(contents.log.end.position))
       try contents.file.synchronize()
     } catch {
@@ -164,6 +186,7 @@ package final class ManifestLog: Sendable {
       throw .poisoned(error)
     }
     contents.log = FrameLog(identity: replacement.identity, end: replacement.end)
+    contents.reserved = 0
     contents.rewriteSize = max(Self.rewriteSize, 2 * replacement.end.position)
   }
 

@@ -15,9 +15,13 @@ struct ActiveSegment: ~Copyable {
   /// What the segment holds up to `end`.
   private(set) var summary: SegmentSummary
   private var reserved = 0
+  /// Whether there was no room for all of the log's reserve when it was last asked for.
+  private(set) var isShort = false
 
   /// Space reserved ahead of the end, so that small writes neither allocate nor meet a full disk.
   static let reservationStep = 8 << 20
+  /// A smaller part of a reserve is not worth asking for.
+  private static let reserveSizeMin = 4 << 10
 
   init(
     _ added: ManifestEdit.SegmentAdded, file: any StorageFile, identity: FrameIdentity,
@@ -73,31 +77,82 @@ struct ActiveSegment: ~Copyable {
   ///
   /// After an error the end is where it was, and the next frame overwrites what did reach the file.
   mutating func write(
-    _ frame: borrowing ByteBuffer, size: Int, sizeMax: Int
+    _ frame: borrowing ByteBuffer, size: Int, sizeMax: Int, reserve reserveSize: Int = 0
   ) throws(IOFailure) {
-    let needed = end.position + size
-    if needed > reserved {
-      let wanted = max(needed, min(end.position + Self.reservationStep, sizeMax))
-      do throws(IOFailure) {
-        try file.reserve(ByteCount(wanted))
-        reserved = wanted
-      } catch {
-        // There may still be room for this one frame.
-        guard error.isStorageFull, wanted > needed else { throw error }
-        try file.reserve(ByteCount(needed))
-        reserved = needed
-      }
-    }
+    try makeRoom(for: size, sizeMax: sizeMax, reserve: reserveSize)
     let position = FilePosition(end.position)
     try frame.withBytes(0..<size) { (bytes) throws(IOFailure) in
       try file.write(bytes, at: position)
     }
   }
 
+  /// Reserves space for a frame, with some ahead of it while the disk has that.
+  private mutating func makeRoom(
+    for size: Int, sizeMax: Int, reserve reserveSize: Int
+  ) throws(IOFailure) {
+    let needed = end.position + size
+    if !isShort, needed + reserveSize > reserved {
+      // More than the reserve, so that it need not be asked for with each frame.
+      let wanted = max(
+        needed + reserveSize + reserveSize / 8,
+        min(end.position + Self.reservationStep, sizeMax))
+      if try reserve(wanted) { return }
+      // What there still is of the log's own reserve, then no more than this one frame needs.
+      var part = reserveSize
+      while part > 0 {
+        if wanted > needed + part, try reserve(needed + part) { break }
+        isShort = true
+        part = part > Self.reserveSizeMin ? part / 2 : 0
+      }
+    }
+    guard needed > reserved else { return }
+    try file.reserve(ByteCount(needed))
+    reserved = needed
+  }
+
+  /// Returns whether there was room.
+  private mutating func reserve(_ size: Int) throws(IOFailure) -> Bool {
+    do throws(IOFailure) {
+      try file.reserve(ByteCount(size))
+    } catch  where error.isStorageFull {
+      return false
+    }
+    reserved = max(reserved, size)
+    return true
+  }
+
+  /// Asks for the whole reserve again; false where there is no room for it.
+  mutating func takeReserve(_ settings: LogSettings) throws(IOFailure) -> Bool {
+    let wanted = end.position + settings.reserveSize
+    let isWhole = wanted <= reserved ? true : try reserve(wanted)
+    isShort = !isWhole
+    return isWhole
+  }
+
+  /// Gives up the half of the reserve that is used last, if the segment still has more of it.
+  mutating func lendReserve(_ settings: LogSettings) throws(IOFailure) {
+    let kept = end.position + settings.reserveSize / 2
+    guard isShort, reserved > kept else { return }
+    try giveBackReserve()
+    isShort = true
+    // Others may have been faster; then there is less for everybody.
+    _ = try reserve(kept)
+  }
+
+  /// Whether the segment ends before a frame: at its full size, but on a full disk only when most
+  /// of the reserve is used up, since others might take what a roll gives back of it.
+  func mustRoll(before size: Int, _ settings: LogSettings) -> Bool {
+    guard summary.recordCount > 0 else { return false }
+    guard isShort else { return end.position + size > settings.segmentSize }
+    return end.position > settings.reserveSize / 2
+      && reserved - end.position - size < settings.reserveSize / 4
+  }
+
   /// Ends the file at the last frame.
   mutating func giveBackReserve() throws(IOFailure) {
     try file.truncate(to: ByteCount(end.position))
     reserved = 0
+    isShort = false
   }
 
   /// Moves the end behind a frame that was written.

@@ -63,7 +63,8 @@ extension PartitionWriter {
     var count = 0
     var written: UInt64 = 0
     let rolls = log.rollCount
-    defer { if log.rollCount != rolls { wakeMaintenance() } }
+    let wasShort = log.isShort
+    defer { if log.rollCount != rolls || log.isShort != wasShort { wakeMaintenance() } }
     do throws(CommitLogFailure) {
       for batch in batches {
         written = try log.write(batch)

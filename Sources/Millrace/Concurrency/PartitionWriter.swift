@@ -228,6 +228,9 @@ final class PartitionWriter: Work {
   /// The number behind the last event that was taken in.
   var nextNumber: UInt64 { state.withLock { $0.nextNumber } }
 
+  /// Whether the log's reserve is not whole, for the disk is full.
+  var isShort: Bool { log.isShort }
+
   // MARK: The store
 
   /// One beat of the pacemaker; returns whether anything is left to look after.

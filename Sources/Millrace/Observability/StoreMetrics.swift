@@ -19,6 +19,9 @@ struct StoreMetrics: Sendable {
   /// Work on sealed segments that failed and is tried again later.
   private let maintenanceFailures = Counter(label: "millrace_maintenance_failures_total")
 
+  /// Records of the queues' journal that could not be read.
+  private let unreadableRecords = Counter(label: "millrace_unreadable_journal_records_total")
+
   init(logger: Logger) { self.logger = logger }
 
   func noteWritten(events: Int, batches: Int) {
@@ -37,6 +40,28 @@ struct StoreMetrics: Sendable {
   func noteMaintenance(_ failure: EventStoreError) {
     maintenanceFailures.increment()
     logger.info("maintenance put off", metadata: ["failure": "\(failure)"])
+  }
+
+  func noteOutcomesHeldUp(_ failure: EventStoreError) {
+    logger.warning(
+      "feedback and dead letters wait in the journal for room",
+      metadata: ["failure": "\(failure)"])
+  }
+
+  /// Records of the journal are damaged: what they say of messages, feedback and dead letters is
+  /// lost.
+  func noteUnreadable(_ numbers: Range<UInt64>) {
+    unreadableRecords.increment(by: Int64(clamping: numbers.count))
+    logger.error(
+      "journal of the queues damaged: run `millrace fsck` on the store",
+      metadata: ["first": "\(numbers.lowerBound)", "next": "\(numbers.upperBound)"])
+  }
+
+  /// Copying to the feedback and the dead letters has ended; the next opening goes on with it.
+  func noteOutcomesStopped(_ failure: EventStoreError) {
+    logger.error(
+      "feedback and dead letters stopped: open the store again",
+      metadata: ["failure": "\(failure)"])
   }
 
   func noteDamage(_ file: QueueFile) {

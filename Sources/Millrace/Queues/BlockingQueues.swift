@@ -53,7 +53,11 @@ public struct BlockingQueues: ~Copyable {
     _ messages: some Collection<(EventModel.DeviceID, DeviceMessage)>
   ) throws(EventStoreError) -> EnqueueOutcome {
     var sending = QueueCore.Sending(Array(messages))
-    try core.carryOutBlocking(&sending)
+    do throws(EventStoreError) {
+      try core.carryOutBlocking(&sending)
+    } catch {
+      try sending.refuse(by: error)
+    }
     try core.lead(sending, wait)
     core.wakeReceivers(of: sending.devices)
     return sending.outcome

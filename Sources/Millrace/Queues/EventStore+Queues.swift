@@ -21,7 +21,11 @@ extension EventStore {
   ) async throws(EventStoreError) -> EnqueueOutcome {
     let core = try await writer().queues()
     var sending = QueueCore.Sending(Array(messages))
-    try await core.carryOut(&sending)
+    do throws(EventStoreError) {
+      try await core.carryOut(&sending)
+    } catch {
+      try sending.refuse(by: error)
+    }
     try await core.durable(sending)
     core.wakeReceivers(of: sending.devices)
     return sending.outcome

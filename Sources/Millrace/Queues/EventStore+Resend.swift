@@ -7,20 +7,23 @@ internal import Synchronization
 final class SentAgain: Sendable {
   private struct State {
     var numbers: Set<UInt64>
-    /// Whether the stream has been read as well: what the journal tells is the newest part.
-    var isComplete = false
+    /// From where on the stream has been read as well; nil for nowhere: what the journal tells is
+    /// the newest part.
+    var readFrom: Offset?
   }
 
   private let state: Mutex<State>
 
   init(_ numbers: Set<UInt64>) { state = Mutex(State(numbers: numbers)) }
 
-  var isComplete: Bool { state.withLock { $0.isComplete } }
+  /// From where on the stream has been read; nil for nowhere.
+  var readFrom: Offset? { state.withLock { $0.readFrom } }
 
-  func complete(with numbers: Set<UInt64>) {
+  /// Notes what the stream says from a place on, up to where it had been read before.
+  func note(_ numbers: Set<UInt64>, from offset: Offset) {
     state.withLock { state in
       state.numbers.formUnion(numbers)
-      state.isComplete = true
+      state.readFrom = min(state.readFrom ?? offset, offset)
     }
   }
 
@@ -47,7 +50,13 @@ extension EventStore {
   @discardableResult
   public func resend(_ letter: DeadLetter) async throws(EventStoreError) -> UInt64 {
     let core = try await writer().queues()
-    if !core.sentAgain.isComplete { core.sentAgain.complete(with: try await readSentAgain()) }
+    // What says that it was sent again stands behind it.
+    let readFrom = core.sentAgain.readFrom
+    if readFrom.map({ letter.offset < $0 }) ?? true {
+      let numbers = try await readSentAgain(
+        from: .offset(letter.offset), until: readFrom.map { .offset($0) } ?? .highWatermark)
+      core.sentAgain.note(numbers, from: letter.offset)
+    }
     guard core.sentAgain.insert(letter.sequenceNumber) else {
       throw EventStoreError(
         .invalidArgument,
@@ -75,12 +84,15 @@ extension EventStore {
   /// Reads the whole stream of dead letters; where another process writes, what it has sent again
   /// in the last moments may be missing.
   public func deadLettersSentAgain() async throws(EventStoreError) -> Set<UInt64> {
-    try await readSentAgain().union(existingQueues?.sentAgain.numbers ?? [])
+    try await readSentAgain(from: .earliest, until: .highWatermark)
+      .union(existingQueues?.sentAgain.numbers ?? [])
   }
 
-  private func readSentAgain() async throws(EventStoreError) -> Set<UInt64> {
+  private func readSentAgain(
+    from start: ReadPosition, until end: ReadEnd
+  ) async throws(EventStoreError) -> Set<UInt64> {
     var numbers: Set<UInt64> = []
-    for try await batch in batches(in: .deadLetters, until: .highWatermark) {
+    for try await batch in batches(in: .deadLetters, from: start, until: end) {
       for event in batch {
         if let number = event.sentAgainSequenceNumber { numbers.insert(number) }
       }
@@ -103,6 +115,7 @@ extension QueueCore {
     mutating func goOn(
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
+      guard !core.journal.isShort else { return .needsSpace }
       var entry = try core.decideEnqueue(message, to: device, state.table, at: turn.time)
       if case .enqueued(var enqueued) = entry {
         enqueued.deadLetter = letter

@@ -13,6 +13,8 @@ struct JournalReplay: ~Copyable {
   /// The numbers that dead letters had which were sent again.
   private(set) var sentAgain: Set<UInt64> = []
 
+  /// Records that could not be read.
+  private(set) var unreadable: [Range<UInt64>] = []
   /// Queue files that could not be read.
   private(set) var damaged: [QueueFile] = []
   /// What is below it the files say.
@@ -51,14 +53,24 @@ struct JournalReplay: ~Copyable {
         throw EventStoreError(error)
       }
       guard let item else { break }
-      guard case .batch(let stored, let first) = item,
-        case .decoded(let batch, _) = stored.decoded(from: first, in: .journal, with: decompressor)
-      else { continue }
-      for index in first..<batch.count {
-        try replay.apply(EventView(batch, index: index, partition: .journal))
+      switch item {
+      case .gap(let gap): replay.note(gap)
+      case .batch(let stored, let first):
+        switch stored.decoded(from: first, in: .journal, with: decompressor) {
+        case .decoded(let batch, _):
+          for index in first..<batch.count {
+            try replay.apply(EventView(batch, index: index, partition: .journal))
+          }
+        case .gap(let gap): replay.note(gap)
+        case .stored: continue
+        }
       }
     }
     return replay
+  }
+
+  private mutating func note(_ gap: Gap) {
+    unreadable.append(gap.first.value..<max(gap.first.value, gap.next.value))
   }
 
   private mutating func apply(_ event: EventView) throws(EventStoreError) {
@@ -67,7 +79,8 @@ struct JournalReplay: ~Copyable {
     do throws(FormatError) {
       record = try JournalRecord(event)
     } catch .corrupt {
-      // Sound checksums over what is no entry: fsck tells of it, the others go on.
+      // Sound checksums over what is no entry: the others go on.
+      unreadable.append(event.position.offset.value..<event.position.offset.value + 1)
       return
     } catch {
       throw EventStoreError(.unsupportedVersion, "\(error); use a newer program")

@@ -7,7 +7,8 @@ internal import Synchronization
 ///
 /// The journal's record of a settlement is the commit. A copy carries the record's number; on
 /// opening, copying goes on behind the highest number that a stream holds, so a crash between the
-/// record and its copy neither loses nor doubles it.
+/// record and its copy neither loses nor doubles it. On a full disk copying waits until there is
+/// room, and the journal keeps what is not copied.
 final class OutcomeCopier: Sendable {
   /// Where the copies go.
   struct Stream: Sendable {
@@ -17,45 +18,81 @@ final class OutcomeCopier: Sendable {
     let last: UInt64?
   }
 
+  /// What was handed to a stream, and may not be durable there.
+  private struct Copy {
+    /// The settlement's number in the journal.
+    let number: UInt64
+    let stream: PartitionWriter
+    /// The copy's number in the stream.
+    let position: UInt64
+
+    var isDurable: Bool { position < stream.durableNumber }
+  }
+
   private struct State {
     /// Numbers of settlements, in their order.
     var waiting: [UInt64] = []
     var head = 0
     var copying: UInt64?
+    /// In the order of the settlements.
+    var copies: [Copy] = []
+    /// How many of them there may be before those that are durable are forgotten.
+    var copyCountMax = 1_024
+    /// Whether a copy waits for room on the disk.
+    var isHeldUp = false
     var isStopped = false
     var failure: EventStoreError?
     var thread: EngineThread?
+
+    mutating func note(_ copy: Copy) {
+      isHeldUp = false
+      copies.append(copy)
+      guard copies.count > copyCountMax else { return }
+      // What is not durable is bounded by what a stream keeps in memory.
+      copies.removeAll { $0.isDurable }
+      copyCountMax = max(copyCountMax, 2 * copies.count)
+    }
   }
+
+  /// Time until a copy is tried again on a full disk.
+  private static let patience: Duration = .seconds(1)
 
   private let feedback: Stream
   private let deadLetters: Stream
+  private let metrics: StoreMetrics
   private let state = Gate(State())
 
-  init(feedback: Stream, deadLetters: Stream) {
+  init(feedback: Stream, deadLetters: Stream, _ metrics: StoreMetrics) {
     self.feedback = feedback
     self.deadLetters = deadLetters
+    self.metrics = metrics
   }
 
   deinit { stop() }
 
   /// Begins to copy what was settled before, and what will be.
   func start(_ reader: JournalReader, behind journal: PartitionWriter, redoing settled: [UInt64]) {
-    let (state, feedback, deadLetters) = (state, feedback, deadLetters)
+    let (state, metrics) = (state, metrics)
+    let copying = Copying(
+      feedback: feedback, deadLetters: deadLetters, metrics: metrics, state: state)
     let thread = EngineThread {
-      let wait = BlockingWait()
       while let number = Self.next(state) {
         do throws(EventStoreError) {
           // Nothing is told that a crash could take back.
-          try journal.lead(to: .durable(number + 1), wait)
+          try journal.lead(to: .durable(number + 1), copying.wait)
           if let record = try reader.record(number) {
-            try Self.copy(record, feedback, deadLetters, wait)
+            try copying.copy(record)
+          } else {
+            metrics.noteUnreadable(number..<number + 1)
           }
           state.update { $0.copying = nil }
         } catch {
           // What is not copied now is copied after the next opening.
-          state.update { state in
+          let isStopped = state.update { state in
             state.failure = error
+            return state.isStopped
           }
+          if !isStopped { metrics.noteOutcomesStopped(error) }
           return
         }
       }
@@ -85,60 +122,93 @@ final class OutcomeCopier: Sendable {
     }
   }
 
-  private static func copy(
-    _ record: JournalRecord, _ feedback: Stream, _ deadLetters: Stream, _ wait: BlockingWait
-  ) throws(EventStoreError) {
-    var isFeedback = false
-    var isDeadLetter = false
-    var isWhole = false
-    switch record.entry {
-    case .enqueued(let enqueued): isDeadLetter = enqueued.deadLetter != nil
-    case .settled(let settled):
-      isFeedback = settled.givesFeedback
-      isWhole = settled.deadLetter != nil
-      isDeadLetter = isWhole
-    default: return
-    }
-    if isFeedback, feedback.last.map({ record.number > $0 }) ?? true {
-      try append(record, to: try feedback.open(), wait, withMessage: false)
-    }
-    if isDeadLetter, deadLetters.last.map({ record.number > $0 }) ?? true {
-      try append(record, to: try deadLetters.open(), wait, withMessage: isWhole)
-    }
-  }
+  /// What the thread works with.
+  private struct Copying: Sendable {
+    let feedback: Stream
+    let deadLetters: Stream
+    let metrics: StoreMetrics
+    let state: Gate<State>
+    let wait = BlockingWait()
 
-  private static func append(
-    _ record: JournalRecord, to stream: PartitionWriter, _ wait: BlockingWait, withMessage: Bool
-  ) throws(EventStoreError) {
-    var bytes = ByteBuffer(capacity: 8 + record.event.bodySize)
-    OutcomeRecord.encode(record, withMessage: withMessage, into: &bytes)
-    let event = record.event
-    while true {
-      let number = try bytes.withBytes { (body) throws(EventStoreError) in
-        try stream.append(
-          from: event.deviceID, body: body,
-          properties: withMessage ? event.properties : .empty,
-          systemProperties: event.systemProperties,
-          at: event.enqueuedTime.microseconds)
+    func copy(_ record: JournalRecord) throws(EventStoreError) {
+      var isFeedback = false
+      var isDeadLetter = false
+      var isWhole = false
+      switch record.entry {
+      case .enqueued(let enqueued): isDeadLetter = enqueued.deadLetter != nil
+      case .settled(let settled):
+        isFeedback = settled.givesFeedback
+        isWhole = settled.deadLetter != nil
+        isDeadLetter = isWhole
+      default: return
       }
-      guard number == nil else { return }
-      try stream.waitForRoom(wait)
+      if isFeedback, feedback.last.map({ record.number > $0 }) ?? true {
+        try append(record, to: feedback, withMessage: false)
+      }
+      if isDeadLetter, deadLetters.last.map({ record.number > $0 }) ?? true {
+        try append(record, to: deadLetters, withMessage: isWhole)
+      }
+    }
+
+    private func append(
+      _ record: JournalRecord, to stream: Stream, withMessage: Bool
+    ) throws(EventStoreError) {
+      var bytes = ByteBuffer(capacity: 8 + record.event.bodySize)
+      OutcomeRecord.encode(record, withMessage: withMessage, into: &bytes)
+      let event = record.event
+      while true {
+        do throws(EventStoreError) {
+          let writer = try stream.open()
+          let position = try bytes.withBytes { (body) throws(EventStoreError) in
+            try writer.append(
+              from: event.deviceID, body: body,
+              properties: withMessage ? event.properties : .empty,
+              systemProperties: event.systemProperties,
+              at: event.enqueuedTime.microseconds)
+          }
+          if let position {
+            return state.update {
+              $0.note(Copy(number: record.number, stream: writer, position: position))
+            }
+          }
+          try writer.waitForRoom(wait)
+        } catch {
+          guard error.code == .storageFull, !isStopped(after: error) else { throw error }
+        }
+      }
+    }
+
+    /// Waits a while for room; returns whether to give up.
+    private func isStopped(after failure: EventStoreError) -> Bool {
+      let isNews = state.update { state in
+        defer { state.isHeldUp = true }
+        return !state.isHeldUp
+      }
+      if isNews { metrics.noteOutcomesHeldUp(failure) }
+      return state.wait(patience: OutcomeCopier.patience) { (state, isTimedOut) -> Bool? in
+        if state.isStopped { return true }
+        return isTimedOut ? false : nil
+      }
     }
   }
 
-  /// The first settlement that may not have been copied yet; nil if all have been.
-  var firstWaiting: UInt64? {
+  /// The first settlement of which a copy may not be durable; nil if all are.
+  var firstUndurable: UInt64? {
     state.wait { (state, _) -> UInt64?? in
-      .some(state.copying ?? (state.head < state.waiting.count ? state.waiting[state.head] : nil))
+      let copied = state.copies.first { !$0.isDurable }?.number
+      let next = state.head < state.waiting.count ? state.waiting[state.head] : nil
+      return .some(copied ?? state.copying ?? next)
     }
   }
 
-  /// Returns once everything that was noted has been handed to the streams.
+  /// Returns once everything that was noted has been handed to the streams, or waits for room: then
+  /// it is copied after the next opening.
   ///
   /// Blocks.
   func finish() throws(EventStoreError) {
     let failure = state.wait { (state, _) -> EventStoreError?? in
       if let failure = state.failure { return .some(failure) }
+      if state.isHeldUp { return .some(nil) }
       return state.waiting.isEmpty && state.copying == nil ? .some(nil) : nil
     }
     if let failure { throw failure }

@@ -26,6 +26,7 @@ extension QueueCore {
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
       while numbers.count < messages.count {
+        guard !core.journal.isShort else { return .needsSpace }
         let entry: JournalEntry
         do throws(EventStoreError) {
           entry = try core.decideEnqueue(
@@ -42,6 +43,14 @@ extension QueueCore {
         numbers.append(number)
       }
       return .done
+    }
+
+    /// The disk is full: what was accepted before stays, and the next one is refused.
+    ///
+    /// - Throws: the failure itself where nothing was accepted, or where it is another.
+    mutating func refuse(by failure: EventStoreError) throws(EventStoreError) {
+      guard failure.code == .storageFull, !numbers.isEmpty else { throw failure }
+      refusal = failure
     }
 
     var lastNumber: UInt64? { numbers.last }
@@ -66,6 +75,7 @@ extension QueueCore {
     mutating func goOn(
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
+      guard !core.journal.isShort else { return .needsSpace }
       let entry = try core.decideEnqueue(message, to: device, state.table, at: turn.time)
       lastNumber = try core.put(entry, device, carrying: message, &state, at: turn.time)
       return lastNumber == nil ? .needsRoom : .done

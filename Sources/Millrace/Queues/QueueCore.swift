@@ -41,7 +41,7 @@ final class QueueCore: Sendable {
   init(
     journal: PartitionWriter, streams: StreamWriters, source: any ReadSource,
     outcomes: OutcomeCopier, filing: QueueFiling,
-    defaults: EventStore.Queues, environment: EngineEnvironment
+    defaults: EventStore.Queues, environment: EngineEnvironment, metrics: StoreMetrics
   ) throws(EventStoreError) {
     self.journal = journal
     self.streams = streams
@@ -55,14 +55,18 @@ final class QueueCore: Sendable {
     clock = QueueClock(environment, last: replay.lastTime)
     let uncopied = replay.outcomes
     let damaged = replay.damaged
+    for numbers in replay.unreadable { metrics.noteUnreadable(numbers) }
     sentAgain = SentAgain(replay.sentAgain)
     state = Mutex(
       State(
         table: replay.takeTable(), recent: RecentMessages(sizeMax: defaults.cacheSize.bytes)))
+    // Before anything is sent: later there may be no room.
+    _ = try takeReserve()
     outcomes.start(reader.journal, behind: journal, redoing: uncopied)
     try carryOutBlocking { table, _, _ in table.decideRestart() }
     timer.start { [weak self] in self?.turn() }
-    filing.start(damaged: damaged) { [weak self] in self?.file() }
+    environment.watchClocks { [weak timer] in timer?.wake() ?? false }
+    filing.start(damaged: damaged) { [weak self] in self?.file($0) }
     streams.watchJournal { filing.wake() }
   }
 
@@ -88,7 +92,7 @@ final class QueueCore: Sendable {
   // MARK: Space
 
   /// What waits for long goes into queue files, and what is settled gives its space back.
-  private func file() { filing.run(self) }
+  private func file(_ mayFile: Bool) { filing.run(self, filing: mayFile) }
 
   /// The checkpoint that moved messages last.
   var checkpoint: UInt32 { filing.checkpoint }
@@ -98,10 +102,22 @@ final class QueueCore: Sendable {
   /// - Parameter floor: what is below it is settled, or in queue files.
   /// - Throws: ``EventStoreError``; the space is given back another time.
   func releaseJournal(below floor: UInt64) throws(EventStoreError) {
-    let floor = min(floor, outcomes.firstWaiting ?? floor)
     // The table goes by settlements that a crash could still take back.
     try journal.lead(to: .durable(journal.nextNumber), BlockingWait())
-    try streams.releaseJournal(below: floor)
+    // On a full disk outcomes wait in the journal, and what lies before them goes all the same.
+    try streams.synchronizeOutcomes()
+    try streams.releaseJournal(below: min(floor, outcomes.firstUndurable ?? floor))
+  }
+
+  /// Asks for all of the journal's reserve again; false where there is no room for it.
+  ///
+  /// Blocks for the disk.
+  func takeReserve() throws(EventStoreError) -> Bool {
+    do throws(CommitLogFailure) {
+      return try journal.log.takeReserve()
+    } catch {
+      throw EventStoreError(error)
+    }
   }
 
   // MARK: Time

@@ -23,12 +23,6 @@ final class QueueFiling: Sendable {
   /// Queue files of which nothing is left that stay until the next roll, at most.
   static let emptiedCountMax = 256
 
-  private struct Wakeup {
-    var isDue = true
-    var isStopped = false
-    var thread: EngineThread?
-  }
-
   private struct State {
     var next: UInt32
     /// The checkpoint whose directory is there; 0 if none.
@@ -44,7 +38,7 @@ final class QueueFiling: Sendable {
   private let log: CommitLog
   private let metrics: StoreMetrics
   private let files: QueueFiles
-  private let wakeup = Gate(Wakeup())
+  private let thread = FilingThread()
   /// Held by the thread while it works.
   private let state: Mutex<State>
 
@@ -60,41 +54,24 @@ final class QueueFiling: Sendable {
   ///
   /// - Parameters:
   ///   - damaged: files of the store that could not be read: evidence, not to be removed.
-  ///   - work: asks the core to ``run(_:)``.
-  func start(damaged: [QueueFile], _ work: @escaping @Sendable () -> Void) {
+  ///   - work: asks the core to ``run(_:filing:)``.
+  func start(
+    damaged: [QueueFile], _ work: @escaping @Sendable (_ mayFile: Bool) -> Void
+  ) {
     state.withLock { $0.damaged = Set(damaged) }
     for file in damaged { metrics.noteDamage(file) }
-    let wakeup = wakeup
-    let thread = EngineThread {
-      while Self.waitForWork(wakeup) { work() }
-    }
-    wakeup.update { $0.thread = thread }
-  }
-
-  private static func waitForWork(_ wakeup: Gate<Wakeup>) -> Bool {
-    wakeup.wait { (state, _) -> Bool? in
-      if state.isStopped { return false }
-      guard state.isDue else { return nil }
-      state.isDue = false
-      return true
-    }
+    thread.start(work)
   }
 
   /// There may be something to do.
-  func wake() { wakeup.update { $0.isDue = true } }
+  func wake() { thread.wake() }
 
-  func stop() {
-    let thread = wakeup.update { state -> EngineThread? in
-      state.isStopped = true
-      return state.thread.take()
-    }
-    thread?.join()
-  }
+  func stop() { thread.stop() }
 
   /// The checkpoint that moved messages last.
   var checkpoint: UInt32 { log.manifest.queueCheckpoint?.number ?? 0 }
 
-  private var isStopped: Bool { wakeup.update { $0.isStopped } }
+  private var isStopped: Bool { thread.isStopped }
 
   // MARK: Deciding
 
@@ -110,27 +87,42 @@ final class QueueFiling: Sendable {
   ///
   /// Blocks. What fails is told, and tried again after the next roll: all is in the journal until
   /// then.
-  func run(_ core: QueueCore) {
+  ///
+  /// - Parameters:
+  ///   - core: the queues.
+  ///   - mayFile: whether to write queue files; otherwise only space is given back.
+  func run(_ core: QueueCore, filing mayFile: Bool) {
     do throws(EventStoreError) {
-      try attempt(core)
+      try attempt(core, filing: mayFile)
     } catch {
-      if !isStopped { metrics.noteMaintenance(error) }
+      if mayFile, !isStopped { metrics.noteMaintenance(error) }
+    }
+    do throws(EventStoreError) {
+      thread.note(isShort: try !core.takeReserve())
+    } catch {
+      // The journal has stopped: whoever asks next hears of it.
+      thread.note(isShort: false)
     }
   }
 
-  private func attempt(_ core: QueueCore) throws(EventStoreError) {
+  private func attempt(
+    _ core: QueueCore, filing mayFile: Bool
+  ) throws(EventStoreError) {
     try state.withLock { (state) throws(EventStoreError) in
       guard !state.isBroken else { return }
       try removeEmptied(core, &state)
       guard let segments = log.existingLog(.journal)?.snapshot.segments, segments.count > 1 else {
         return
       }
-      var release = decide(core, segments.map(\.baseNumber))
-      if let floor = release.checkpointFloor {
-        try checkpoint(core, floor, &state)
-        release.floor = max(release.floor ?? 0, floor)
-      }
+      let release = decide(core, segments.map(\.baseNumber))
+      // First what costs nothing: files may need the room.
       if let floor = release.floor { try core.releaseJournal(below: floor) }
+      guard mayFile, let floor = release.checkpointFloor else { return }
+      if core.journal.isShort {
+        try Self.wrapping { () throws(CommitLogFailure) in try core.journal.log.lendReserve() }
+      }
+      try checkpoint(core, floor, &state)
+      try core.releaseJournal(below: floor)
     }
   }
 

@@ -57,6 +57,17 @@ final class QueueTimer: Sendable {
     }
   }
 
+  /// The clock was set: looks at what is due now.
+  ///
+  /// - Returns: false once the thread has been stopped.
+  func wake() -> Bool {
+    state.update { state in
+      state.deadline = .now
+      state.isFresh = true
+      return !state.isStopped
+    }
+  }
+
   /// Returns when it is time, or false at the end.
   private static func wait(_ state: Gate<State>) -> Bool {
     while true {

@@ -25,6 +25,8 @@ extension QueueCore {
   enum Progress {
     case done
     case needsRoom
+    /// The disk is full, and what is left of the journal's reserve is for those who settle.
+    case needsSpace
     /// These messages have to be read first: they go to the dead letters, or their id into a
     /// feedback record.
     case needsMessages([Wanted])
@@ -53,6 +55,8 @@ extension QueueCore {
       case .done: return
       case .needsRoom:
         try await journal.wait(for: .room)
+      case .needsSpace:
+        try await readers.offload { [self] () throws(EventStoreError) in try takeSpace() }
       case .needsMessages(let wanted):
         let found = try await readers.offload { [self] () throws(EventStoreError) in
           try read(wanted)
@@ -69,9 +73,21 @@ extension QueueCore {
       switch try attempt(&work, messages) {
       case .done: return
       case .needsRoom: try journal.waitForRoom(BlockingWait())
+      case .needsSpace: try takeSpace()
       case .needsMessages(let wanted): messages.merge(try read(wanted)) { $1 }
       }
     }
+  }
+
+  /// Looks whether there is space again for new messages.
+  ///
+  /// Blocks for the disk.
+  private func takeSpace() throws(EventStoreError) {
+    guard try !takeReserve() else { return }
+    throw EventStoreError(
+      .storageFull,
+      "the disk is full, and what the queues keep in reserve is for settling messages; free some "
+        + "space, or settle messages and send again")
   }
 
   private func read(_ wanted: [Wanted]) throws(EventStoreError) -> [UInt64: SentMessage?] {

@@ -56,16 +56,29 @@ final class StreamWriters: Sendable {
     journalRolled.withLock { $0 = body }
   }
 
-  /// Gives back the space of journal segments that nothing needs any more.
+  /// Makes feedback and dead letters durable, as far as there is room for them.
   ///
-  /// - Parameter number: what is below is said elsewhere, or over, once the streams are durable.
-  /// - Throws: ``EventStoreError``; the space is given back another time.
-  func releaseJournal(below number: UInt64) throws(EventStoreError) {
+  /// Blocks.
+  ///
+  /// - Throws: ``EventStoreError``, but not for a full disk: the journal still says what has no
+  ///   room.
+  func synchronizeOutcomes() throws(EventStoreError) {
     let wait = BlockingWait()
     for stream in [FileHeader.Stream.feedback, .deadLetter] {
       guard let writer = writers.withLock({ $0[stream] }) else { continue }
-      try writer.lead(to: .durable(writer.nextNumber), wait)
+      do throws(EventStoreError) {
+        try writer.lead(to: .durable(writer.nextNumber), wait)
+      } catch {
+        guard error.code == .storageFull else { throw error }
+      }
     }
+  }
+
+  /// Gives back the space of journal segments that nothing needs any more.
+  ///
+  /// - Parameter number: what is below is said elsewhere, or over, and durably so.
+  /// - Throws: ``EventStoreError``; the space is given back another time.
+  func releaseJournal(below number: UInt64) throws(EventStoreError) {
     do throws(CommitLogFailure) {
       guard let journal = log.existingLog(.journal) else { return }
       _ = try log.retire(journal, below: number)

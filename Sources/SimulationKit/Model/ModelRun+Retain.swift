@@ -126,7 +126,7 @@ extension ModelRun {
       expected[partition] = (kept.firsts[partition] - owed.first, kept.firsts[partition])
     }
     let found = outcome.partitions.allSatisfy { dropped in
-      guard let expected = expected[Int(dropped.partition)] else { return false }
+      guard let expected = expected[dropped.partition.number] else { return false }
       return dropped.eventCount == UInt64(expected.count)
         && dropped.firstNumber == UInt64(expected.first)
     }

@@ -273,6 +273,51 @@ struct DeviceQueueTests {
     try await again.close()
   }
 
+  @Test("Dead letters are sent again once in any order, whatever the stream says behind them")
+  func resentBackwards() async throws {
+    let store = try await open()
+    let queue = store.deviceQueue(for: "d")
+    for number in 0..<6 { try await queue.enqueue(DeviceMessage(body: Payload("\(number)"))) }
+    for message in try await queue.receive(max: 6) { try await queue.reject(message.lockToken) }
+    while try await deadLetters(store).count < 6 { await Task.yield() }
+    let letters = try await deadLetters(store)
+    try await store.resend(letters[1])
+    try await store.resend(letters[4])
+    try await store.close()
+    let again = try await open()
+    for (index, letter) in letters.enumerated().reversed() {
+      guard index == 1 || index == 4 else {
+        try await again.resend(letter)
+        continue
+      }
+      let refused = await failure { _ = try await again.resend(letter) }
+      #expect(refused?.code == .invalidArgument)
+    }
+    let bodies = try await again.deviceQueue(for: "d").peek(max: 10).map(\.message.body)
+    #expect(bodies == ["1", "4", "5", "3", "2", "0"])
+    try await again.close()
+  }
+
+  @Test("A clock that is set wakes whoever waits for a delay to end, and ends times to live")
+  func clockIsSet() async throws {
+    let store = try await open(.init(feedback: .negative))
+    let queue = store.deviceQueue(for: "d")
+    try await queue.enqueue(DeviceMessage(body: "delayed"))
+    let first = try #require(try await queue.receive(max: 1).first)
+    try await queue.abandon(first.lockToken, delay: .seconds(600))
+    let waiting = Task { try await queue.receive()?.message.message.body }
+    clock.advance(by: .seconds(601))
+    #expect(try await waiting.value == "delayed")
+    clock.advance(by: .seconds(3_600))
+    var statuses: [SettlementStatus] = []
+    while statuses.isEmpty {
+      statuses = try await feedback(store).map(\.statusCode)
+      await Task.yield()
+    }
+    #expect(statuses == [.expired])
+    try await store.close()
+  }
+
   @Test("Consumer groups keep their place in the feedback")
   func groups() async throws {
     let store = try await open(.init(feedback: .full))
