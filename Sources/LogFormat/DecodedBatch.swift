@@ -161,9 +161,23 @@ package final class DecodedBatch: Sendable {
   }
 
   package func properties(at index: Int) -> Properties {
-    guard let setColumn, let propertySets else { return .empty }
+    guard let propertySets, let set = set(at: index) else { return .empty }
+    return propertySets.set(set, in: blocks)
+  }
+
+  /// Gives the bytes of each name and value of a record's properties without copying them.
+  package func forEachProperty<Failure: Error>(
+    at index: Int, _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
+  ) throws(Failure) {
+    guard let propertySets, let set = set(at: index) else { return }
+    try propertySets.forEach(of: set, in: blocks, body)
+  }
+
+  /// The place of a record's property set; nil if it has none.
+  private func set(at index: Int) -> Int? {
+    guard let setColumn else { return nil }
     let number = Int(setColumn.value(at: index, in: blocks, base: 0))
-    return number == 0 ? .empty : propertySets.set(number - 1, in: blocks)
+    return number == 0 ? nil : number - 1
   }
 
   package func text(_ property: SystemProperty, at index: Int) -> String? {

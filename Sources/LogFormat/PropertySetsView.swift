@@ -54,6 +54,24 @@ final class PropertySetsView: Sendable {
     made = Mutex(Array(repeating: nil, count: setCount))
   }
 
+  /// Gives the bytes of each name and value of a set where they lie.
+  @inline(__always)
+  func forEach<Failure: Error>(
+    of place: Int, in blocks: borrowing ByteBuffer,
+    _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
+  ) throws(Failure) {
+    var member = place == 0 ? 0 : Int(ends[place - 1])
+    let end = Int(ends[place])
+    while member < end {
+      let (name, value) = (texts[Int(members[member])], texts[Int(members[member + 1])])
+      // SAFETY: the spans are valid while the buffer is borrowed, and cannot outlive the calls.
+      try unsafe body(
+        RawSpan(_unsafeBytes: blocks.unsafeBytes(name)),
+        RawSpan(_unsafeBytes: blocks.unsafeBytes(value)))
+      member += 2
+    }
+  }
+
   /// A set by its place; made at its first use.
   func set(_ place: Int, in blocks: borrowing ByteBuffer) -> Properties {
     if let known = made.withLock({ $0[place] }) { return known }

@@ -165,6 +165,39 @@ struct ReadingTests {
     try await store.close()
   }
 
+  @Test("The bytes of properties are those of the set, each for the event that has it")
+  func propertyBytes() async throws {
+    let store = try await MemoryFileSystem().openStore()
+    let sets: [Properties] = [
+      ["unit": "C", "room": "7"], [:], ["unit": "C"], ["room": "", "å": "€"],
+      ["unit": "C", "room": "7"],
+    ]
+    for properties in sets {
+      try await store.append(Event(from: "d", body: "1", properties: properties))
+    }
+    var found: [[String]] = []
+    for try await batch in store.batches(in: 0, until: .highWatermark) {
+      for event in batch {
+        var texts: [String] = []
+        event.forEachProperty { (name, value) in
+          for text in [Payload(copying: name), Payload(copying: value)] {
+            texts.append(String(decoding: text.bytes, as: UTF8.self))
+          }
+        }
+        #expect(texts == event.properties.flatMap { [$0.name, $0.value] })
+        found.append(texts)
+        // What is thrown ends the walk and comes out.
+        if !event.properties.isEmpty {
+          #expect(throws: CancellationError.self) {
+            try event.forEachProperty { (_, _) in throw CancellationError() }
+          }
+        }
+      }
+    }
+    #expect(found == sets.map { $0.flatMap { [$0.name, $0.value] } })
+    try await store.close()
+  }
+
   @Test("Views show an event's bytes where they lie, and stay valid with their batch gone")
   func views() async throws {
     let store = try await MemoryFileSystem().openStore()

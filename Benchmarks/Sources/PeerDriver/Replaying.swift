@@ -7,7 +7,7 @@ extension PeerDriver {
   func replay(_ corpus: String, count: Int) async throws {
     let expected = try Expectation(corpus, limit: count)
     let store = try await open(.readWrite)
-    var reader = RecordReader(store)
+    let reader = RecordReader(store)
     // The first pass warms the page cache.
     check(try await reader.read(from: .earliest) == expected.total, "the first replay")
     let (start, processor) = (Usage.clock, Usage.processor)
@@ -25,7 +25,7 @@ extension PeerDriver {
   func seek(_ corpus: String, count: Int, operations: Int = 20_000) async throws {
     let times = try RecordFile(corpus, limit: count).records.map(\.time)
     let store = try await open(.readWrite)
-    var reader = RecordReader(store)
+    let reader = RecordReader(store)
     _ = try await reader.read(from: .earliest)
     var random = SplitMix(state: 7)
     // Half the times are an event's own, half lie between two events.
@@ -73,14 +73,10 @@ private struct Expectation {
 /// Reads events and adds up every byte of the records they were cut from.
 struct RecordReader {
   let store: EventStore
-  /// Bytes of each property set as its record had them.
-  ///
-  /// Sets are looked up by their bytes, so that these are read for every event.
-  private var propertySums: [Properties: UInt64] = [:]
 
   init(_ store: EventStore) { self.store = store }
 
-  mutating func read(from position: ReadPosition, max: Int = .max) async throws -> Total {
+  func read(from position: ReadPosition, max: Int = .max) async throws -> Total {
     var total = Total()
     let batches = store.batches(in: store.partitions[0], from: position, until: .highWatermark)
     for try await batch in batches {
@@ -91,10 +87,10 @@ struct RecordReader {
     return total
   }
 
-  private mutating func add(_ events: EventBatch.SubSequence, to total: inout Total) {
+  private func add(_ events: EventBatch.SubSequence, to total: inout Total) {
     for event in events {
       total.sum &+= event.withDeviceID { sum($0) &+ UInt64($0.byteCount) }
-      total.sum &+= sum(of: event.properties)
+      total.sum &+= sumOfProperties(event)
       total.sum &+= sum(event.body)
     }
     total.count += events.count
@@ -105,20 +101,16 @@ struct RecordReader {
     bytes.withUnsafeBytes { byte_sum($0.baseAddress, $0.count) }
   }
 
+  /// What the record had of them: their size in two bytes, and each text behind a byte of its own
+  /// size.
   @inline(__always)
-  private mutating func sum(of properties: Properties) -> UInt64 {
-    if let known = propertySums[properties] { return known }
+  private func sumOfProperties(_ event: EventView) -> UInt64 {
     var size = 0
     var result: UInt64 = 0
-    for (name, value) in properties {
-      for text in [name, value] {
-        size += 1 + text.utf8.count
-        result += text.utf8.reduce(UInt64(text.utf8.count)) { $0 + UInt64($1) }
-      }
+    event.forEachProperty { (name, value) in
+      size += 2 + name.byteCount + value.byteCount
+      result &+= UInt64(name.byteCount) &+ UInt64(value.byteCount) &+ sum(name) &+ sum(value)
     }
-    // The two bytes of the size that stood before them.
-    result += UInt64(size & 0xff) + UInt64(size >> 8)
-    propertySums[properties] = result
-    return result
+    return result &+ UInt64(size & 0xff) &+ UInt64(size >> 8)
   }
 }

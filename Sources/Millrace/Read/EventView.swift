@@ -52,6 +52,17 @@ public struct EventView: Sendable {
   /// Events that share a set share its storage.
   public var properties: Properties { batch.properties(at: index) }
 
+  /// Gives the bytes of each name and value of the properties, in their order, where they lie: for
+  /// who looks at each event once.
+  ///
+  /// - Parameter body: called once for each property; its bytes are valid for that call alone.
+  /// - Throws: what `body` throws, at once.
+  public func forEachProperty<Failure: Error>(
+    _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
+  ) throws(Failure) {
+    try batch.forEachProperty(at: index, body)
+  }
+
   /// The system properties.
   public var systemProperties: SystemProperties { batch.systemProperties(at: index) }
 
