@@ -966,13 +966,7 @@ def format_event(partition, event):
         "partition": partition, "sequenceNumber": event.number,
         "enqueuedTime": format_time(event.time), "deviceId": event.device,
     }
-    for number, key in enumerate(PRINTED_PROPERTIES):
-        if number in event.texts:
-            line[key] = event.texts[number]
-    if event.properties:
-        line["properties"] = event.properties
-    add_body(line, event.body)
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return format_line(line, event, event.body)
 
 
 def format_message(message):
@@ -981,20 +975,20 @@ def format_message(message):
         "sequenceNumber": message.number, "deviceId": event.device,
         "deliveryCount": message.delivery_count, "expiryTime": format_time(message.expiry),
     }
+    return format_line(line, event, message.body)
+
+
+def format_line(line, event, body):
     for number, key in enumerate(PRINTED_PROPERTIES):
         if number in event.texts:
             line[key] = event.texts[number]
     if event.properties:
         line["properties"] = event.properties
-    add_body(line, message.body)
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def add_body(line, body):
     try:
         line["body"] = bytes(body).decode("utf-8")
     except UnicodeDecodeError:
         line["bodyBase64"] = base64.b64encode(body).decode("ascii")
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def print_verdict(path):

@@ -119,12 +119,10 @@ struct QueueCrashTests {
     #expect(ledger.settled.count == 12)
     let last = whole.operationCount
     var random = SeededRandom(seed: 11)
-    var runs = 0
     var ended = 0
-    for operation in stride(from: 1, to: last, by: 1 + last / 150) {
+    for operation in stride(from: 1, to: last, by: max(1, last / 150)) {
       let disk = SimulatedDisk(.crash(at: operation))
       var ledger = Ledger()
-      runs += 1
       do {
         try await live(on: disk, &ledger)
       } catch {
@@ -135,7 +133,6 @@ struct QueueCrashTests {
         try await check(image, ledger, "operation \(operation), \(style)")
       }
     }
-    // Some of the operations are of threads that do more of them or fewer in each run.
-    #expect(runs > 50 && 2 * ended > runs)
+    #expect(ended > 100)
   }
 }
