@@ -76,7 +76,7 @@ extension PartitionLog {
       do throws(IOFailure) {
         try writing.segment.write(
           writing.framer.frame, size: size, sizeMax: context.settings.segmentSize,
-          reserve: context.settings.reserveSize)
+          reserve: context.settings.reserveSize, isAmongSmall: syncsLittle)
       } catch {
         throw failedWrite(error)
       }
@@ -120,7 +120,7 @@ extension PartitionLog {
     do throws(IOFailure) {
       try writing.segment.write(
         writing.scratch, size: writing.scratch.count, sizeMax: context.settings.segmentSize,
-        reserve: context.settings.reserveSize)
+        reserve: context.settings.reserveSize, isAmongSmall: syncsLittle)
     } catch {
       throw failedWrite(error)
     }
@@ -231,7 +231,9 @@ extension PartitionLog {
         predecessorChain: old.chain, created: time ?? context.environment.now())
       do throws(IOFailure) {
         // Gives back what was reserved beyond the end; the segment is never written again.
+        let hasZeros = writing.segment.zeroedEnd > 0
         try writing.segment.giveBackReserve()
+        if hasZeros { try writing.segment.file.synchronize() }
         fresh = try ActiveSegment.create(added, context: context)
       } catch {
         throw CommitLogFailure(error)

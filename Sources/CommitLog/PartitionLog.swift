@@ -21,6 +21,10 @@ package final class PartitionLog: Sendable {
   let durableNumber: Atomic<UInt64>
   let rolls = Atomic(0)
   let isShortOfSpace = Atomic(false)
+  /// What a sync has made durable lately, in bytes on average.
+  private let meanSyncSize = Atomic(64 << 10)
+  /// From this mean on, zeros ahead cost as much as they save.
+  private static let zeroedSyncSizeMax = 32 << 10
 
   init(
     _ recovered: consuming RecoveredPartition, context: LogContext, manifest: ManifestLog
@@ -72,6 +76,9 @@ package final class PartitionLog: Sendable {
   /// How often this log has been rolled since it was opened.
   package var rollCount: Int { rolls.load(ordering: .relaxed) }
 
+  /// Whether so little is synced at a time that frames should go where zeros are.
+  var syncsLittle: Bool { meanSyncSize.load(ordering: .relaxed) < Self.zeroedSyncSizeMax }
+
   /// Bytes that were written and not yet synced.
   package var unsyncedSize: Int { shared.withLock { $0.writtenEnd - $0.durableEnd } }
 
@@ -112,6 +119,9 @@ package final class PartitionLog: Sendable {
       } catch {
         throw failedSync(error)
       }
+      let mean = meanSyncSize.load(ordering: .relaxed)
+      meanSyncSize.store(
+        mean + (target.writtenEnd - target.durableEnd - mean) / 8, ordering: .relaxed)
       shared.withLock { shared in
         shared.durableEnd = target.writtenEnd
         shared.durableEventSize = target.writtenEventSize

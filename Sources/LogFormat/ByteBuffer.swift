@@ -128,6 +128,16 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     return unsafe Integer(littleEndian: (base + index).loadUnaligned(as: Integer.self))
   }
 
+  /// How many bytes are zero from `start` on.
+  package func zeroCount(from start: Int) -> Int {
+    var index = start
+    while index + 8 <= count, load(at: index, as: UInt64.self) == 0 { index += 8 }
+    while index < count, load(at: index, as: UInt8.self) == 0 { index += 1 }
+    return index - start
+  }
+
+  package var isZero: Bool { zeroCount(from: 0) == count }
+
   @inline(__always)
   package func withBytes<Result, Failure: Error>(
     _ range: Range<Int>, _ body: (RawSpan) throws(Failure) -> Result

@@ -105,8 +105,11 @@ package struct FrameScanner<Source: FrameSource>: ~Copyable {
         position = frame.end
         isSearching = false
       } else {
-        noteData(position, min(FrameHeader.alignment, available), &result)
-        position += FrameHeader.alignment
+        let zeros = window.zeroCount(from: position - windowStart)
+        if zeros < FrameHeader.alignment {
+          noteData(position, min(FrameHeader.alignment, available), &result)
+        }
+        position += max(1, zeros / FrameHeader.alignment) * FrameHeader.alignment
         isSearching = true
       }
     }

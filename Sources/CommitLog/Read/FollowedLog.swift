@@ -7,16 +7,21 @@ internal import SystemPackage
 struct FollowedLog: Sendable {
   var snapshot: LogSnapshot
   let report: RecoveryReport
-  /// The active file's size when it was scanned: a file that has not grown has nothing new.
-  let size: Int
-  /// Whether the file goes on behind its last frame.
-  let hasRoom: Bool
+  /// The active file's size when it was scanned.
+  private let size: Int
+  /// Where its last frame ended.
+  private let end: Int
   /// What of the active segment the next look need not read again; nil where bits were healed.
   let proven: ManifestEdit.LogEnd?
 
-  /// The size that the active file has by now.
-  func currentSize() throws(IOFailure) -> Int {
-    try snapshot.segments.last?.activeFile?.size().bytes ?? 0
+  /// Whether the active file may hold more than when it was scanned: it has another size, or is not
+  /// zero where it ended, for frames also go where zeros were written ahead of them.
+  func mayHaveMore() throws(IOFailure) -> Bool {
+    guard let file = snapshot.segments.last?.activeFile else { return false }
+    if try file.size().bytes != size { return true }
+    var next = ByteBuffer(capacity: FrameHeader.size)
+    let isThere = try StoredFrames(file, size: size).append(end..<end + FrameHeader.size, to: &next)
+    return isThere ? !next.isZero : end < size
   }
 
   /// Where batches of an active segment stand, as far as it was known already.
@@ -77,7 +82,7 @@ struct FollowedLog: Sendable {
         activeEnd: isLive ? Int(scan.proven.endPosition) : scan.verdict.end.position,
         activeEventSize: scan.summary.eventSize,
         gaps: manifest.gaps.filter { $0.log == log }),
-      report: report, size: size, hasRoom: scan.verdict.end.position < size,
+      report: report, size: size, end: scan.verdict.end.position,
       proven: healed.isEmpty
         ? ManifestEdit.LogEnd(
           log: log, segmentID: last.added.segmentID, summary: scan.proven) : nil)

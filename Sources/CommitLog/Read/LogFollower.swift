@@ -21,9 +21,6 @@ package final class LogFollower: Sendable {
     var manifest: ManifestState
     var manifestSize: Int
     var logs: [ManifestEdit.LogID: FollowedLog] = [:]
-    /// Whether an active file went on behind its last frame, as after a crash that kept its length
-    /// and not its bytes: then the next frame does not make it grow.
-    var hasRoom: Bool { logs.values.contains(where: \.hasRoom) }
 
     /// One of the partitions, of which there are as many as the store was created with.
     func partition(_ number: Int) -> FollowedLog {
@@ -106,8 +103,8 @@ package final class LogFollower: Sendable {
   package func refresh() throws(CommitLogFailure) -> Bool {
     let known = state.withLock { $0 }
     let manifestSize = try Self.manifestSize(context)
-    let hasGrown = try Self.hasGrown(known.logs)
-    guard hasGrown || manifestSize != known.manifestSize || known.hasRoom else { return false }
+    let mayHaveMore = try Self.mayHaveMore(known.logs)
+    guard mayHaveMore || manifestSize != known.manifestSize else { return false }
     let fresh = try Self.scan(context, evidence, known: known)
     state.withLock { state in
       // Two refreshes may overlap: what has been shown stays shown.
@@ -121,12 +118,11 @@ package final class LogFollower: Sendable {
     return true
   }
 
-  /// Whether an active file has another size than when it was scanned.
-  private static func hasGrown(
+  private static func mayHaveMore(
     _ logs: [ManifestEdit.LogID: FollowedLog]
   ) throws(CommitLogFailure) -> Bool {
     try CommitLogFailure.wrapping { () throws(IOFailure) in
-      for log in logs.values where try log.currentSize() != log.size { return true }
+      for log in logs.values where try log.mayHaveMore() { return true }
       return false
     }
   }

@@ -17,9 +17,14 @@ struct ActiveSegment: ~Copyable {
   private var reserved = 0
   /// Whether there was no room for all of the log's reserve when it was last asked for.
   private(set) var isShort = false
+  /// Where the zeros end that were written ahead of the frames; 0 for none.
+  private(set) var zeroedEnd = 0
 
   /// Space reserved ahead of the end, so that small writes neither allocate nor meet a full disk.
   static let reservationStep = 8 << 20
+  /// Zeros written ahead at a time: more would keep the group that writes them waiting.
+  private static let zeros = [UInt8](repeating: 0, count: 128 << 10)
+  private static let pageSize = 4 << 10
   /// A smaller part of a reserve is not worth asking for.
   private static let reserveSizeMin = 4 << 10
 
@@ -76,13 +81,41 @@ struct ActiveSegment: ~Copyable {
   /// Writes a frame that was laid out for this segment's end.
   ///
   /// After an error the end is where it was, and the next frame overwrites what did reach the file.
+  ///
+  /// - Parameters:
+  ///   - frame: where the frame is laid out.
+  ///   - size: its bytes.
+  ///   - sizeMax: where the segment ends at the latest.
+  ///   - reserveSize: the log's reserve.
+  ///   - isAmongSmall: whether what is synced at a time is so small that zeros are written ahead.
+  /// - Throws: ``IOFailure``.
   mutating func write(
-    _ frame: borrowing ByteBuffer, size: Int, sizeMax: Int, reserve reserveSize: Int = 0
+    _ frame: borrowing ByteBuffer, size: Int, sizeMax: Int, reserve reserveSize: Int = 0,
+    isAmongSmall: Bool = false
   ) throws(IOFailure) {
     try makeRoom(for: size, sizeMax: sizeMax, reserve: reserveSize)
     let position = FilePosition(end.position)
     try frame.withBytes(0..<size) { (bytes) throws(IOFailure) in
       try file.write(bytes, at: position)
+    }
+    if isAmongSmall { try writeZeros(behind: end.position + size) }
+  }
+
+  /// Writes zeros into the space reserved behind a frame, if it ends behind the last ones.
+  ///
+  /// A sync of frames that overwrite them has no new extent and no new length to make durable:
+  /// measured, two thirds of the time for 20 KB, the sync of the zeros included.
+  private mutating func writeZeros(behind end: Int) throws(IOFailure) {
+    guard end > zeroedEnd else { return }
+    let wanted = min((end + Self.zeros.count) / Self.pageSize * Self.pageSize, reserved)
+    guard wanted > end else { return }
+    zeroedEnd = wanted
+    do throws(IOFailure) {
+      // SAFETY: bytes have no padding.
+      try file.write(
+        unsafe Self.zeros.span.bytes.extracting(first: wanted - end), at: FilePosition(end))
+    } catch  where error.isStorageFull {
+      // This file system cannot reserve: it does without.
     }
   }
 
@@ -153,6 +186,7 @@ struct ActiveSegment: ~Copyable {
     try file.truncate(to: ByteCount(end.position))
     reserved = 0
     isShort = false
+    zeroedEnd = 0
   }
 
   /// Moves the end behind a frame that was written.
