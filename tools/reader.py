@@ -28,6 +28,7 @@ import sys
 from dataclasses import dataclass, field
 
 MASK64 = (1 << 64) - 1
+NUMBER_MAX = (1 << 63) - 1
 FILE_HEADER_SIZE = 128
 FRAME_HEADER_SIZE = 64
 BATCH, MARK, EPOCH, MANIFEST_EDITS, CHECKPOINT_ENTRIES = 1, 2, 3, 5, 6
@@ -775,6 +776,64 @@ def read_queue_directory(path):
     return found
 
 
+@dataclass
+class Entry:
+    """An entry of the journal (§14.1)."""
+
+    kind: int
+    # Of the message that it is about; of one that it enqueues nothing.
+    number: int = 0
+    delivery_count: int = 0
+    expiry: int = 0
+    feedback: int = 0
+    # Whether its record holds no other, and what is behind it is the message's body.
+    stands_alone: bool = True
+
+
+def journal_entry(cursor):
+    kind = cursor.unpack("B")
+    if kind in (1, 6):
+        expiry, feedback = cursor.unpack("qB")
+        if feedback > 3:
+            raise Unsupported(f"feedback mode {feedback}")
+        if kind == 6:
+            cursor.varint(NUMBER_MAX)
+        return Entry(kind, expiry=expiry, feedback=feedback)
+    if kind in (2, 3):
+        entry = Entry(kind, cursor.varint(NUMBER_MAX), cursor.varint(65_535), stands_alone=False)
+        if kind == 2:
+            cursor.varint(NUMBER_MAX)
+        else:
+            cursor.unpack("q")
+        return entry
+    if kind == 4:
+        number = cursor.varint(NUMBER_MAX)
+        status, flags = cursor.unpack("BB")
+        if status > 4 or flags > 3:
+            raise Unsupported(f"a settlement of status {status} and flags {flags}")
+        entry = Entry(kind, number, cursor.varint(65_535), stands_alone=flags != 0)
+        decode_text(cursor.take(cursor.varint(4_096)))
+        if flags & 2 and cursor.unpack("qqB")[2] > 3:
+            raise Unsupported("a dead letter's feedback mode")
+        return entry
+    if kind == 5:
+        return Entry(kind)
+    if kind == 0:
+        raise Damaged("no journal entry is of kind 0")
+    raise Unsupported(f"a journal entry of kind {kind}")
+
+
+def journal_entries(record):
+    """The entries of a record, all of them or none, and the message's body behind them."""
+    cursor = Cursor(record.body)
+    entries = [journal_entry(cursor)]
+    while cursor.remaining and not entries[0].stands_alone:
+        entries.append(journal_entry(cursor))
+        if entries[-1].stands_alone or len(entries) > 256:
+            raise Damaged("the body is no run of entries")
+    return entries, cursor.take(cursor.remaining)
+
+
 class Queues:
     """What waits, by device and number, as §14 says that the journal changes it."""
 
@@ -782,28 +841,20 @@ class Queues:
         self.devices = {}
 
     def apply(self, record):
-        cursor = Cursor(record.body)
-        kind = cursor.unpack("B")
+        entries, body = journal_entries(record)
         queue = self.devices.setdefault(record.device, {})
-        if kind in (1, 6):
-            expiry, feedback = cursor.unpack("qB")
-            if feedback > 3:
-                raise Unsupported(f"feedback mode {feedback}")
-            if kind == 6:
-                cursor.varint()
-            if record.number > max(queue, default=-1):
-                queue[record.number] = Message(
-                    record.number, expiry, feedback, 0, record, cursor.take(cursor.remaining))
-        elif kind in (2, 3):
-            number, count = cursor.varint(), cursor.varint(65_535)
-            if number in queue:
-                queue[number].delivery_count = count
-        elif kind == 4:
-            queue.pop(cursor.varint(), None)
-        elif kind == 5:
-            queue.clear()
-        else:
-            raise Unsupported(f"a journal entry of kind {kind}")
+        for entry in entries:
+            if entry.kind in (1, 6):
+                if record.number > max(queue, default=-1):
+                    queue[record.number] = Message(
+                        record.number, entry.expiry, entry.feedback, 0, record, body)
+            elif entry.kind in (2, 3):
+                if entry.number in queue:
+                    queue[entry.number].delivery_count = entry.delivery_count
+            elif entry.kind == 4:
+                queue.pop(entry.number, None)
+            else:
+                queue.clear()
 
 
 # --- printing -----------------------------------------------------------------------------------
@@ -935,8 +986,12 @@ class Reader:
         if journal:
             for _, _, record in self.partition_events(
                     root, header.store_id, journal, {**evidence, None: floor}):
-                if record.number >= floor:
+                if record.number < floor:
+                    continue
+                try:
                     queues.apply(record)
+                except Damaged as error:
+                    self.note("queues/journal", f"record {record.number}: {error}")
         return [queue[number]
                 for _, queue in sorted(queues.devices.items()) for number in sorted(queue)]
 

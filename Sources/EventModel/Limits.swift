@@ -70,6 +70,10 @@ public enum Limits {
   /// thousand messages can be received and completed on a full disk.
   package static let journalReserveSize = 8 << 20
 
+  /// Entries of one record of the queues' journal, at most: bounds what is decided before it is
+  /// applied, and what a reader decodes before it does.
+  package static let journalRunCountMax = 256
+
   /// Deliveries of one message, at most: the number takes two bytes.
   public static let deliveryCountMax = 65_535
 

@@ -114,7 +114,12 @@ package struct ByteReader: ~Escapable {
   @_lifetime(self: copy self)
   package mutating func text(sizeMax: Int) throws(FormatError) -> String {
     let size = try count(atMost: sizeMax)
-    guard let text = String(validating: try array(size), as: UTF8.self) else {
+    let range = try range(size)
+    // SAFETY: the span keeps its bytes valid for the closure; the text is a copy.
+    let text = unsafe bytes.extracting(range).withUnsafeBytes { bytes in
+      unsafe String(validating: bytes, as: UTF8.self)
+    }
+    guard let text else {
       throw .corrupt("text at \(position) is not UTF-8")
     }
     return text

@@ -2,8 +2,9 @@ package import EventModel
 
 /// One operation on a device's queue (format-spec §14.1).
 ///
-/// A record of the journal is an event of the device whose body begins with the entry. Where the
-/// entry carries a message, the event's properties are the message's and its body follows.
+/// A record of the journal is an event of the device whose body begins with an entry, or is a run
+/// of them. Where an entry carries a message, the event's properties are the message's and its body
+/// follows.
 package enum JournalEntry: Hashable, Sendable {
   /// A message joined the queue; the record's number is its sequence number.
   case enqueued(Enqueued)

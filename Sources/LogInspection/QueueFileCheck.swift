@@ -24,6 +24,8 @@ final class QueueFileCheck {
     var settled: Set<UInt64> = []
     /// For each device that was removed, by which record.
     var removed: [EventModel.DeviceID: UInt64] = [:]
+    /// Those of one record, here so that their memory is used again.
+    private var entries: [JournalEntry] = []
   }
 
   /// Beside a writer that goes on, before what was found counts.
@@ -259,11 +261,14 @@ final class QueueFileCheck {
 extension QueueFileCheck.Journal {
   fileprivate mutating func add(_ record: InspectedRecord) {
     do throws(FormatError) {
-      switch try JournalEntry.decode(record.batch.body(at: record.index)).entry {
-      case .enqueued: held.insert(record.sequenceNumber)
-      case .settled(let settled): self.settled.insert(settled.sequence)
-      case .deviceRemoved: removed[try record.device()] = record.sequenceNumber
-      default: return
+      _ = try JournalEntry.decodeAll(record.batch.body(at: record.index), into: &entries)
+      for entry in entries {
+        switch entry {
+        case .enqueued: held.insert(record.sequenceNumber)
+        case .settled(let settled): self.settled.insert(settled.sequence)
+        case .deviceRemoved: removed[try record.device()] = record.sequenceNumber
+        case .locked, .returned: continue
+        }
       }
     } catch {
       // The check of the journal tells of it.

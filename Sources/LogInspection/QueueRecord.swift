@@ -4,9 +4,9 @@ package import LogFormat
 /// What stands before the message in a record about a device's queue (format-spec §14).
 package struct QueueRecord: Sendable {
   package enum Content: Sendable {
-    /// A change of the queue; in the feedback and the dead letters with the number that it has in
-    /// the journal.
-    case entry(JournalEntry, number: UInt64?)
+    /// Changes of the queue, one or more; in the feedback and the dead letters one, with the number
+    /// that it has in the journal.
+    case entries([JournalEntry], number: UInt64?)
     /// A message of a queue file.
     case filed(FiledMessage)
     /// What the directory says of a queue file.
@@ -33,9 +33,9 @@ extension InspectedRecord {
       case (_, let stream):
         let number = stream == .journal ? nil : try reader.variableLengthInteger()
         let rest = bytes.extracting(reader.position..<bytes.byteCount)
-        let (entry, size) = try JournalEntry.decode(rest)
-        content = .entry(entry, number: number)
-        try reader.skip(size)
+        var entries: [JournalEntry] = []
+        try reader.skip(try JournalEntry.decodeAll(rest, into: &entries))
+        content = .entries(entries, number: number)
       }
       return QueueRecord(
         content: content,

@@ -16,10 +16,19 @@ struct QueueLedger {
   var current: QueueModel { candidates[candidates.count - 1] }
 
   /// A record of the journal changes the queues.
-  mutating func record(at wall: Int64, _ change: (inout QueueModel) -> Void) {
+  ///
+  /// - Parameters:
+  ///   - wall: the time.
+  ///   - isJoined: whether the change is in the record of the one before: a crash leaves both or
+  ///     none.
+  ///   - change: what an entry of the record does.
+  mutating func record(
+    at wall: Int64, joined isJoined: Bool = false, _ change: (inout QueueModel) -> Void
+  ) {
     var model = current
     change(&model)
     model.lastTime = max(model.lastTime ?? .min, wall)
+    if isJoined { candidates.removeLast() }
     candidates.append(model)
   }
 

@@ -3,7 +3,7 @@ internal import EventModel
 /// What the queues of all devices may and must hold, as plain arrays: the truth that a model-based
 /// run compares the store with.
 ///
-/// Every function that changes a message does what one record of the journal does.
+/// Every function that changes a message does what one entry of the journal does.
 struct QueueModel: Hashable, Sendable {
   /// What holds for every queue.
   struct Rules: Hashable, Sendable {
@@ -74,7 +74,7 @@ struct QueueModel: Hashable, Sendable {
     queues[device].firstIndex { $0.key == key }
   }
 
-  // MARK: One record each
+  // MARK: One entry each
 
   mutating func add(_ message: Message) { queues[message.device].append(message) }
 

@@ -132,11 +132,13 @@ extension QueueRun {
   func receive(by device: Int, max: Int, ticks: Int?) async throws {
     var expected: [(key: Int, lock: Int)] = []
     let duration = ticks.map { Int64($0) * QueueOperation.tick } ?? lockDuration
+    var isJoined = false
     for message in ledger.current.queues[device] where expected.count < max {
       if message.expiry <= wall {
         // Settled when somebody looks, at most a tick before it is by itself.
         coverage.note(.expiredInReceive)
         ledger.record(at: wall) { $0.settle(message.key, of: device, .expired) }
+        isJoined = false
         continue
       }
       guard message.lock == nil, message.availableFrom ?? .min <= wall else {
@@ -144,7 +146,8 @@ extension QueueRun {
         continue
       }
       let lock = QueueModel.Lock(id: nextID(), deadline: clock.steady + duration)
-      ledger.record(at: wall) { $0.lock(message.key, of: device, lock) }
+      ledger.record(at: wall, joined: isJoined) { $0.lock(message.key, of: device, lock) }
+      isJoined = true
       expected.append((message.key, lock.id))
     }
     var received = try await queue(device).receive(
@@ -242,6 +245,8 @@ extension QueueRun {
     var deliveries: [(device: DeviceID, token: LockToken)] = []
     var expected: [Bool] = []
     var used: [Token] = []
+    // The last one, if another may be in its record.
+    var last: (device: Int, sequence: UInt64)?
     for place in places {
       guard let token = token(place) else { return }
       // Now and then of another device.
@@ -249,9 +254,16 @@ extension QueueRun {
       deliveries.append((Self.devices[device], token.token))
       let message = lockedMessage(token, device)
       expected.append(message != nil)
-      guard let message else { continue }
+      guard let message else {
+        last = nil
+        continue
+      }
       used.append(token)
-      ledger.record(at: wall) { $0.settle(message.key, of: device, .success) }
+      let sequence = token.token.sequenceNumber
+      let isAlone = message.feedback.covers(.success)
+      let isJoined = !isAlone && last.map { $0.device == device && $0.sequence < sequence } ?? false
+      ledger.record(at: wall, joined: isJoined) { $0.settle(message.key, of: device, .success) }
+      last = isAlone ? nil : (device, sequence)
     }
     let done = try await store.complete(deliveries)
     try check(done == expected, "many tokens complete \(done), not \(expected)")
@@ -285,8 +297,13 @@ extension QueueRun {
 
   func purge(_ device: Int) async throws {
     let messages = ledger.current.queues[device]
+    var isJoined = false
     for message in messages {
-      ledger.record(at: wall) { $0.settle(message.key, of: device, .purged) }
+      let isAlone = message.feedback.covers(.purged)
+      ledger.record(at: wall, joined: isJoined && !isAlone) {
+        $0.settle(message.key, of: device, .purged)
+      }
+      isJoined = !isAlone
     }
     let count = try await queue(device).purge()
     try check(count == messages.count, "\(count) messages purged of \(messages.count)")

@@ -123,23 +123,8 @@ struct GoldenQueueTests {
     "The second reader finds what waits, in the store and in a queue file alone",
     arguments: ["", "queues/8e/cellar-00000001.queue"])
   func secondReader(_ name: String) throws {
-    let output = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
-    try Data().write(to: output)
-    defer { try? FileManager.default.removeItem(at: output) }
-    let reader = GoldenStoreTests.here.deletingLastPathComponent().deletingLastPathComponent()
-      .appending(path: "tools/reader.py")
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = [
-      "python3", reader.path(), "--queues", Self.folder.appending(path: name).path(),
-    ]
-    process.standardOutput = try FileHandle(forWritingTo: output)
-    try process.run()
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 0)
-    let found = try String(contentsOf: output, encoding: .utf8).split(separator: "\n").map {
-      try Self.line(ofJSON: $0)
-    }
+    let (found, status) = try QueueReader.read(Self.folder.appending(path: name))
+    #expect(status == 0)
     var expected: [String] = []
     for line in try Self.expected().split(separator: "\n") {
       let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
@@ -149,19 +134,6 @@ struct GoldenQueueTests {
     }
     #expect(found == expected)
     #expect(found.count == (name.isEmpty ? 9 : 3))
-  }
-
-  private static func line(ofJSON text: Substring) throws -> String {
-    let parsed = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
-    let object = try #require(parsed)
-    let properties = (object["properties"] as? [String: String] ?? [:])
-      .map { "\($0.key)=\($0.value)" }.sorted()
-    let fields: [String?] = [
-      object["deviceId"] as? String, (object["sequenceNumber"] as? Int).map(String.init),
-      (object["deliveryCount"] as? Int).map(String.init), object["messageId"] as? String,
-      properties.joined(separator: ","), object["body"] as? String,
-    ]
-    return fields.map { $0 ?? "-" }.joined(separator: "\t")
   }
 
   @Test("What waits is delivered and settled")

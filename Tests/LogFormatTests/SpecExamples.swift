@@ -19,6 +19,7 @@ enum SpecExamples {
       ("index-header", encoded(Fixed.indexHeader)),
       ("index-entry", indexEntry(frameChecksum: batch.checksum)),
       ("partition-hash", partitionHash),
+      ("journal-run", journalRun),
     ]
   }
 
@@ -100,6 +101,18 @@ enum SpecExamples {
     var buffer = ByteBuffer()
     entry.encode(
       into: &buffer, identity: Fixed.indexHeader.identity, at: FilePosition(128))
+    return buffer.array(0..<buffer.count)
+  }
+
+  /// Of message 300 the lock has run out, and it is delivered again with the next.
+  static var journalRun: [UInt8] {
+    let entries: [JournalEntry] = [
+      .returned(.init(sequence: 300, deliveryCount: 1)),
+      .locked(.init(sequence: 300, deliveryCount: 2, duration: 60_000_000)),
+      .locked(.init(sequence: 301, deliveryCount: 1, duration: 60_000_000)),
+    ]
+    var buffer = ByteBuffer()
+    for entry in entries { entry.encode(into: &buffer) }
     return buffer.array(0..<buffer.count)
   }
 

@@ -185,6 +185,25 @@ struct QueueFileTests {
     try await again.close()
   }
 
+  @Test("What was completed together is no loss where its file is damaged")
+  func settledTogether() async throws {
+    let store = try await open()
+    try await fill(store)
+    let queue = store.deviceQueue(for: Self.offline[5])
+    let messages = try await queue.receive(max: 3)
+    try await queue.complete(contentsOf: messages.prefix(2).map(\.lockToken))
+    try await store.close()
+    var image = disk.image
+    let path = try #require(
+      image.keys.first { $0.lastComponent?.string.hasPrefix("\(Self.offline[5])-0") == true })
+    image[path]?[200] ^= 1
+    let found = try findings(MemoryFileSystem(files: image))
+    let loss = try #require(found.first?.acknowledgedLoss)
+    #expect(found.count == 1)
+    #expect(loss.firstSequence == messages[2].sequenceNumber)
+    #expect(loss.nextSequence == messages[2].sequenceNumber + 1)
+  }
+
   @Test("A copy has the queues as they were, also beside traffic")
   func copy() async throws {
     let store = try await open()

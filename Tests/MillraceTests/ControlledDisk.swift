@@ -4,15 +4,19 @@ import MillraceTesting
 import StorageIO
 import SystemPackage
 
-/// Stands before a file system and holds the calls of segments until a test lets them go; counts
-/// what is written and not yet synced, and syncs that run at once.
+/// Stands before a file system and holds the calls of segments, or of other files, until a test
+/// lets them go; counts what is written and not yet synced, and syncs that run at once.
 final class ControlledDisk: FileSystem {
   enum Call: Hashable, Sendable { case write, sync }
 
   private let real: any FileSystem
+  private let suffix: String
   let control = Control()
 
-  init(_ real: any FileSystem) { self.real = real }
+  init(_ real: any FileSystem, holding suffix: String = ".segment") {
+    self.real = real
+    self.suffix = suffix
+  }
 
   /// What the calls of all files share.
   ///
@@ -120,7 +124,7 @@ final class ControlledDisk: FileSystem {
 
   func open(_ path: FilePath, _ access: FileAccess) throws(IOFailure) -> any StorageFile {
     let file = try real.open(path, access)
-    return path.string.hasSuffix(".segment") ? ControlledFile(file, control) : file
+    return path.string.hasSuffix(suffix) ? ControlledFile(file, control) : file
   }
 
   func kind(of path: FilePath) throws(IOFailure) -> FileKind? { try real.kind(of: path) }

@@ -4,33 +4,29 @@ internal import EventModel
 internal import LogFormat
 internal import Synchronization
 
-/// A record of the journal, or of a stream that is fed from it.
+/// A record of the journal whose entry stands alone, or one of a stream that is fed from those.
 struct JournalRecord: Sendable {
   let entry: JournalEntry
   let event: EventView
   /// Where the message's body begins in the event's.
   let bodyStart: Int
 
-  /// - Throws: ``FormatError`` where the record is no entry.
+  /// - Throws: ``FormatError`` where the record is no such entry.
   init(_ event: EventView, skipping prefix: Int = 0) throws(FormatError) {
     let body = event.body
     guard prefix <= body.byteCount else { throw .corrupt("a record has no entry") }
     let (entry, size) = try JournalEntry.decode(body.extracting(prefix..<body.byteCount))
+    guard entry.standsAlone else { throw .corrupt("a record about messages carries none") }
     self.entry = entry
     self.event = event
     bodyStart = prefix + size
   }
 
   var number: UInt64 { event.position.offset.value }
-
-  /// The size of the message that the record carries.
-  var messageSize: Int {
-    event.bodySize - bodyStart + event.systemProperties.size + event.properties.size
-  }
 }
 
-/// Reads single records of the journal: decoded batches are kept for a while, since what was
-/// written together is mostly read together.
+/// Reads single records of the journal that carry something: decoded batches are kept for a while,
+/// since what was written together is mostly read together.
 final class JournalReader: Sendable {
   /// Decoded batches kept, about 64 KiB each at most.
   private static let batchCountMax = 64
@@ -58,7 +54,7 @@ final class JournalReader: Sendable {
 
   init(_ source: any ReadSource) { self.source = source }
 
-  /// The record of a number; nil where it is gone, damaged or not durable yet.
+  /// The record of a number; nil where it carries nothing, is gone, damaged or not durable yet.
   ///
   /// Blocks for the disk.
   func record(_ number: UInt64) throws(EventStoreError) -> JournalRecord? {

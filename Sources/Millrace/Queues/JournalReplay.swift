@@ -19,6 +19,8 @@ struct JournalReplay: ~Copyable {
   private(set) var damaged: [QueueFile] = []
   /// What is below it the files say.
   private var floor: UInt64 = 0
+  /// Those of the record that is applied, here so that their memory is used again.
+  private var entries: [JournalEntry] = []
 
   private init(_ table: consuming QueueTable) { self.table = table }
 
@@ -75,27 +77,31 @@ struct JournalReplay: ~Copyable {
 
   private mutating func apply(_ event: EventView) throws(EventStoreError) {
     lastTime = event.enqueuedTime
-    let record: JournalRecord
+    let number = event.position.offset.value
+    let bodyStart: Int
     do throws(FormatError) {
-      record = try JournalRecord(event)
+      bodyStart = try JournalEntry.decodeAll(event.body, into: &entries)
     } catch .corrupt {
       // Sound checksums over what is no entry: the others go on.
-      unreadable.append(event.position.offset.value..<event.position.offset.value + 1)
+      unreadable.append(number..<number + 1)
       return
     } catch {
       throw EventStoreError(.unsupportedVersion, "\(error); use a newer program")
     }
     // Also of what the files say: it may have been kept because an outcome was not yet copied.
-    if record.entry.hasOutcome { outcomes.append(record.number) }
+    if entries[0].hasOutcome { outcomes.append(number) }
     var size = 0
-    if case .enqueued(let enqueued) = record.entry {
-      size = record.messageSize
+    if case .enqueued(let enqueued) = entries[0] {
+      size =
+        event.bodySize - bodyStart + event.systemProperties.size + event.properties.size
       if let letter = enqueued.deadLetter { sentAgain.insert(letter) }
     }
-    guard record.number >= floor else { return }
-    table.apply(
-      record.entry, number: record.number, device: event.deviceID, size: size,
-      at: QueueTime(wall: event.enqueuedTime, steady: 0))
+    guard number >= floor else { return }
+    let device = event.deviceID
+    let time = QueueTime(wall: event.enqueuedTime, steady: 0)
+    for entry in entries {
+      table.apply(entry, number: number, device: device, size: size, at: time)
+    }
   }
 }
 

@@ -125,22 +125,29 @@ extension QueueCore {
       }
       guard missing.isEmpty else { return .needsMessages(missing) }
       messages.reserveCapacity(entries.count)
-      for entry in entries {
-        guard let number = try core.putSettlement(entry, device, &state, turn) else {
-          return .needsRoom
-        }
+      var next = 0
+      while next < entries.count {
+        let first = next
+        state.run.removeAll()
+        while next < entries.count, state.run.take(entries[next]) { next += 1 }
+        guard let number = try core.putRun(of: device, &state, turn) else { return .needsRoom }
         lastNumber = number
-        guard case .locked(let lock) = entry, let token = state.table.token(of: lock.sequence)
-        else { continue }
-        let unread = Unread(
-          sequence: lock.sequence, deliveryCount: lock.deliveryCount, token: token)
-        if let sent = state.recent.take(lock.sequence) {
-          messages.append(LockedMessage(unread, device, sent))
-        } else {
-          self.unread.append(unread)
-        }
+        for entry in entries[first..<next] { deliver(entry, &state) }
       }
       return .done
+    }
+
+    /// Takes out a message that has just been locked.
+    private mutating func deliver(_ entry: JournalEntry, _ state: inout State) {
+      guard case .locked(let lock) = entry, let token = state.table.token(of: lock.sequence)
+      else { return }
+      let unread = Unread(
+        sequence: lock.sequence, deliveryCount: lock.deliveryCount, token: token)
+      if let sent = state.recent.take(lock.sequence) {
+        messages.append(LockedMessage(unread, device, sent))
+      } else {
+        self.unread.append(unread)
+      }
     }
   }
 
@@ -164,26 +171,49 @@ extension QueueCore {
     ) throws(EventStoreError) -> Progress {
       let settled = self.deliveries
       let deliveries = settled.span
-      while next < deliveries.count {
-        let entry: JournalEntry
-        do throws(QueueRejection) {
-          entry = try state.table.decideSettle(
-            deliveries[next].token, of: deliveries[next].device, .complete, at: turn.time)
-        } catch {
-          next += 1
-          continue
-        }
-        if turn.messageNeeded(for: entry, of: deliveries[next].device, state) != nil {
+      while true {
+        decideRun(&state, at: turn.time)
+        guard let first = state.run.entries.first else { return .done }
+        if turn.messageNeeded(for: first, of: deliveries[next].device, state) != nil {
           return .needsMessages(messagesNeeded(state, turn))
         }
-        guard
-          let number = try core.putSettlement(entry, deliveries[next].device, &state, turn)
-        else { return .needsRoom }
+        let count = state.run.entries.count
+        guard let number = try core.putRun(of: deliveries[next].device, &state, turn) else {
+          return .needsRoom
+        }
         lastNumber = number
-        done[next] = true
-        next += 1
+        for place in next..<next + count { done[place] = true }
+        next += count
       }
-      return .done
+    }
+
+    /// Decides the next deliveries that go into one record, and passes over those before them that
+    /// have lost their lock.
+    private mutating func decideRun(_ state: inout State, at time: QueueTime) {
+      state.run.removeAll()
+      let settled = self.deliveries
+      let deliveries = settled.span
+      var end = next
+      while end < deliveries.count {
+        let token = deliveries[end].token
+        // In the order of the numbers, so that none is settled twice.
+        if end > next,
+          token.sequenceNumber <= deliveries[end - 1].token.sequenceNumber
+            || deliveries[end].device != deliveries[next].device
+        {
+          return
+        }
+        do throws(QueueRejection) {
+          let entry = try state.table.decideSettle(
+            token, of: deliveries[end].device, .complete, at: time)
+          guard state.run.take(entry) else { return }
+          end += 1
+        } catch {
+          guard end == next else { return }
+          end += 1
+          next = end
+        }
+      }
     }
 
     /// What has to be read for the next deliveries, so that a group is read at once.
@@ -229,7 +259,7 @@ extension QueueCore {
       if let message = turn.messageNeeded(for: entry, of: device, state) {
         return .needsMessages([message])
       }
-      lastNumber = try core.putSettlement(entry, device, &state, turn)
+      lastNumber = try core.put(entry, of: device, &state, turn)
       return lastNumber == nil ? .needsRoom : .done
     }
   }
@@ -263,12 +293,16 @@ extension QueueCore {
           if let one = turn.messageNeeded(for: entry, of: device, state) { missing.append(one) }
         }
         guard missing.isEmpty else { return .needsMessages(missing) }
-        for (device, entry) in steps {
-          guard let number = try core.putSettlement(entry, device, &state, turn) else {
-            return .needsRoom
+        var rest = steps[...]
+        while let device = rest.first?.device {
+          state.run.removeAll()
+          while let step = rest.first, step.device == device, state.run.take(step.entry) {
+            rest.removeFirst()
           }
+          let count = state.run.entries.count
+          guard let number = try core.putRun(of: device, &state, turn) else { return .needsRoom }
           lastNumber = number
-          devices.append(device)
+          devices.append(contentsOf: repeatElement(device, count: count))
         }
       }
     }

@@ -30,6 +30,7 @@ final class QueueCore: Sendable {
   struct State: ~Copyable, Sendable {
     var table: QueueTable
     var recent: RecentMessages
+    var run = EntryRun()
     var scratch = ByteBuffer(capacity: 4 << 10)
     var receivers = Receivers()
     var isClosed = false

@@ -5,7 +5,8 @@ internal import Synchronization
 
 /// A change of the queues that is made step by step, under their lock as long as nothing keeps it.
 ///
-/// Each step decides by the table as the steps before it left it, is journaled and applied. Where
+/// Each step decides by the table as the steps before it left it, is journaled and applied; steps
+/// that are about one device and different messages may be taken together (``EntryRun``). Where
 /// there is no room for more, or a message has to be read first, the lock is given up and the work
 /// asked again to go on: what had been decided is decided once more, by the table as it is then.
 ///
@@ -135,32 +136,16 @@ extension QueueCore {
 
   // MARK: One step
 
-  /// Journals an entry and applies it; nil when there is no room.
+  /// Journals an entry that carries a message, and applies it; nil when there is no room.
   ///
   /// - Parameters:
   ///   - entry: what was decided.
   ///   - device: whose queue it is.
+  ///   - message: the message, or what is kept of it.
   ///   - state: what the lock guards.
   ///   - time: now.
-  /// - Returns: the entry's number.
+  /// - Returns: the record's number.
   /// - Throws: ``EventStoreError`` where the journal takes no more.
-  @inline(__always)
-  func put(
-    _ entry: JournalEntry, _ device: borrowing EventModel.DeviceID, _ state: inout State,
-    at time: QueueTime
-  ) throws(EventStoreError) -> UInt64? {
-    state.scratch.removeAll()
-    entry.encode(into: &state.scratch)
-    let number = try state.scratch.withBytes { (bytes) throws(EventStoreError) in
-      try journal.append(
-        from: device, body: bytes, properties: Properties(), systemProperties: nil,
-        at: time.wall.microseconds)
-    }
-    if let number { apply(entry, number, device, size: 0, &state, at: time) }
-    return number
-  }
-
-  /// The same for an entry that carries a message.
   @inline(__always)
   func put(
     _ entry: JournalEntry, _ device: borrowing EventModel.DeviceID,
@@ -186,7 +171,8 @@ extension QueueCore {
     return number
   }
 
-  private func apply(
+  /// Applies an entry that is in the journal.
+  func apply(
     _ entry: JournalEntry, _ number: UInt64, _ device: borrowing EventModel.DeviceID, size: Int,
     _ state: inout State, at time: QueueTime
   ) {
@@ -194,27 +180,6 @@ extension QueueCore {
     if case .settled(let settled) = entry { state.recent.remove(settled.sequence) }
     // Noted with the change, so that the journal keeps the record until it is copied.
     if entry.hasOutcome { outcomes.note(number) }
-  }
-
-  /// Journals an entry with what it keeps of the message, and applies it; nil when there is no
-  /// room.
-  ///
-  /// - Parameters:
-  ///   - entry: what was decided; the message it needs has been read.
-  ///   - device: whose queue it is.
-  ///   - state: what the lock guards.
-  ///   - turn: what holds now.
-  /// - Returns: the entry's number.
-  /// - Throws: ``EventStoreError`` where the journal takes no more.
-  func putSettlement(
-    _ entry: JournalEntry, _ device: borrowing EventModel.DeviceID, _ state: inout State,
-    _ turn: Turn
-  ) throws(EventStoreError) -> UInt64? {
-    guard case .settled(var settled) = entry, settled.needsMessage,
-      let sent = state.recent[settled.sequence] ?? turn.messages[settled.sequence] ?? nil
-    else { return try put(entry, device, &state, at: turn.time) }
-    let message = sent.kept(by: &settled)
-    return try put(.settled(settled), device, carrying: message, &state, at: turn.time)
   }
 }
 
@@ -225,16 +190,11 @@ extension QueueCore.Turn {
     for entry: JournalEntry, of device: borrowing EventModel.DeviceID,
     _ state: borrowing QueueCore.State
   ) -> QueueCore.Wanted? {
-    guard case .settled(let settled) = entry, settled.needsMessage,
+    guard entry.needsMessage, case .settled(let settled) = entry,
       messages[settled.sequence] == nil, !state.recent.contains(settled.sequence)
     else { return nil }
     return QueueCore.Wanted(number: settled.sequence, device: copy device)
   }
-}
-
-extension JournalEntry.Settled {
-  /// Whether something of the message is kept with it.
-  fileprivate var needsMessage: Bool { status.isDeadLetter || givesFeedback }
 }
 
 extension JournalEntry {

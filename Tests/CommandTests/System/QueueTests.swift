@@ -99,7 +99,19 @@ struct QueueTests {
     let stat = try run(["stat", store, "--json"]).document(Stat.self).queues
     #expect(stat.devices == 2 && stat.pending == 3 && stat.locked == 0)
     #expect(try run(["fsck", store]).status == 0)
-    #expect(try run(["dump", store, "--records", "--json"]).status == 0)
+    let dump = try run(["dump", store, "--records", "--json"])
+    #expect(dump.status == 0)
+    // What was received together is one record.
+    let locked = dump.lines.filter { $0.contains(#""entry":"locked""#) }
+    #expect(locked.count == 2)
+    func entry(_ number: Int, _ count: Int) -> String {
+      #""entry":"locked","message":\#(number),"deliveryCount":\#(count),"#
+        + #""durationMicroseconds":60000000"#
+    }
+    #expect(locked.first?.hasSuffix(#""body":"",\#(entry(number, 1))}"#) == true)
+    #expect(
+      locked.last?.hasSuffix(
+        #""body":"","entries":[{\#(entry(number, 2))},{\#(entry(second[0], 1))}]}"#) == true)
   }
 
   @Test("Each way a message ends: feedback and dead letters say so, once, and resend sends again")

@@ -2,8 +2,8 @@ import EventModel
 import FuzzHarness
 import LogFormat
 
-/// Edits of the manifest, checkpoint entries and index entries made of any bytes: nothing traps,
-/// and what decodes survives being written and read again.
+/// Edits of the manifest, checkpoint entries, index entries and records of the queues' journal made
+/// of any bytes: nothing traps, and what decodes survives being written and read again.
 ///
 /// The first byte of the input chooses the decoder, the second says how many entries there are.
 @main
@@ -13,10 +13,11 @@ enum FuzzManifest {
       guard input.count >= 2 else { return }
       let body = Array(input.dropFirst(2))
       do throws(FormatError) {
-        switch input[0] % 3 {
+        switch input[0] % 4 {
         case 0: try examineEdits(body, count: Int(input[1]))
         case 1: try examineCheckpoints(body, count: Int(input[1]))
-        default: try examineIndex(body)
+        case 2: try examineIndex(body)
+        default: try examineJournal(body)
         }
       } catch {
         // Damage that was noticed.
@@ -45,6 +46,21 @@ enum FuzzManifest {
       try CheckpointEntry.decodeAll(bytes, count: entries.count)
     }
     precondition(again == entries, "checkpoint entries change when they are written again")
+  }
+
+  private static func examineJournal(_ body: [UInt8]) throws(FormatError) {
+    var entries: [JournalEntry] = []
+    let size = try JournalEntry.decodeAll(body.span.bytes, into: &entries)
+    precondition(size <= body.count, "entries of \(size) bytes in \(body.count)")
+    precondition(
+      size == body.count || entries[0].standsAlone, "bytes are left behind a run of entries")
+    var buffer = ByteBuffer()
+    for entry in entries { entry.encode(into: &buffer) }
+    var again: [JournalEntry] = []
+    _ = try buffer.withBytes { bytes throws(FormatError) in
+      try JournalEntry.decodeAll(bytes, into: &again)
+    }
+    precondition(again == entries, "journal entries change when they are written again")
   }
 
   private static let identity = FrameIdentity(
@@ -104,10 +120,29 @@ enum FuzzManifest {
       position: 128, baseNumber: 0, baseTime: time, recordCount: 0, batchCount: 0, eventSize: 0,
       epoch: 1, frameChecksum: 5
     ).encode(into: &index, identity: identity, at: .start)
+    var run = ByteBuffer()
+    let others: [JournalEntry] = [
+      .returned(.init(sequence: 300, deliveryCount: 1, availableFrom: time)),
+      .locked(.init(sequence: 300, deliveryCount: 2, duration: 60_000_000)),
+      .settled(
+        .init(
+          sequence: 301, status: .success, givesFeedback: false, deliveryCount: 1,
+          description: "Success")),
+    ]
+    for entry in others { entry.encode(into: &run) }
+    var alone = ByteBuffer()
+    JournalEntry.settled(
+      .init(
+        sequence: 301, status: .rejected, givesFeedback: true, deliveryCount: 1,
+        description: "too hot",
+        deadLetter: .init(enqueued: time, expiry: time, feedback: .full))
+    ).encode(into: &alone)
     return [
       [0, UInt8(edits.count)] + manifest.array(0..<manifest.count),
       [1, UInt8(entries.count)] + checkpoints.array(0..<checkpoints.count),
       [2, 0] + index.array(0..<index.count),
+      [3, 0] + run.array(0..<run.count),
+      [3, 0] + alone.array(0..<alone.count),
     ]
   }
 }

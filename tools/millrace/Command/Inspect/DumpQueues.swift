@@ -7,8 +7,11 @@ import LogInspection
 extension QueueRecord {
   var members: [JSONValue.Member] {
     switch content {
-    case .entry(let entry, let number):
-      (number.map { [JSONValue.Member("journalNumber", .unsigned($0))] } ?? []) + entry.members
+    case .entries(let entries, let number):
+      (number.map { [JSONValue.Member("journalNumber", .unsigned($0))] } ?? [])
+        + (entries.count == 1
+          ? entries[0].members
+          : [.init("entries", .array(entries.map { .object($0.members) }))])
     case .filed(let message): message.members
     case .directory(let queue):
       [

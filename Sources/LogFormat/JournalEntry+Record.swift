@@ -1,0 +1,43 @@
+internal import EventModel
+
+/// What the body of a record holds: one entry that stands alone, or a run of others
+/// (format-spec §14.1).
+extension JournalEntry {
+  /// Whether a record with this entry holds no other: what is behind it is the message's body.
+  package var standsAlone: Bool {
+    switch self {
+    case .enqueued, .deviceRemoved: true
+    case .settled(let settled): settled.givesFeedback || settled.deadLetter != nil
+    case .locked, .returned: false
+    }
+  }
+
+  /// Decodes all entries of a record's body: where one of them cannot be read, none of them holds.
+  ///
+  /// - Parameters:
+  ///   - bytes: the body.
+  ///   - entries: what they replace, so that its memory is used again; of no meaning where this
+  ///     throws.
+  /// - Returns: how many bytes they took; the message's body follows.
+  /// - Throws: `.corrupt` for what is no entry, or not in its place, `.unsupportedFeatures` for an
+  ///   entry of a later program.
+  package static func decodeAll(
+    _ bytes: RawSpan, into entries: inout [JournalEntry]
+  ) throws(FormatError) -> Int {
+    entries.removeAll(keepingCapacity: true)
+    var position = 0
+    repeat {
+      let (entry, size) = try decode(bytes.extracting(position..<bytes.byteCount))
+      guard entries.isEmpty || !entry.standsAlone else {
+        throw .corrupt("an entry at \(position) that stands alone is behind another")
+      }
+      guard entries.count < Limits.journalRunCountMax else {
+        throw .corrupt("a record of more than \(Limits.journalRunCountMax) entries")
+      }
+      entries.append(entry)
+      position += size
+      if entry.standsAlone { break }
+    } while position < bytes.byteCount
+    return position
+  }
+}
