@@ -59,9 +59,10 @@ extension Queues {
     for visit in visits {
       var tokens: [(device: DeviceID, token: LockToken)] = []
       for device in visit {
-        for message in try queues.receive(by: device, max: Mail.roundCount) {
-          sum &+= Self.sum(message.message.body)
-          tokens.append((device, message.lockToken))
+        let messages = try queues.receive(by: device, max: Mail.roundCount)
+        for place in messages.indices {
+          sum &+= Self.sum(messages[place].message.body)
+          tokens.append((device, messages[place].lockToken))
         }
       }
       try queues.complete(tokens)

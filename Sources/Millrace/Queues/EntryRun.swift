@@ -47,22 +47,26 @@ extension QueueCore {
   func putRun(
     of device: borrowing EventModel.DeviceID, _ state: inout State, _ turn: Turn
   ) throws(EventStoreError) -> UInt64? {
-    let entries = state.run.entries
-    if let first = entries.first, first.needsMessage, case .settled(var settled) = first,
+    let run = state.run.entries
+    if let first = run.first, first.needsMessage, case .settled(var settled) = first,
       let sent = state.recent[settled.sequence] ?? turn.messages[settled.sequence] ?? nil
     {
       let message = sent.kept(by: &settled)
       return try put(.settled(settled), device, carrying: message, &state, at: turn.time)
     }
+    // As a span: entries are large to copy.
+    let entries = run.span
     state.scratch.removeAll()
-    for entry in entries { entry.encode(into: &state.scratch) }
+    for place in entries.indices { entries[place].encode(into: &state.scratch) }
     let number = try state.scratch.withBytes { (bytes) throws(EventStoreError) in
       try journal.append(
         from: device, body: bytes, properties: Properties(), systemProperties: nil,
         at: turn.time.wall.microseconds)
     }
     if let number {
-      for entry in entries { apply(entry, number, device, size: 0, &state, at: turn.time) }
+      for place in entries.indices {
+        apply(entries[place], number, device, size: 0, &state, at: turn.time)
+      }
     }
     return number
   }

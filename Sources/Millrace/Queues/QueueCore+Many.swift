@@ -117,11 +117,13 @@ extension QueueCore {
     ) throws(EventStoreError) -> Progress {
       // Where there was no room for all, those that were locked are enough.
       guard max > 0, lastNumber == nil else { return .done }
-      let entries = state.table.decideReceive(
+      let decided = state.table.decideReceive(
         by: device, max: max, for: duration, below: core.journal.durableNumber, at: turn.time)
+      let entries = decided.span
       var missing: [Wanted] = []
-      for entry in entries {
-        if let one = turn.messageNeeded(for: entry, of: device, state) { missing.append(one) }
+      for place in entries.indices {
+        guard let one = turn.messageNeeded(for: entries[place], of: device, state) else { continue }
+        missing.append(one)
       }
       guard missing.isEmpty else { return .needsMessages(missing) }
       messages.reserveCapacity(entries.count)
@@ -132,7 +134,7 @@ extension QueueCore {
         while next < entries.count, state.run.take(entries[next]) { next += 1 }
         guard let number = try core.putRun(of: device, &state, turn) else { return .needsRoom }
         lastNumber = number
-        for entry in entries[first..<next] { deliver(entry, &state) }
+        for place in first..<next { deliver(entries[place], &state) }
       }
       return .done
     }

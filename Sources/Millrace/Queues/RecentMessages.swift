@@ -5,7 +5,6 @@ internal import EventModel
 /// A table with one place for each number, which a later one takes where they meet; bounded by the
 /// bytes that the messages take, the oldest of which go first.
 struct RecentMessages: ~Copyable, Sendable {
-  private static let noNumber = UInt64.max
   private static let pieceCount = 256
   private static let pieceSize = 256
   /// What a message takes beside its bytes, about.
@@ -18,16 +17,21 @@ struct RecentMessages: ~Copyable, Sendable {
     let expiry: Timestamp
     let enqueued: Timestamp
     let feedback: FeedbackMode
+  }
+
+  /// What is asked of a message most, apart from it, so that asking touches none.
+  private struct Key {
+    static let none = Key(number: .max, size: 0, isNeededToSettle: false)
+
+    let number: UInt64
     let size: UInt32
+    let isNeededToSettle: Bool
   }
 
   /// Places of numbers that follow each other; without memory while nothing is there.
   private struct Piece {
     var count = 0
-    /// `noNumber` for nothing.
-    ///
-    /// Apart from the messages, so that looking for one that is not here touches none.
-    var numbers: [UInt64] = []
+    var keys: [Key] = []
     var entries: [Entry?] = []
   }
 
@@ -59,19 +63,20 @@ struct RecentMessages: ~Copyable, Sendable {
     if count == 0 { oldest = number }
     let (piece, index) = Self.place(of: number)
     if pieces[piece].count == 0 {
-      pieces[piece].numbers = Array(repeating: Self.noNumber, count: Self.pieceSize)
+      pieces[piece].keys = Array(repeating: .none, count: Self.pieceSize)
       pieces[piece].entries = Array(repeating: nil, count: Self.pieceSize)
-    } else if pieces[piece].entries[index] != nil {
+    } else if pieces[piece].keys[index].number != Key.none.number {
       // One more stays in the piece, so that it keeps its memory.
       pieces[piece].count += 1
-      clear(piece, index)
+      _ = clear(piece, index)
       pieces[piece].count -= 1
     }
-    pieces[piece].numbers[index] = number
+    pieces[piece].keys[index] = Key(
+      number: number, size: UInt32(size), isNeededToSettle: feedback != .none)
     pieces[piece].entries[index] = Entry(
       body: message.body.compact, properties: message.properties,
       systemProperties: message.systemProperties, expiry: expiry, enqueued: time,
-      feedback: feedback, size: UInt32(size))
+      feedback: feedback)
     pieces[piece].count += 1
     count += 1
     self.size += size
@@ -85,24 +90,23 @@ struct RecentMessages: ~Copyable, Sendable {
   ///
   /// One whose settlement will need it stays.
   mutating func take(_ number: UInt64) -> SentMessage? {
-    guard let (piece, index) = place(holding: number),
-      let entry = pieces[piece].entries[index]
-    else { return nil }
-    if entry.feedback == .none { clear(piece, index) }
-    return Self.message(entry)
+    guard let (piece, index) = place(holding: number) else { return nil }
+    if pieces[piece].keys[index].isNeededToSettle { return self[number] }
+    return clear(piece, index).map(Self.message)
   }
 
   mutating func remove(_ number: UInt64) {
-    if let (piece, index) = place(holding: number) { clear(piece, index) }
+    if let (piece, index) = place(holding: number) { _ = clear(piece, index) }
   }
 
-  private mutating func clear(_ piece: Int, _ index: Int) {
-    size -= Int(pieces[piece].entries[index]?.size ?? 0)
+  private mutating func clear(_ piece: Int, _ index: Int) -> Entry? {
+    size -= Int(pieces[piece].keys[index].size)
     count -= 1
-    pieces[piece].numbers[index] = Self.noNumber
-    pieces[piece].entries[index] = nil
+    pieces[piece].keys[index] = .none
+    let entry = pieces[piece].entries[index].take()
     pieces[piece].count -= 1
     if pieces[piece].count == 0 { pieces[piece] = Piece() }
+    return entry
   }
 
   private static func message(_ entry: Entry) -> SentMessage {
@@ -120,7 +124,7 @@ struct RecentMessages: ~Copyable, Sendable {
 
   private func place(holding number: UInt64) -> (piece: Int, index: Int)? {
     let (piece, index) = Self.place(of: number)
-    guard pieces[piece].count > 0, pieces[piece].numbers[index] == number else { return nil }
+    guard pieces[piece].count > 0, pieces[piece].keys[index].number == number else { return nil }
     return (piece, index)
   }
 }
