@@ -15,11 +15,11 @@ import Testing
     let store = try TestStore.open(on: fileSystem, segmentSize: Self.segmentSize)
     var seed: UInt64 = 0
     while store.partition.snapshot.segments.count < segmentCount {
-      try store.append(bodySize: 30 << 10, seed: seed)
+      try store.append(bodySize: 40 << 10, seed: seed)
       seed += 1
     }
     for _ in 0..<3 {
-      try store.append(bodySize: 30 << 10, seed: seed)
+      try store.append(bodySize: 40 << 10, seed: seed)
       seed += 1
     }
     return (fileSystem, store)

@@ -52,8 +52,10 @@ struct StreamFileTests {
   func damagedActive() throws {
     let fileSystem = MemoryFileSystem()
     let store = try makeStore(fileSystem)
-    let path = try #require(store.log.existingLog(.journal)?.snapshot.segments.last?.path)
+    let snapshot = try #require(store.log.existingLog(.journal)?.snapshot)
+    let path = try #require(snapshot.segments.last?.path)
     var image = StoreImage(fileSystem)
+    image.files[path]?.removeSubrange(snapshot.activeEnd...)
     image.files[path]? += [UInt8](repeating: 0xee, count: 100)
     image.files[path]?[60] ^= 4
     let damaged = image.memory()
