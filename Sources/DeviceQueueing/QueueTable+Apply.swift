@@ -20,23 +20,48 @@ extension QueueTable {
     switch entry {
     case .enqueued(let enqueued):
       add(enqueued, number: number, device: device, size: size)
+    case .deviceRemoved:
+      while let slot = find(device) { remove(slots[slot].first) }
+    case .locked, .returned, .settled:
+      if let slot = find(device) { apply(entry, in: slot, at: time) }
+    }
+  }
+
+  /// Applies the entries of one record, in their order.
+  package mutating func apply(
+    _ entries: Span<JournalEntry>, number: UInt64, device: borrowing DeviceID,
+    at time: QueueTime
+  ) {
+    if entries.count == 1 { return apply(entries[0], number: number, device: device, at: time) }
+    guard let slot = find(device) else { return }
+    let slotCount = slots.count
+    for place in entries.indices {
+      apply(entries[place], in: slot, at: time)
+      // The last message went: nothing else can be about one that waits.
+      guard slots.count == slotCount else { return }
+    }
+  }
+
+  /// Applies what happened to a message that waits in a slot.
+  private mutating func apply(_ entry: JournalEntry, in slot: UInt32, at time: QueueTime) {
+    switch entry {
+    // They stand alone in their record.
+    case .enqueued, .deviceRemoved: return
     case .locked(let locked):
-      guard let place = place(of: locked.sequence, device) else { return }
+      guard let place = find(locked.sequence, in: slot) else { return }
       noteChange(place)
       unhide(place)
       nodes[place].deliveryCount = UInt16(clamping: locked.deliveryCount)
       lock(place, until: Self.deadline(locked.duration, at: time))
     case .returned(let returned):
-      guard let place = place(of: returned.sequence, device) else { return }
+      guard let place = place(of: returned.sequence, in: slot) else { return }
       noteChange(place)
       unhide(place)
       nodes[place].deliveryCount = UInt16(clamping: returned.deliveryCount)
       if let availableFrom = returned.availableFrom { delay(place, until: availableFrom) }
     case .settled(let settled):
-      guard let place = place(of: settled.sequence, device) else { return }
+      guard let place = place(of: settled.sequence, in: slot) else { return }
       remove(place)
-    case .deviceRemoved:
-      while let slot = find(device) { remove(slots[slot].first) }
     }
   }
 
@@ -45,10 +70,10 @@ extension QueueTable {
     locks[sequence].map { LockToken(sequenceNumber: sequence, nonce: $0.nonce) }
   }
 
-  private func place(of sequence: UInt64, _ device: borrowing DeviceID) -> UInt32? {
+  private func place(of sequence: UInt64, in slot: UInt32) -> UInt32? {
     // Most are locked.
-    if let lock = locks[sequence], isSlot(nodes[lock.place].slot, of: device) { return lock.place }
-    return find(device).flatMap { find(sequence, in: $0) }
+    if let lock = locks[sequence], nodes[lock.place].slot == slot { return lock.place }
+    return find(sequence, in: slot)
   }
 
   private mutating func add(

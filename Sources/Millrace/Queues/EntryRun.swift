@@ -64,9 +64,8 @@ extension QueueCore {
         at: turn.time.wall.microseconds)
     }
     if let number {
-      for place in entries.indices {
-        apply(entries[place], number, device, size: 0, &state, at: turn.time)
-      }
+      state.table.apply(entries, number: number, device: device, at: turn.time)
+      for place in entries.indices { note(entries[place], number, &state) }
     }
     return number
   }

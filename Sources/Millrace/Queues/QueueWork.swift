@@ -162,7 +162,8 @@ extension QueueCore {
         at: time.wall.microseconds)
     }
     if let number {
-      apply(entry, number, device, size: message.size, &state, at: time)
+      state.table.apply(entry, number: number, device: device, size: message.size, at: time)
+      note(entry, number, &state)
       if case .enqueued(let enqueued) = entry {
         state.recent.insert(
           message, number, expiry: enqueued.expiry, feedback: enqueued.feedback, at: time.wall)
@@ -171,12 +172,8 @@ extension QueueCore {
     return number
   }
 
-  /// Applies an entry that is in the journal.
-  func apply(
-    _ entry: JournalEntry, _ number: UInt64, _ device: borrowing EventModel.DeviceID, size: Int,
-    _ state: inout State, at time: QueueTime
-  ) {
-    state.table.apply(entry, number: number, device: device, size: size, at: time)
+  /// Notes an entry that has been applied where more than the table goes by it.
+  func note(_ entry: JournalEntry, _ number: UInt64, _ state: inout State) {
     if case .settled(let settled) = entry { state.recent.remove(settled.sequence) }
     // Noted with the change, so that the journal keeps the record until it is copied.
     if entry.hasOutcome { outcomes.note(number) }
