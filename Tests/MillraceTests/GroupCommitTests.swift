@@ -22,6 +22,8 @@ private struct Model: Hashable {
   /// The highest numbers that somebody waits for.
   var awaitedWrite: UInt64 = 0
   var awaitedSync: UInt64 = 0
+  /// Every number that somebody waits to be durable.
+  var awaitedSyncs: Set<UInt64> = []
   var isPoisoned = false
   var isFull = false
 
@@ -49,6 +51,7 @@ private struct Model: Hashable {
     case .awaitSync:
       guard !isPoisoned else { return nil }
       model.awaitedSync = next
+      model.awaitedSyncs.insert(next)
       model.isFull = false
       model.commit.requestSync(upTo: next)
     case .awaitRoom:
@@ -82,6 +85,11 @@ private struct Model: Hashable {
     case .sync:
       #expect(before.syncing == nil, "two syncs at once")
       #expect(commit.written > commit.durable, "there is nothing to sync")
+      #expect(
+        before.flushing == nil && !before.isMarking
+          || commit.unsyncedSize >= GroupCommit.syncSize
+          || before.awaitedSyncs.contains { $0 > commit.durable && $0 <= commit.written },
+        "a sync beside a flush that helps nobody")
       syncing = commit.written
     case .mark:
       #expect(before.flushing == nil && !before.isMarking, "a mark beside a flush")
@@ -135,6 +143,8 @@ private struct Model: Hashable {
 
   private mutating func measure() {
     commit.unsyncedSize = Int(commit.written - commit.durable) * Self.batchSize
+    let durable = commit.durable
+    commit.note(firstSyncGoal: awaitedSyncs.filter { $0 > durable }.min() ?? .max)
   }
 
   /// What must hold in every state.
@@ -194,6 +204,7 @@ struct GroupCommitTests {
     "A failed stage stops everything for ever, whatever is asked for", arguments: [true, false])
   func poison(inSync: Bool) {
     var commit = GroupCommit(durable: 0)
+    commit.requestSync(upTo: 1)
     commit.requestSync(upTo: 2)
     #expect(commit.begin() == .flush)
     if inSync {

@@ -6,7 +6,8 @@ internal import EventModel
 ///
 /// Two stages run at once, each by one thread: flushing (compress, frame, write) and syncing. What
 /// arrives while one runs forms the next group. What waits for a sync and fills no batch is not
-/// flushed beside the sync before it: nothing would come of it sooner, and the group grows.
+/// flushed beside the sync before it: nothing would come of it sooner, and the group grows. For the
+/// same reason a sync waits for the flush that runs where nobody waits for less than that.
 package struct GroupCommit: Hashable, Sendable {
   package enum Stage: Hashable, Sendable {
     case flush
@@ -32,6 +33,8 @@ package struct GroupCommit: Hashable, Sendable {
   package private(set) var flushGoal: UInt64 = 0
   /// Sync up to here.
   package private(set) var syncGoal: UInt64 = 0
+  /// The lowest number that a sync is asked for: one of less would help nobody.
+  package private(set) var firstSyncGoal = UInt64.max
   /// Full batches wait to be written.
   package var hasFullBatch = false
   /// Bytes that are written and not synced.
@@ -58,7 +61,13 @@ package struct GroupCommit: Hashable, Sendable {
 
   package mutating func requestSync(upTo number: UInt64) {
     syncGoal = max(syncGoal, number)
+    firstSyncGoal = min(firstSyncGoal, number)
     isFull = false
+  }
+
+  /// Whoever waits for a sync still waits for this number or a higher one.
+  package mutating func note(firstSyncGoal number: UInt64) {
+    firstSyncGoal = syncGoal > durable ? min(number, syncGoal) : .max
   }
 
   package mutating func requestMark() { isMarkDue = true }
@@ -73,7 +82,7 @@ package struct GroupCommit: Hashable, Sendable {
       isFlushingAll = isFlushAsked
       return .flush
     }
-    if !isSyncing, written > durable, syncGoal > durable || unsyncedSize >= Self.syncSize {
+    if !isSyncing, written > durable, isSyncAsked || unsyncedSize >= Self.syncSize {
       isSyncing = true
       return .sync
     }
@@ -83,6 +92,11 @@ package struct GroupCommit: Hashable, Sendable {
       return .mark
     }
     return nil
+  }
+
+  /// Whether a sync would help somebody, or may help all who wait because nothing is being written.
+  private var isSyncAsked: Bool {
+    syncGoal > durable && (firstSyncGoal <= written || !isFlushing)
   }
 
   /// Whether a batch is to be written although it is not full.

@@ -156,13 +156,18 @@ extension PartitionWriter {
   }
 
   private func takeReached(_ state: inout State) -> [(Waiter, EventStoreError?)] {
+    var firstSyncGoal = UInt64.max
+    defer { state.commit.note(firstSyncGoal: firstSyncGoal) }
     guard !state.waiters.isEmpty else { return [] }
     let commit = state.commit
     let hasRoom = hasRoom(state)
     var reached: [(Waiter, EventStoreError?)] = []
     // In place, so that the next to wait finds room in the array.
     state.waiters.removeAll { waiter in
-      guard waiter.goal.isReached(in: commit, hasRoom: hasRoom) else { return false }
+      guard waiter.goal.isReached(in: commit, hasRoom: hasRoom) else {
+        if case .durable(let number) = waiter.goal { firstSyncGoal = min(firstSyncGoal, number) }
+        return false
+      }
       reached.append((waiter, nil))
       return true
     }
