@@ -14,10 +14,6 @@ int millrace_punch_hole(int file, int64_t start, int64_t count) {
   return fallocate(file, mode, start, count) == 0 ? 0 : errno;
 }
 
-int millrace_start_writeback(int file, int64_t start, int64_t count) {
-  return sync_file_range(file, start, count, SYNC_FILE_RANGE_WRITE) == 0 ? 0 : errno;
-}
-
 int millrace_synchronize_file_system(int file) { return syncfs(file) == 0 ? 0 : errno; }
 
 static struct flock whole_file(void) {

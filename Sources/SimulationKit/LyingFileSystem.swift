@@ -84,7 +84,6 @@ package final class LyingFile: StorageFile {
   package func reserve(_ size: ByteCount) throws(IOFailure) { try real.reserve(size) }
   package func truncate(to size: ByteCount) throws(IOFailure) { try real.truncate(to: size) }
   package func synchronize() throws(IOFailure) {}
-  package func startWriteback(from position: FilePosition, count: Int) {}
   package func map(_ size: ByteCount) throws(IOFailure) -> FileMapping { try real.map(size) }
   package func allocatedSize() throws(IOFailure) -> ByteCount { try real.allocatedSize() }
 }

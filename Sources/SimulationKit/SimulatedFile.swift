@@ -69,8 +69,6 @@ package final class SimulatedFile: StorageFile {
     try disk.synchronize(number, path)
   }
 
-  package func startWriteback(from position: FilePosition, count: Int) {}
-
   package func map(_ size: ByteCount) throws(IOFailure) -> FileMapping {
     FileMapping(path: path, size: size, snapshot: try inode(.map).written)
   }

@@ -31,9 +31,6 @@ package protocol StorageFile: AnyObject, Sendable {
   /// proves nothing (invariant I8).
   func synchronize() throws(IOFailure)
 
-  /// Begins writing dirty pages of a range to the disk without waiting. Promises nothing.
-  func startWriteback(from position: FilePosition, count: Int)
-
   /// A read-only view of the first `size` bytes. The bytes must not be truncated while it lives.
   func map(_ size: ByteCount) throws(IOFailure) -> FileMapping
 

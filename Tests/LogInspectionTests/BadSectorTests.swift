@@ -65,8 +65,6 @@ private final class BadFile: StorageFile {
   func size() throws(IOFailure) -> ByteCount { try below.size() }
   func allocatedSize() throws(IOFailure) -> ByteCount { try below.allocatedSize() }
   func map(_ size: ByteCount) throws(IOFailure) -> FileMapping { try below.map(size) }
-  func startWriteback(from position: FilePosition, count: Int) {}
-
   func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int {
     if bad.overlaps(position.bytes..<position.bytes + buffer.byteCount) {
       throw IOFailure(.read, path, .ioError)

@@ -175,7 +175,6 @@ final class ControlledFile: StorageFile {
   func synchronize() throws(IOFailure) {
     try control.sync(path.string) { () throws(IOFailure) in try real.synchronize() }
   }
-  func startWriteback(from position: FilePosition, count: Int) {}
   func map(_ size: ByteCount) throws(IOFailure) -> FileMapping { try real.map(size) }
   func allocatedSize() throws(IOFailure) -> ByteCount { try real.allocatedSize() }
 }

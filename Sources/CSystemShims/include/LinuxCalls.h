@@ -13,9 +13,6 @@ int millrace_reserve(int file, int64_t start, int64_t count);
 /// Gives back the space of a range, beyond the end of the file or not, without changing its length.
 int millrace_punch_hole(int file, int64_t start, int64_t count);
 
-/// Begins writing a range's dirty pages without waiting.
-int millrace_start_writeback(int file, int64_t start, int64_t count);
-
 /// Returns when everything written to the file system that holds the file is on its disk. Tells of
 /// failures since the file was opened.
 int millrace_synchronize_file_system(int file);

@@ -87,8 +87,6 @@ package final class MemoryFile: StorageFile {
 
   package func synchronize() throws(IOFailure) {}
 
-  package func startWriteback(from position: FilePosition, count: Int) {}
-
   package func map(_ size: ByteCount) throws(IOFailure) -> FileMapping {
     FileMapping(path: path, size: size, snapshot: inode.snapshot)
   }

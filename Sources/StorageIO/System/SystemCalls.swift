@@ -113,10 +113,6 @@ enum SystemCalls {
     try checking { millrace_punch_hole(file, Int64(start), Int64(count)) }
   }
 
-  static func startWriteback(_ file: Int32, from start: Int, count: Int) {
-    _ = millrace_start_writeback(file, Int64(start), Int64(count))
-  }
-
   /// False if another open file description holds the lock.
   static func lockExclusively(_ file: Int32) throws(Errno) -> Bool {
     do throws(Errno) {

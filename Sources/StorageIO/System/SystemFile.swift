@@ -110,10 +110,6 @@ package final class SystemFile: StorageFile {
     }
   }
 
-  package func startWriteback(from position: FilePosition, count: Int) {
-    SystemCalls.startWriteback(descriptor, from: position.bytes, count: count)
-  }
-
   package func map(_ size: ByteCount) throws(IOFailure) -> FileMapping {
     // The system refuses to map nothing.
     if size == .zero { return FileMapping(path: path, size: size, snapshot: PagedBytes()) }

@@ -131,8 +131,6 @@ private final class ObservedFile: StorageFile {
     try real.synchronize()
   }
 
-  func startWriteback(from position: FilePosition, count: Int) {}
-
   func map(_ size: ByteCount) throws(IOFailure) -> FileMapping {
     let mapping = try real.map(size)
     owner.note(mapping)
