@@ -13,6 +13,8 @@ package enum DamageKind: String, Hashable, Sendable, CaseIterable {
   case lostSuffix = "lost-suffix"
   /// Bytes that were a frame, or a frame whose sections or contents do not hold.
   case damagedFrame = "damaged-frame"
+  /// A record about device queues whose checksums hold, and that is none or not in its place.
+  case badRecord = "bad-record"
   /// Numbers are missing between two sound frames or segments.
   case missingRecords = "missing-records"
   case brokenChain = "broken-chain"

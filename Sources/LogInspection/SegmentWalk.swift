@@ -15,6 +15,7 @@ struct SegmentWalk {
   let evidence: UInt64
   let contents: FrameContents
   let isSealed: Bool
+  let records: RecordCheck
 
   private var log: ManifestEdit.LogID { ManifestEdit.LogID(header) }
 
@@ -58,6 +59,11 @@ struct SegmentWalk {
       damage = self.damage(error, frame)
     }
     guard visit(.frame(inspected, batch)) == .goOn else { return .stop }
+    if let batch {
+      let damages = records.damages(
+        in: batch.decoded, at: frame.position, file: source.name, header)
+      for damage in damages where visit(.damage(damage)) == .stop { return .stop }
+    }
     guard let damage else { return .goOn }
     return visit(.damage(damage))
   }
