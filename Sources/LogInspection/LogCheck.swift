@@ -65,7 +65,7 @@ final class LogCheck {
 
   private func loss(_ range: Range<UInt64>, from: Timestamp?) -> AcknowledgedLoss {
     AcknowledgedLoss(
-      partition: log.partition, firstSequence: range.lowerBound, nextSequence: range.upperBound,
+      partition: log.numberOfLoss, firstSequence: range.lowerBound, nextSequence: range.upperBound,
       devices: nil, from: from, to: nil)
   }
 

@@ -119,7 +119,7 @@ final class RecordCheck {
     // Which message of a queue file is gone its own check tells.
     guard header.isSegment else { return damage }
     damage.acknowledgedLoss = AcknowledgedLoss(
-      partition: header.partition, firstSequence: numbers.lowerBound,
+      partition: ManifestEdit.LogID(header).numberOfLoss, firstSequence: numbers.lowerBound,
       nextSequence: numbers.upperBound, devices: unreadable.devices.sorted(),
       from: unreadable.from, to: unreadable.to)
     return damage

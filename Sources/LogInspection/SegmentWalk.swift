@@ -79,7 +79,7 @@ struct SegmentWalk {
     let clear = contents.clearSection(frame, source, header.identity)
     let first = frame.header.baseTime
     damage.acknowledgedLoss = AcknowledgedLoss(
-      partition: header.partition, firstSequence: frame.header.baseNumber,
+      partition: log.numberOfLoss, firstSequence: frame.header.baseNumber,
       nextSequence: frame.header.nextNumber,
       devices: clear.map { $0.devices.map(\.description) }, from: first,
       to: clear.map {
@@ -99,7 +99,7 @@ struct SegmentWalk {
       kind, file: source.name, position: finding.position, detail: finding.detail(of: "events"),
       acknowledgedLoss: finding.lostRecords
         ? AcknowledgedLoss(
-          partition: header.partition, firstSequence: finding.first, nextSequence: finding.next,
+          partition: log.numberOfLoss, firstSequence: finding.first, nextSequence: finding.next,
           devices: nil, from: finding.from, to: finding.to) : nil)
   }
 }

@@ -112,7 +112,7 @@ struct StreamTests {
       #expect(finding.kind == .damagedFrame && finding.file == name)
       #expect(finding.position == frame.position && finding.severity == .error)
       let loss = try #require(finding.acknowledgedLoss)
-      #expect(loss.partition == 0)
+      #expect(loss.partition == UInt32(PartitionID.journal.number))
       #expect(loss.firstSequence == number && loss.nextSequence == next)
       #expect(loss.devices?.isEmpty == false)
     }
