@@ -227,6 +227,8 @@ final class QueueFileCheck {
         last = frame
       case .damage(let damage): problem = problem ?? damage
       case .record(let record):
+        // The header may be set right here; whoever opens the file takes it as it is.
+        guard problem?.kind != .badFileHeader else { break }
         do throws(FormatError) {
           try body(record)
         } catch {
