@@ -177,8 +177,8 @@ let package = Package(
     .testTarget(
       name: "DamageTests",
       dependencies: [
-        "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogInspection", "LogFormat",
-        "StorageIO", "EventModel", systemPackage,
+        "Millrace", "SimulationKit", "CommitLog", "ConsumerCheckpoints", "LogInspection",
+        "LogFormat", "StorageIO", "EventModel", systemPackage,
       ]),
     .testTarget(
       name: "GoldenFileTests",

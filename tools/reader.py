@@ -786,8 +786,9 @@ class Entry:
     delivery_count: int = 0
     expiry: int = 0
     feedback: int = 0
-    # Whether its record holds no other, and what is behind it is the message's body.
+    # Whether its record holds no other, and whether a message's body follows it.
     stands_alone: bool = True
+    carries_body: bool = False
 
 
 def journal_entry(cursor):
@@ -798,7 +799,7 @@ def journal_entry(cursor):
             raise Unsupported(f"feedback mode {feedback}")
         if kind == 6:
             cursor.varint(NUMBER_MAX)
-        return Entry(kind, expiry=expiry, feedback=feedback)
+        return Entry(kind, expiry=expiry, feedback=feedback, carries_body=True)
     if kind in (2, 3):
         entry = Entry(kind, cursor.varint(NUMBER_MAX), cursor.varint(65_535), stands_alone=False)
         if kind == 2:
@@ -811,7 +812,9 @@ def journal_entry(cursor):
         status, flags = cursor.unpack("BB")
         if status > 4 or flags > 3:
             raise Unsupported(f"a settlement of status {status} and flags {flags}")
-        entry = Entry(kind, number, cursor.varint(65_535), stands_alone=flags != 0)
+        entry = Entry(
+            kind, number, cursor.varint(65_535), stands_alone=flags != 0,
+            carries_body=flags & 2 != 0)
         decode_text(cursor.take(cursor.varint(4_096)))
         if flags & 2 and cursor.unpack("qqB")[2] > 3:
             raise Unsupported("a dead letter's feedback mode")
@@ -827,6 +830,8 @@ def journal_entries(record):
     """The entries of a record, all of them or none, and the message's body behind them."""
     cursor = Cursor(record.body)
     entries = [journal_entry(cursor)]
+    if cursor.remaining and entries[0].stands_alone and not entries[0].carries_body:
+        raise Damaged("bytes follow an entry that no message follows")
     while cursor.remaining and not entries[0].stands_alone:
         entries.append(journal_entry(cursor))
         if entries[-1].stands_alone or len(entries) > 256:

@@ -12,13 +12,43 @@ extension JournalEntry {
     }
   }
 
+  /// Whether a message's body follows the entry; behind any other nothing does.
+  package var carriesBody: Bool {
+    switch self {
+    case .enqueued: true
+    case .settled(let settled): settled.deadLetter != nil
+    case .locked, .returned, .deviceRemoved: false
+    }
+  }
+
+  /// Decodes the entry of a record that holds one which stands alone.
+  ///
+  /// - Parameter bytes: the record's body.
+  /// - Returns: the entry, and how many bytes it took; the message's body follows, if there is one.
+  /// - Throws: as ``decodeAll(_:into:)``, and `.corrupt` for an entry of a run.
+  package static func decodeAlone(
+    _ bytes: RawSpan
+  ) throws(FormatError) -> (entry: JournalEntry, size: Int) {
+    let (entry, size) = try decode(bytes)
+    guard entry.standsAlone else { throw .corrupt("a record about messages carries none") }
+    try entry.checkEnd(bytes.byteCount - size)
+    return (entry, size)
+  }
+
+  /// - Throws: `.corrupt` where there are bytes behind the entry and it carries no message.
+  func checkEnd(_ count: Int) throws(FormatError) {
+    guard count == 0 || carriesBody else {
+      throw .corrupt("\(count) bytes follow an entry that no message follows")
+    }
+  }
+
   /// Decodes all entries of a record's body: where one of them cannot be read, none of them holds.
   ///
   /// - Parameters:
   ///   - bytes: the body.
   ///   - entries: what they replace, so that its memory is used again; of no meaning where this
   ///     throws.
-  /// - Returns: how many bytes they took; the message's body follows.
+  /// - Returns: how many bytes they took; the message's body follows, if there is one.
   /// - Throws: `.corrupt` for what is no entry, or not in its place, `.unsupportedFeatures` for an
   ///   entry of a later program.
   package static func decodeAll(
@@ -36,7 +66,10 @@ extension JournalEntry {
       }
       entries.append(entry)
       position += size
-      if entry.standsAlone { break }
+      if entry.standsAlone {
+        try entry.checkEnd(bytes.byteCount - position)
+        break
+      }
     } while position < bytes.byteCount
     return position
   }

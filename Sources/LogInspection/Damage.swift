@@ -1,4 +1,5 @@
 package import EventModel
+internal import LogFormat
 
 /// What is wrong at a place of a file.
 ///
@@ -13,6 +14,8 @@ package enum DamageKind: String, Hashable, Sendable, CaseIterable {
   case lostSuffix = "lost-suffix"
   /// Bytes that were a frame, or a frame whose sections or contents do not hold.
   case damagedFrame = "damaged-frame"
+  /// A record about device queues whose checksums hold, and that is none or not in its place.
+  case badRecord = "bad-record"
   /// Numbers are missing between two sound frames or segments.
   case missingRecords = "missing-records"
   case brokenChain = "broken-chain"
@@ -44,6 +47,7 @@ package enum DamageKind: String, Hashable, Sendable, CaseIterable {
 
 /// Records that were acknowledged and are gone.
 package struct AcknowledgedLoss: Hashable, Sendable {
+  /// Of events by its number, of a stream or the journal by the number that readers know it by.
   package var partition: UInt32
   package var firstSequence: UInt64
   package var nextSequence: UInt64
@@ -52,6 +56,13 @@ package struct AcknowledgedLoss: Hashable, Sendable {
   /// The times between which they were enqueued, as far as their neighbours tell.
   package var from: Timestamp?
   package var to: Timestamp?
+}
+
+extension ManifestEdit.LogID {
+  /// The log as a loss names it, also where the format has no place for such a log.
+  var numberOfLoss: UInt32 {
+    stream == .events ? partition : UInt32(PartitionID.streamBase) + stream.rawValue
+  }
 }
 
 /// One thing wrong with a file, at its place.

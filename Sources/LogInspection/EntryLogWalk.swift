@@ -170,7 +170,7 @@ extension FrameJudge.Outcome {
       .lostSuffix, file: file, position: end.position, detail: detail,
       acknowledgedLoss: log.map {
         AcknowledgedLoss(
-          partition: $0.partition, firstSequence: lostSuffix.lowerBound,
+          partition: $0.numberOfLoss, firstSequence: lostSuffix.lowerBound,
           nextSequence: lostSuffix.upperBound, devices: nil, from: lastTime, to: nil)
       })
   }

@@ -51,7 +51,8 @@ struct FileWalk {
     guard let begun = begin(source, fallback: expected, visit) else { return .stop }
     guard let header = begun else { return .goOn }
     let walk = SegmentWalk(
-      source: source, header: header, evidence: evidence, contents: contents, isSealed: isSealed)
+      source: source, header: header, evidence: evidence, contents: contents, isSealed: isSealed,
+      records: RecordCheck())
     let outcome = walk.run { item in
       switch item {
       case .damage(let damage): return visit(.damage(damage))

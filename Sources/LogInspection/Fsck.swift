@@ -148,7 +148,7 @@ package final class Fsck {
         .manifestGap, file: FileNames.manifest,
         detail: "\(records) \(gap.first) up to \(gap.next) are recorded as \(reason)",
         acknowledgedLoss: AcknowledgedLoss(
-          partition: gap.log.partition, firstSequence: gap.first, nextSequence: gap.next,
+          partition: gap.log.numberOfLoss, firstSequence: gap.first, nextSequence: gap.next,
           devices: nil, from: gap.from, to: gap.to)))
   }
 

@@ -8,6 +8,7 @@ final class LogCheck {
   private let fsck: Fsck
   private let log: ManifestEdit.LogID
   private let segments: [ManifestState.Segment]
+  private let records = RecordCheck()
   /// The enqueue time of the last event so far.
   private var lastTime: Timestamp?
   /// Where the segments so far end, and the chain of the last frame if that is known for certain.
@@ -64,7 +65,7 @@ final class LogCheck {
 
   private func loss(_ range: Range<UInt64>, from: Timestamp?) -> AcknowledgedLoss {
     AcknowledgedLoss(
-      partition: log.partition, firstSequence: range.lowerBound, nextSequence: range.upperBound,
+      partition: log.numberOfLoss, firstSequence: range.lowerBound, nextSequence: range.upperBound,
       devices: nil, from: from, to: nil)
   }
 
@@ -96,7 +97,7 @@ final class LogCheck {
       source: source, header: header, evidence: evidence, lastTime: lastTime,
       isSealed: segment.isSealed,
       partitionCount: log.stream == .events ? Int(fsck.snapshot.partitionCount) : nil,
-      contents: fsck.snapshot.contents, index: comparison)
+      contents: fsck.snapshot.contents, records: records, index: comparison)
     let outcome = check.run { self.add($0) }
     fsck.count { counts in
       counts.frames += check.frameCount

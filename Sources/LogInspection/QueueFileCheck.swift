@@ -138,6 +138,10 @@ final class QueueFileCheck {
         queue.messages.map(\.message.sequence)
     }
     guard let problem else { return queues }
+    if problem.kind == .unsupported {
+      add(problem)
+      return nil
+    }
     add(
       Damage(
         .badIndex, file: name, position: problem.position,
@@ -159,6 +163,10 @@ final class QueueFileCheck {
     }
     let missing = expected.map { $0.filter { !found.contains($0) } } ?? []
     guard problem != nil || !missing.isEmpty else { return }
+    if let problem, problem.kind == .unsupported {
+      add(problem)
+      return
+    }
     tell(
       missing: missing, of: file, problem?.kind ?? .missingRecords,
       problem?.detail ?? "messages are not in it", at: problem?.position ?? 0,
@@ -202,7 +210,7 @@ final class QueueFileCheck {
     _ body: (InspectedRecord) throws(FormatError) -> Void
   ) -> Damage? {
     var problem: Damage?
-    var last: FrameHeader?
+    var last: InspectedFrame?
     let walk = FileWalk(
       path: fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem,
       contents: fsck.snapshot.contents)
@@ -216,20 +224,27 @@ final class QueueFileCheck {
         }
       case .frame(let frame):
         fsck.count { $0.frames += 1 }
-        last = frame.header
+        last = frame
       case .damage(let damage): problem = problem ?? damage
       case .record(let record):
+        // The header may be set right here; whoever opens the file takes it as it is.
+        guard problem?.kind != .badFileHeader else { break }
         do throws(FormatError) {
           try body(record)
         } catch {
-          problem = problem ?? Damage(.damagedFrame, file: name, detail: "\(error)")
+          problem =
+            problem
+            ?? Damage(
+              error.isCorrupt ? .badRecord : .unsupported, file: name,
+              position: last?.position ?? 0, detail: "\(error)")
         }
       default: break
       }
       return .goOn
     }
     guard problem == nil else { return problem }
-    guard let last, last.type == FrameHeader.FrameType.mark, last.watermark == last.baseNumber
+    guard let last = last?.header, last.type == FrameHeader.FrameType.mark,
+      last.watermark == last.baseNumber
     else {
       return Damage(.damagedFrame, file: name, detail: "the mark at its end is not there")
     }

@@ -30,12 +30,14 @@ extension InspectedRecord {
         return QueueRecord(content: .directory(try FiledQueue(decoding: bytes)), body: .empty)
       case (.queue, _): content = .filed(try FiledMessage(decoding: &reader))
       case (_, .events): return nil
-      case (_, let stream):
-        let number = stream == .journal ? nil : try reader.variableLengthInteger()
-        let rest = bytes.extracting(reader.position..<bytes.byteCount)
+      case (_, .journal):
         var entries: [JournalEntry] = []
-        try reader.skip(try JournalEntry.decodeAll(rest, into: &entries))
-        content = .entries(entries, number: number)
+        try reader.skip(try JournalEntry.decodeAll(bytes, into: &entries))
+        content = .entries(entries, number: nil)
+      case (_, .feedback), (_, .deadLetter):
+        let outcome = try OutcomeEntry(decoding: bytes, in: stream)
+        try reader.skip(outcome.size)
+        content = .entries([outcome.entry], number: outcome.number)
       }
       return QueueRecord(
         content: content,

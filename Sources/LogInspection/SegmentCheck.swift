@@ -61,10 +61,11 @@ final class SegmentCheck {
   init(
     source: InspectedSource, header: FileHeader, evidence: UInt64, lastTime: Timestamp?,
     isSealed: Bool, partitionCount: Int?, contents: FrameContents,
-    index: (InspectedSource, FileHeader)?
+    records: RecordCheck, index: (InspectedSource, FileHeader)?
   ) {
     walk = SegmentWalk(
-      source: source, header: header, evidence: evidence, contents: contents, isSealed: isSealed)
+      source: source, header: header, evidence: evidence, contents: contents, isSealed: isSealed,
+      records: records)
     name = source.name
     self.source = source
     self.header = header
@@ -78,6 +79,8 @@ final class SegmentCheck {
       switch item {
       case .damage(let damage):
         add(damage)
+        // The frame that holds the record is sound, and so is what is compared with it.
+        guard damage.kind != .badRecord else { break }
         isDamaged = isDamaged || damage.kind.severity == .error
         guard damage.kind != .flippedBit else { break }
         previous = nil

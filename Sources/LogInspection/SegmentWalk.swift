@@ -15,6 +15,7 @@ struct SegmentWalk {
   let evidence: UInt64
   let contents: FrameContents
   let isSealed: Bool
+  let records: RecordCheck
 
   private var log: ManifestEdit.LogID { ManifestEdit.LogID(header) }
 
@@ -58,6 +59,11 @@ struct SegmentWalk {
       damage = self.damage(error, frame)
     }
     guard visit(.frame(inspected, batch)) == .goOn else { return .stop }
+    if let batch {
+      let damages = records.damages(
+        in: batch.decoded, at: frame.position, file: source.name, header)
+      for damage in damages where visit(.damage(damage)) == .stop { return .stop }
+    }
     guard let damage else { return .goOn }
     return visit(.damage(damage))
   }
@@ -73,7 +79,7 @@ struct SegmentWalk {
     let clear = contents.clearSection(frame, source, header.identity)
     let first = frame.header.baseTime
     damage.acknowledgedLoss = AcknowledgedLoss(
-      partition: header.partition, firstSequence: frame.header.baseNumber,
+      partition: log.numberOfLoss, firstSequence: frame.header.baseNumber,
       nextSequence: frame.header.nextNumber,
       devices: clear.map { $0.devices.map(\.description) }, from: first,
       to: clear.map {
@@ -93,7 +99,7 @@ struct SegmentWalk {
       kind, file: source.name, position: finding.position, detail: finding.detail(of: "events"),
       acknowledgedLoss: finding.lostRecords
         ? AcknowledgedLoss(
-          partition: header.partition, firstSequence: finding.first, nextSequence: finding.next,
+          partition: log.numberOfLoss, firstSequence: finding.first, nextSequence: finding.next,
           devices: nil, from: finding.from, to: finding.to) : nil)
   }
 }

@@ -59,9 +59,28 @@ struct JournalRecordTests {
   @Test("An entry that stands alone leaves the message's body alone", arguments: alone)
   func single(entry: JournalEntry) throws {
     let bytes = Self.bytes([entry])
-    for body in ["", "the body", "\u{0}"] {
+    for body in entry.carriesBody ? ["", "the body", "\u{0}"] : [""] {
       let decoded = try decode(bytes + Array(body.utf8))
       #expect(decoded.entries == [entry] && decoded.size == bytes.count)
+      let alone = try JournalEntry.decodeAlone((bytes + Array(body.utf8)).span.bytes)
+      #expect(alone.entry == entry && alone.size == bytes.count)
+    }
+  }
+
+  @Test("Where no message follows an entry nothing does", arguments: alone)
+  func bytesBehind(entry: JournalEntry) {
+    guard !entry.carriesBody else { return }
+    let bytes = Self.bytes([entry])
+    for rest in [[0], [5], Array("the body".utf8), bytes, Self.bytes(Self.others)] {
+      #expect(isCorrupt(bytes + rest), "\(rest)")
+      #expect(throws: FormatError.self) { try JournalEntry.decodeAlone((bytes + rest).span.bytes) }
+    }
+  }
+
+  @Test("An entry of a run is none that stands alone", arguments: others)
+  func runOfOne(entry: JournalEntry) {
+    #expect(throws: FormatError.self) {
+      try JournalEntry.decodeAlone(Self.bytes([entry]).span.bytes)
     }
   }
 

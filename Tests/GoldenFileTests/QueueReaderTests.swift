@@ -2,6 +2,7 @@ import CommitLog
 import EventModel
 import Foundation
 import LogFormat
+import LogInspection
 import Millrace
 import SimulationKit
 import StorageIO
@@ -77,7 +78,7 @@ struct QueueReaderTests {
     let journal = try store.log.log(.journal)
     let devices = (0..<50).map { EventModel.DeviceID(stringLiteral: "device-\($0)") }
     var random = SeededRandom(seed: seed)
-    var corruptCount = 0
+    var corrupt: Set<UInt64> = []
     var number: UInt64 = 0
     for device in devices {
       let batch = BatchEncoder(targetSize: 4 << 10)
@@ -95,19 +96,27 @@ struct QueueReaderTests {
           var entries: [JournalEntry] = []
           _ = try JournalEntry.decodeAll(body.span.bytes, into: &entries)
         } catch .corrupt {
-          corruptCount += 1
+          corrupt.insert(number + UInt64(batch.count))
         } catch {
           // Neither goes on behind what a later program wrote.
           continue
         }
         append(body)
       }
+      // Nothing follows these two: whatever does makes the record none.
+      if random.chance(percent: 30) {
+        let rest = random.chance(percent: 50) ? [] : random.bytes(3)
+        if !rest.isEmpty { corrupt.insert(number + UInt64(batch.count)) }
+        append(Self.bytes([random.chance(percent: 50) ? .deviceRemoved : Self.told(number)]) + rest)
+      }
       number += UInt64(batch.count)
       _ = try journal.write(batch)
     }
     _ = try journal.synchronize()
     try store.log.close()
-    #expect((20..<150).contains(corruptCount), "seed \(seed): \(corruptCount) of 200")
+    #expect((20..<150).contains(corrupt.count), "seed \(seed): \(corrupt.count) of 215")
+    let lost = try Fsck.check(Self.root, fileSystem: disk).findings.compactMap(\.acknowledgedLoss)
+    #expect(Set(lost.flatMap { $0.firstSequence..<$0.nextSequence }) == corrupt, "seed \(seed)")
     try await expectAgreement(on: disk, devices, status: 2)
   }
 
@@ -120,10 +129,7 @@ struct QueueReaderTests {
       entries.insert(
         random.chance(percent: 50)
           ? .deviceRemoved
-          : .settled(
-            .init(
-              sequence: numbers.lowerBound, status: .success, givesFeedback: true,
-              deliveryCount: 1, description: "Success")),
+          : told(numbers.lowerBound),
         at: Int.random(in: 0...entries.count, using: &random))
     }
     var bytes = bytes(entries)
@@ -136,6 +142,14 @@ struct QueueReaderTests {
     default: break
     }
     return bytes
+  }
+
+  /// A settlement of which the sender hears.
+  private static func told(_ number: UInt64) -> JournalEntry {
+    .settled(
+      .init(
+        sequence: number, status: .success, givesFeedback: true, deliveryCount: 1,
+        description: "Success"))
   }
 
   private static func entry(

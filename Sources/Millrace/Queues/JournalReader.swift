@@ -11,18 +11,17 @@ struct JournalRecord: Sendable {
   /// Where the message's body begins in the event's.
   let bodyStart: Int
 
-  /// - Throws: ``FormatError`` where the record is no such entry.
-  init(_ event: EventView, skipping prefix: Int = 0) throws(FormatError) {
-    let body = event.body
-    guard prefix <= body.byteCount else { throw .corrupt("a record has no entry") }
-    let (entry, size) = try JournalEntry.decode(body.extracting(prefix..<body.byteCount))
-    guard entry.standsAlone else { throw .corrupt("a record about messages carries none") }
-    self.entry = entry
-    self.event = event
-    bodyStart = prefix + size
-  }
-
   var number: UInt64 { event.position.offset.value }
+}
+
+extension JournalRecord {
+  /// A record of the journal.
+  ///
+  /// - Throws: ``FormatError`` where the record is no such entry.
+  init(_ event: EventView) throws(FormatError) {
+    let (entry, size) = try JournalEntry.decodeAlone(event.body)
+    self.init(entry: entry, event: event, bodyStart: size)
+  }
 }
 
 /// Reads single records of the journal that carry something: decoded batches are kept for a while,

@@ -17,10 +17,13 @@ struct OutcomeRecord {
 
   /// - Throws: ``FormatError`` where the event is no such record.
   init(_ event: EventView) throws(FormatError) {
-    var reader = ByteReader(event.body)
-    number = try reader.variableLengthInteger()
-    record = try JournalRecord(event, skipping: reader.position)
-    switch record.entry {
+    guard let stream = PartitionID.stream(event.position.partition.number) else {
+      throw .corrupt("an event of a partition is no outcome")
+    }
+    let outcome = try OutcomeEntry(decoding: event.body, in: stream)
+    number = outcome.number
+    record = JournalRecord(entry: outcome.entry, event: event, bodyStart: outcome.size)
+    switch outcome.entry {
     case .settled(let settled): content = .settled(settled)
     case .enqueued(let enqueued):
       guard let letter = enqueued.deadLetter else { fallthrough }

@@ -90,8 +90,8 @@ extension QueueCore {
 
   /// Locks the first messages of a device that are available.
   struct Receiving: QueueWork {
-    /// A message that was locked and has to be read.
-    struct Unread {
+    /// A message's lock, without what was sent.
+    struct Locked {
       let sequence: UInt64
       let deliveryCount: Int
       let token: LockToken
@@ -103,7 +103,8 @@ extension QueueCore {
     private let duration: Int64
     /// Those that were locked and found in memory.
     private(set) var messages: [LockedMessage] = []
-    private(set) var unread: [Unread] = []
+    /// Those that have to be read.
+    private(set) var unread: [Locked] = []
     private(set) var lastNumber: UInt64?
 
     init(by device: EventModel.DeviceID, max: Int, for duration: Int64) {
@@ -143,12 +144,12 @@ extension QueueCore {
     private mutating func deliver(_ entry: JournalEntry, _ state: inout State) {
       guard case .locked(let lock) = entry, let token = state.table.token(of: lock.sequence)
       else { return }
-      let unread = Unread(
+      let locked = Locked(
         sequence: lock.sequence, deliveryCount: lock.deliveryCount, token: token)
       if let sent = state.recent.take(lock.sequence) {
-        messages.append(LockedMessage(unread, device, sent))
+        messages.append(LockedMessage(locked, device, sent))
       } else {
-        self.unread.append(unread)
+        unread.append(locked)
       }
     }
   }

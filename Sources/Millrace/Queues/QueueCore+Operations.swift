@@ -73,9 +73,9 @@ extension QueueCore {
   private func read(_ work: Receiving) throws(EventStoreError) -> [LockedMessage] {
     if work.unread.isEmpty { return work.messages }
     var messages = work.messages
-    for unread in work.unread {
-      guard let sent = try message(unread.sequence, to: work.device) else { continue }
-      messages.append(LockedMessage(unread, work.device, sent))
+    for locked in work.unread {
+      guard let sent = try message(locked.sequence, to: work.device) else { continue }
+      messages.append(LockedMessage(locked, work.device, sent))
     }
     // One that is damaged keeps nobody from the others; it ends by its deliveries or its expiry.
     if messages.isEmpty {
@@ -90,9 +90,9 @@ extension QueueCore {
   /// The messages that have been locked, as far as none has to be read; nil where one has.
   private func keptMessages(_ work: Receiving) -> [LockedMessage]? {
     var messages = work.messages
-    for unread in work.unread {
-      guard let sent = reader.journal.keptRecord(unread.sequence)?.sent else { return nil }
-      messages.append(LockedMessage(unread, work.device, sent))
+    for locked in work.unread {
+      guard let sent = reader.journal.keptRecord(locked.sequence)?.sent else { return nil }
+      messages.append(LockedMessage(locked, work.device, sent))
     }
     return messages.sorted { $0.sequenceNumber < $1.sequenceNumber }
   }
@@ -129,7 +129,7 @@ extension QueueCore {
 
 extension LockedMessage {
   init(
-    _ locked: QueueCore.Receiving.Unread, _ device: EventModel.DeviceID, _ sent: SentMessage
+    _ locked: QueueCore.Receiving.Locked, _ device: EventModel.DeviceID, _ sent: SentMessage
   ) {
     self.init(
       device: device, sequenceNumber: locked.sequence, enqueuedTime: sent.enqueued,

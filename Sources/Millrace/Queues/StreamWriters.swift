@@ -148,7 +148,8 @@ extension OutcomeCopier.Stream {
   private static func lastNumber(
     _ stream: FileHeader.Stream, _ source: any ReadSource
   ) throws(EventStoreError) -> UInt64? {
-    let partition = PartitionID.streamBase + Int(stream.rawValue)
+    let id = ManifestEdit.LogID.only(of: stream).partitionID
+    let partition = id.number
     let snapshot = source.snapshot(of: partition)
     guard snapshot.highWatermark > snapshot.startNumber else { return nil }
     var start = snapshot.highWatermark - 1
@@ -160,9 +161,9 @@ extension OutcomeCopier.Stream {
         while let item = try cursor.read() {
           guard case .batch(let stored, let first) = item,
             case .decoded(let batch, _) = stored.decoded(
-              from: first, in: .feedback, with: decompressor)
+              from: first, in: id, with: decompressor)
           else { continue }
-          last = Self.lastNumber(in: batch) ?? last
+          last = Self.lastNumber(in: batch, of: id) ?? last
         }
       } catch {
         throw EventStoreError(error)
@@ -175,10 +176,10 @@ extension OutcomeCopier.Stream {
     }
   }
 
-  private static func lastNumber(in batch: DecodedBatch) -> UInt64? {
+  private static func lastNumber(in batch: DecodedBatch, of partition: PartitionID) -> UInt64? {
     for index in (0..<batch.count).reversed() {
       do throws(FormatError) {
-        return try OutcomeRecord(EventView(batch, index: index, partition: .feedback)).number
+        return try OutcomeRecord(EventView(batch, index: index, partition: partition)).number
       } catch {
         continue
       }

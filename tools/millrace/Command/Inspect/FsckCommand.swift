@@ -152,8 +152,14 @@ extension AcknowledgedLoss {
   }
 
   fileprivate var text: String {
-    var text = "acknowledged and lost: events \(firstSequence) up to \(nextSequence) of partition "
-    text += "\(partition)"
+    let numbers = "\(firstSequence) up to \(nextSequence)"
+    var text = "acknowledged and lost: "
+    switch Int(partition) {
+    case PartitionID.journal.number: text += "records \(numbers) of the queue journal"
+    case PartitionID.feedback.number: text += "records \(numbers) of the feedback"
+    case PartitionID.deadLetters.number: text += "records \(numbers) of the dead letters"
+    default: text += "events \(numbers) of partition \(partition)"
+    }
     if let devices { text += ", of \(devices.joined(separator: ", "))" }
     if let from { text += ", from \(TimeText.string(from))" }
     if let to { text += ", to \(TimeText.string(to))" }

@@ -180,28 +180,32 @@ struct DeadLettersResendCommand: AsyncParsableCommand {
   func run() async throws {
     let open = try await EventStore.open(at: store, configuration: .command, access: .readWrite)
     RecoveryReport.show(open, path: store)
-    let wanted = try device.map { try DeviceID($0) }
-    let gone = try await open.deadLettersSentAgain()
-    if let sequence, gone.contains(sequence) {
-      throw CommandFailure("dead letter \(sequence) was sent again before")
-    }
-    var output = StandardOutput()
-    var count = 0
-    for try await batch in open.batches(in: .deadLetters, until: .highWatermark) {
-      for event in batch {
-        guard let letter = event.deadLetter, wanted == nil || letter.device == wanted,
-          sequence == nil || letter.sequenceNumber == sequence,
-          !gone.contains(letter.sequenceNumber)
-        else { continue }
-        try output.writeLine("\(try await open.resend(letter))")
-        count += 1
-      }
-    }
-    try output.flush()
+    if let sequence { try await resend(sequence, in: open) } else { try await resendMany(in: open) }
     try await open.close()
-    if count == 0, let sequence {
+  }
+
+  private func resend(_ sequence: UInt64, in open: EventStore) async throws {
+    guard let letter = try await open.deadLetter(withSequenceNumber: sequence) else {
       throw CommandFailure(
         "no dead letter had sequence number \(sequence); `millrace dead-letters read` lists them")
     }
+    var output = StandardOutput()
+    try output.writeLine("\(try await open.resend(letter))")
+    try output.flush()
+  }
+
+  private func resendMany(in open: EventStore) async throws {
+    let wanted = try device.map { try DeviceID($0) }
+    let gone = try await open.deadLettersSentAgain()
+    var output = StandardOutput()
+    for try await batch in open.batches(in: .deadLetters, until: .highWatermark) {
+      for event in batch {
+        guard let letter = event.deadLetter, wanted == nil || letter.device == wanted,
+          !gone.contains(letter.sequenceNumber)
+        else { continue }
+        try output.writeLine("\(try await open.resend(letter))")
+      }
+    }
+    try output.flush()
   }
 }
