@@ -52,7 +52,7 @@ struct QueueHonesty {
     let stray = found.findings.first { $0.file != name && $0.severity == .error }
     if let stray, !part.isShared { return "fsck tells of \(stray.file): \(stray.detail)" }
     let findings = found.findings.filter { $0.file == name }
-    try StoreInspector(QueueStore.root, fileSystem: reading).walk { _ in .goOn }
+    if let violation = try dumpViolation(reading) { return "dump: \(violation)" }
     _ = try StoreStatistics.collect(QueueStore.root, fileSystem: reading)
     do throws(EventStoreError) {
       let reader = try await QueueStore.open(reading, .readOnly)
@@ -68,6 +68,32 @@ struct QueueHonesty {
       else { throw error }
       return nil
     }
+  }
+
+  /// A message that a walk over all files shows and that was never sent like that.
+  private func dumpViolation(_ fileSystem: MemoryFileSystem) throws -> String? {
+    var violation: String?
+    try StoreInspector(QueueStore.root, fileSystem: fileSystem).walk { item in
+      guard case .record(let record) = item, let found = record.queueRecord else { return .goOn }
+      let (number, feedback): (UInt64, FeedbackMode)
+      switch found.content {
+      case .filed(let message): (number, feedback) = (message.sequence, message.feedback)
+      case .entries(let entries, nil):
+        guard case .enqueued(let enqueued)? = entries.first else { return .goOn }
+        (number, feedback) = (record.sequenceNumber, enqueued.feedback)
+      case .entries, .directory: return .goOn
+      }
+      let message = DeviceMessage(
+        body: found.body, properties: record.properties, systemProperties: record.systemProperties,
+        expiryTime: nil, feedback: feedback)
+      let device = EventModel.DeviceID(stringLiteral: record.deviceID)
+      guard store.sent[device]?[number] == QueueContents.text(of: message) else {
+        violation = "\(number) to \(device) in \(record.file) was never sent"
+        return .stop
+      }
+      return .goOn
+    }
+    return violation
   }
 
   /// What is not as it was and should be, or is and nobody told.
