@@ -1,4 +1,5 @@
 import EventModel
+import LogFormat
 import LogInspection
 import Millrace
 import StorageIO
@@ -16,6 +17,11 @@ struct QueueHonesty {
     case journal
     case feedback
     case deadLetters
+    /// What says which files there are, and from where on the journal counts.
+    case manifest
+
+    /// Whether more than one part of the queues goes by it.
+    var isShared: Bool { self == .journal || self == .manifest }
 
     init(_ path: FilePath) {
       let name = path.lastComponent?.string ?? ""
@@ -25,7 +31,7 @@ struct QueueHonesty {
           QueueStore.devices.first { name.hasPrefix("\($0)-") }.map { .queue($0) } ?? .derived
       case "journal": self = .journal
       case "segment": self = path.string.contains("/feedback/") ? .feedback : .deadLetters
-      default: self = .derived
+      default: self = name == FileNames.manifest ? .manifest : .derived
       }
     }
   }
@@ -44,33 +50,67 @@ struct QueueHonesty {
     let name = String(file.string.dropFirst(QueueStore.root.string.count + 1))
     let found = try Fsck.check(QueueStore.root, fileSystem: reading)
     let stray = found.findings.first { $0.file != name && $0.severity == .error }
-    if let stray, part != .journal { return "fsck tells of \(stray.file): \(stray.detail)" }
+    if let stray, !part.isShared { return "fsck tells of \(stray.file): \(stray.detail)" }
     let findings = found.findings.filter { $0.file == name }
-    try StoreInspector(QueueStore.root, fileSystem: reading).walk { _ in .goOn }
+    if let violation = try dumpViolation(reading) { return "dump: \(violation)" }
     _ = try StoreStatistics.collect(QueueStore.root, fileSystem: reading)
-    let reader = try await QueueStore.open(reading, .readOnly)
-    let seen = try await QueueContents(of: reader)
-    try await reader.close()
-    guard reading.image == damaged.files else { return "reading has written" }
-    if let violation = difference(seen, findings) { return "read-only: \(violation)" }
-    return try await writingViolation(findings).map { "writing: \($0)" }
+    do throws(EventStoreError) {
+      let reader = try await QueueStore.open(reading, .readOnly)
+      let seen = try await QueueContents(of: reader)
+      try await reader.close()
+      guard reading.image == damaged.files else { return "reading has written" }
+      if let violation = difference(seen, findings) { return "read-only: \(violation)" }
+      return try await writingViolation(findings).map { "writing: \($0)" }
+    } catch {
+      // A store whose manifest cannot be trusted is not opened.
+      guard part == .manifest, error.code == .corrupt, !findings.isEmpty,
+        error.description.contains(file.string)
+      else { throw error }
+      return nil
+    }
+  }
+
+  /// A message that a walk over all files shows and that was never sent like that.
+  private func dumpViolation(_ fileSystem: MemoryFileSystem) throws -> String? {
+    var violation: String?
+    try StoreInspector(QueueStore.root, fileSystem: fileSystem).walk { item in
+      guard case .record(let record) = item, let found = record.queueRecord else { return .goOn }
+      let (number, feedback): (UInt64, FeedbackMode)
+      switch found.content {
+      case .filed(let message): (number, feedback) = (message.sequence, message.feedback)
+      case .entries(let entries, nil):
+        guard case .enqueued(let enqueued)? = entries.first else { return .goOn }
+        (number, feedback) = (record.sequenceNumber, enqueued.feedback)
+      case .entries, .directory: return .goOn
+      }
+      let message = DeviceMessage(
+        body: found.body, properties: record.properties, systemProperties: record.systemProperties,
+        expiryTime: nil, feedback: feedback)
+      let device = EventModel.DeviceID(stringLiteral: record.deviceID)
+      guard store.sent[device]?[number] == QueueContents.text(of: message) else {
+        violation = "\(number) to \(device) in \(record.file) was never sent"
+        return .stop
+      }
+      return .goOn
+    }
+    return violation
   }
 
   /// What is not as it was and should be, or is and nobody told.
   private func difference(_ seen: QueueContents, _ findings: [FsckFinding]) -> String? {
     if let wrong = madeUp(seen) { return wrong }
     let before = store.contents
-    if part != .journal {
+    if !part.isShared {
       for device in QueueStore.devices where part != .queue(device) {
         guard seen.waiting[device] == before.waiting[device] else {
           return "\(device) has \(Self.numbers(seen, device)), not \(Self.numbers(before, device))"
         }
       }
     }
-    if part != .feedback, part != .journal, seen.reports != before.reports {
+    if part != .feedback, !part.isShared, seen.reports != before.reports {
       return "\(seen.reports.count) reports of \(before.reports.count)"
     }
-    if part != .deadLetters, part != .journal,
+    if part != .deadLetters, !part.isShared,
       (seen.letters, seen.sentAgain) != (before.letters, before.sentAgain)
     {
       return "\(seen.letters.count) dead letters of \(before.letters.count)"
@@ -83,7 +123,7 @@ struct QueueHonesty {
   /// Whether nothing testifies to what stands at the end of the file.
   private var isSilent: Bool {
     guard isWide, store.ending == .killed else { return false }
-    return [.journal, .feedback, .deadLetters].contains(part)
+    return [.journal, .feedback, .deadLetters, .manifest].contains(part)
   }
 
   /// A message that was never sent like that, or an outcome that is none or there twice.
@@ -135,7 +175,9 @@ struct QueueHonesty {
   }
 
   /// Opens the store to write, sends and receives, and opens it again.
-  private func writingViolation(_ findings: [FsckFinding]) async throws -> String? {
+  private func writingViolation(
+    _ findings: [FsckFinding]
+  ) async throws(EventStoreError) -> String? {
     let disk = damaged.fileSystem
     let writer = try await QueueStore.open(disk, .readWrite)
     if let violation = difference(try await QueueContents(of: writer), findings) {

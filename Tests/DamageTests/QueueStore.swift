@@ -190,7 +190,7 @@ struct QueueContents: Equatable, Sendable {
   private(set) var sentAgain: [UInt64] = []
 
   /// Reads all of it; messages that cannot be read are missing.
-  init(of store: EventStore) async throws {
+  init(of store: EventStore) async throws(EventStoreError) {
     for summary in try await store.queueSummaries() {
       let queue = store.deviceQueue(for: summary.device)
       for queued in try await queue.peek(max: .max) {

@@ -4,8 +4,8 @@ import SimulationKit
 import SystemPackage
 import Testing
 
-/// Damage in the journal, in queue files and their directory, in feedback and dead letters: a
-/// sample of every family, by a seed.
+/// Damage in the journal, in queue files and their directory, in feedback, dead letters and the
+/// manifest: a sample of every family, by a seed.
 @Suite("Damage in the files of device queues")
 struct QueueSweepTests {
   private typealias Damaged = DamageSweep.Damaged
@@ -17,8 +17,10 @@ struct QueueSweepTests {
     private static let countMax = 40
   #endif
   private static let sector = 512
+  /// Of what the queues are in: folders, and the manifest that names their files.
+  private static let names = ["/queues/", "/feedback/", "/dead-letter/", "/MANIFEST"]
 
-  /// Tries damages of every file about queues.
+  /// Tries damages of every file that the queues go by.
   private func expectHonest(
     _ store: QueueStore, seed: UInt64, isWide: Bool,
     _ damage: (FilePath, [UInt8], inout SeededRandom) -> Damaged?
@@ -29,7 +31,7 @@ struct QueueSweepTests {
     var violations: [String: String] = [:]
     let files = store.files.filter { path, bytes in
       !bytes.isEmpty
-        && ["/queues/", "/feedback/", "/dead-letter/"].contains { path.string.contains($0) }
+        && Self.names.contains { path.string.contains($0) }
     }
     let kinds = Set(files.keys.compactMap(\.extension))
     #expect(kinds.isSuperset(of: ["journal", "queue", "directory", "segment"]))
