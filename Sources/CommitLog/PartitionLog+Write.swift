@@ -229,11 +229,20 @@ extension PartitionLog {
         log: id, segmentID: segmentID, salt: context.environment.random(),
         baseNumber: baseNumber, predecessorID: oldAdded.segmentID,
         predecessorChain: old.chain, created: time ?? context.environment.now())
+      // Gives back what was reserved beyond the end; the segment is never written again.
+      let hasZeros = writing.segment.zeroedEnd > 0
       do throws(IOFailure) {
-        // Gives back what was reserved beyond the end; the segment is never written again.
-        let hasZeros = writing.segment.zeroedEnd > 0
         try writing.segment.giveBackReserve()
+      } catch {
+        throw CommitLogFailure(error)
+      }
+      do throws(IOFailure) {
         if hasZeros { try writing.segment.file.synchronize() }
+      } catch {
+        // Also for want of room: a failed sync is never tried again (I8).
+        throw failedSync(error)
+      }
+      do throws(IOFailure) {
         fresh = try ActiveSegment.create(added, context: context)
       } catch {
         throw CommitLogFailure(error)

@@ -3,6 +3,7 @@ import EventModel
 import LogFormat
 import SimulationKit
 import StorageIO
+import SystemPackage
 import Testing
 
 /// Zeros written ahead of the frames where little is synced at a time.
@@ -70,6 +71,34 @@ struct ZerosAheadTests {
     let summary = try #require(store.partition.snapshot.segments.first?.summary)
     let size = try fileSystem.open(segment.path, .readOnly).size()
     #expect(size == ByteCount(Int(summary.endPosition)))
+  }
+
+  @Test(
+    "A roll whose sync fails stops the partition, also for want of room (I8)",
+    arguments: [Errno.ioError, .noSpace])
+  func failedRoll(_ reason: Errno) throws {
+    func fill(_ fileSystem: any FileSystem) throws -> TestStore {
+      try TestStore.create(on: fileSystem)
+      let store = try TestStore.open(on: fileSystem)
+      try appendSmall(0..<30, to: store)
+      return store
+    }
+    let observed = ObservedFileSystem(MemoryFileSystem())
+    _ = try fill(observed)
+    let syncs = observed.calls.count {
+      $0.operation == .synchronize && $0.path.string.hasSuffix(".segment")
+    }
+    let disk = SimulatedDisk(
+      FaultPlan(failures: [
+        .init(.call(.synchronize, pathSuffix: ".segment", nth: syncs + 1), reason)
+      ]))
+    let store = try fill(disk)
+    #expect(throws: CommitLogFailure.self) { try store.partition.sealActive() }
+    #expect(store.partition.poison != nil)
+    #expect(throws: CommitLogFailure.self) { try store.append(30..<31) }
+    var random = SeededRandom(seed: 1)
+    let again = try TestStore.open(on: disk.crashImage(using: &random, .dropAll), seed: 3)
+    #expect(try again.read().serials == Array(0..<30))
   }
 
   @Test("A follower sees events that did not make the file grow, and is told when there are none")

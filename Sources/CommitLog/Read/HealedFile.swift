@@ -18,6 +18,7 @@ final class HealedFile: StorageFile {
   func size() throws(IOFailure) -> ByteCount { try below.size() }
   func allocatedSize() throws(IOFailure) -> ByteCount { try below.allocatedSize() }
   func synchronize() throws(IOFailure) { try below.synchronize() }
+
   func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int {
     let count = try below.read(into: &buffer, at: position)
     repairs.apply(to: &buffer, at: position.bytes)
