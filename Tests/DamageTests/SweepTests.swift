@@ -20,12 +20,9 @@ struct DamageSweep {
 
   /// Tries every damage and says how many there were.
   func expectHonest(_ damages: (FilePath, [UInt8]) -> [Damaged]) throws {
-    var count = 0
-    // One fault shows at a thousand bytes: the first of each kind is enough.
-    var violations: [String: String] = [:]
+    var tally = DamageTally()
     for (path, bytes) in store.files.sorted(by: { $0.key.string < $1.key.string }) {
       for damage in damages(path, bytes) {
-        count += 1
         let honesty = Honesty(
           store: store, damaged: store.replacing(path, by: damage.bytes), file: path,
           isWide: isWide)
@@ -35,15 +32,32 @@ struct DamageSweep {
         } catch {
           violation = "\(error)"
         }
-        guard let violation else { continue }
-        let key = "\(path.lastComponent?.string ?? ""): \(violation)"
-        violations[key] = violations[key] ?? damage.what
+        tally.note(damage.what, of: path, violation)
       }
     }
+    tally.expectNone("damaged stores")
+  }
+}
+
+/// What damages came to.
+struct DamageTally {
+  private var count = 0
+  /// One fault shows at a thousand bytes: the first of each kind is enough.
+  private var violations: [String: String] = [:]
+
+  mutating func note(_ what: String, of path: FilePath, _ violation: String?) {
+    count += 1
+    guard let violation else { return }
+    let key = "\(path.lastComponent?.string ?? ""): \(violation)"
+    violations[key] = violations[key] ?? what
+  }
+
+  /// Expects that there were some and that none broke a promise.
+  func expectNone(_ name: String) {
     let all = violations.map { "\($0.value) of \($0.key)" }.sorted()
-    #expect(all.isEmpty, "of \(count):\n\(all.prefix(20).joined(separator: "\n"))")
+    #expect(all.isEmpty, "of \(count) \(name):\n\(all.prefix(20).joined(separator: "\n"))")
     #expect(count > 0)
-    print("damaged stores tried: \(count)")
+    print("\(name) tried: \(count)")
   }
 }
 
