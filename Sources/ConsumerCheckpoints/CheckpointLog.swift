@@ -175,38 +175,13 @@ package final class CheckpointLog: Sendable {
     }
   }
 
-  private struct Encoded: ~Copyable {
-    let identity: FrameIdentity
-    let end: RecoveryRule.Start
-    let bytes: ByteBuffer
-  }
-
-  /// The bytes of a file that holds a table and nothing else.
+  /// A file that holds a table and nothing else.
   private static func encode(
     _ table: CheckpointTable, storeID: StoreID, environment: EngineEnvironment
-  ) -> Encoded {
-    let now = environment.now()
-    let header = FileHeader(
-      kind: .checkpoints, storeID: storeID, fileID: 0, salt: environment.random(), created: now)
-    var bytes = ByteBuffer(capacity: 64 << 10)
-    header.encode(into: &bytes)
-    var log = FrameLog(header: header)
-    var body = ByteBuffer(capacity: 4 << 10)
-    let entries = table.snapshot
-    var index = 0
-    while index < entries.count {
-      body.removeAll()
-      let start = index
-      while index < entries.count, body.count < 32 << 10 {
-        entries[index].encode(into: &body)
-        index += 1
-      }
-      log.prepare(
-        FrameHeader.FrameType.checkpointEntries, recordCount: index - start, body: body, at: now)
-      log.pending.withBytes { bytes.append($0) }
-      log.confirm()
-    }
-    return Encoded(identity: log.identity, end: log.end, bytes: bytes)
+  ) -> EntryFile {
+    EntryFile(
+      checkpoints: table.snapshot, storeID: storeID, salt: environment.random(),
+      at: environment.now())
   }
 
   private func replace(

@@ -73,15 +73,25 @@ package struct Damage: Hashable, Sendable {
   package var kind: DamageKind
   package var detail: String
   package var acknowledgedLoss: AcknowledgedLoss?
+  /// Of damage in a log that no record is lost with, the number of the next record behind it.
+  var number: UInt64?
 
   package init(
     _ kind: DamageKind, file: String, position: Int = 0, detail: String,
-    acknowledgedLoss: AcknowledgedLoss? = nil
+    acknowledgedLoss: AcknowledgedLoss? = nil, number: UInt64? = nil
   ) {
     self.file = file
     self.position = position
     self.kind = kind
     self.detail = detail
     self.acknowledgedLoss = acknowledgedLoss
+    self.number = number
+  }
+}
+
+extension Damage {
+  /// The numbers that are gone, or none at the place where damage took none.
+  var range: Range<UInt64>? {
+    acknowledgedLoss.map { $0.firstSequence..<$0.nextSequence } ?? number.map { $0..<$0 }
   }
 }

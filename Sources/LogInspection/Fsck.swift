@@ -62,9 +62,9 @@ package final class Fsck {
     FileCheck(self).run()
   }
 
-  /// Adds a finding; a loss that the manifest records is a note.
+  /// Adds a finding; damage that the manifest records is a note.
   func add(_ damage: Damage, severity: Severity? = nil, log: ManifestEdit.LogID? = nil) {
-    guard let log, let loss = damage.acknowledgedLoss, snapshot.isRecorded(loss, log: log) else {
+    guard let log, let range = damage.range, snapshot.state.gaps.cover(range, of: log) else {
       result.add(FsckFinding(damage, severity: severity))
       return
     }
@@ -146,10 +146,14 @@ package final class Fsck {
     add(
       Damage(
         .manifestGap, file: FileNames.manifest,
-        detail: "\(records) \(gap.first) up to \(gap.next) are recorded as \(reason)",
-        acknowledgedLoss: AcknowledgedLoss(
-          partition: gap.log.numberOfLoss, firstSequence: gap.first, nextSequence: gap.next,
-          devices: nil, from: gap.from, to: gap.to)))
+        detail: gap.first == gap.next
+          ? "a damaged frame without \(records), before \(gap.next), is recorded"
+          : "\(records) \(gap.first) up to \(gap.next) are recorded as \(reason)",
+        acknowledgedLoss: gap.first == gap.next
+          ? nil
+          : AcknowledgedLoss(
+            partition: gap.log.numberOfLoss, firstSequence: gap.first, nextSequence: gap.next,
+            devices: nil, from: gap.from, to: gap.to)))
   }
 
   private func checkCheckpoints(_ ends: [UInt32: UInt64]) {

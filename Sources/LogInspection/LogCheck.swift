@@ -60,7 +60,7 @@ final class LogCheck {
       Damage(
         .brokenChain, file: name,
         detail: "the segment follows the chain \(Hexadecimal.text(added.predecessorChain)), "
-          + "the one before it ends with \(Hexadecimal.text(chain))"))
+          + "the one before it ends with \(Hexadecimal.text(chain))", number: added.baseNumber))
   }
 
   private func loss(_ range: Range<UInt64>, from: Timestamp?) -> AcknowledgedLoss {
@@ -224,17 +224,17 @@ final class LogCheck {
     let closed = fsck.snapshot.state.closedEnd(of: log).flatMap {
       $0.segmentID == segment.added.segmentID ? $0.summary : nil
     }
-    guard !check.isDamaged, outcome.lostSuffix == nil, let summary = segment.summary ?? closed
-    else { return }
+    guard outcome.lostSuffix == nil, let summary = segment.summary ?? closed else { return }
     // All of it was synced before the manifest said so: what looks like a tail is damage.
     guard outcome.end.position >= Int(clamping: summary.endPosition) else {
       add(
         Damage(
           .damagedFrame, file: name, position: outcome.end.position,
           detail: "what stands here up to position \(summary.endPosition) was synced and is "
-            + "damaged; no event is lost"))
+            + "damaged; no event is lost", number: outcome.end.nextNumber))
       return
     }
+    guard !check.isDamaged else { return }
     let differences = check.tally.differences(from: summary, end: outcome.end)
     guard !differences.isEmpty else { return }
     add(

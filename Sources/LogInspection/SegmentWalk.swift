@@ -74,7 +74,8 @@ struct SegmentWalk {
         .unsupported, file: source.name, position: frame.position, detail: "\(error)")
     }
     var damage = Damage(
-      .damagedFrame, file: source.name, position: frame.position, detail: detail)
+      .damagedFrame, file: source.name, position: frame.position, detail: detail,
+      number: frame.header.recordCount > 0 ? nil : frame.header.baseNumber)
     guard frame.header.recordCount > 0 else { return damage }
     let clear = contents.clearSection(frame, source, header.identity)
     let first = frame.header.baseTime
@@ -100,6 +101,7 @@ struct SegmentWalk {
       acknowledgedLoss: finding.lostRecords
         ? AcknowledgedLoss(
           partition: log.numberOfLoss, firstSequence: finding.first, nextSequence: finding.next,
-          devices: nil, from: finding.from, to: finding.to) : nil)
+          devices: nil, from: finding.from, to: finding.to) : nil,
+      number: finding.lostRecords ? nil : finding.next)
   }
 }

@@ -48,12 +48,21 @@ extension StoreSnapshot {
     return groups.values.compactMap { $0[log.partition] }.max { $0.next < $1.next }
   }
 
-  /// Whether the manifest already says that these records are gone.
-  func isRecorded(_ loss: AcknowledgedLoss, log: ManifestEdit.LogID) -> Bool {
-    var next = loss.firstSequence
-    for gap in state.gaps.filter({ $0.log == log }).sorted(by: { $0.first < $1.first })
-    where gap.first <= next && gap.next > next { next = gap.next }
-    return next >= loss.nextSequence
+}
+
+extension [ManifestEdit.RecordedGap] {
+  /// Whether these numbers of a log are known to be gone; of no numbers, whether damage before the
+  /// one they stand at is known.
+  func cover(_ range: Range<UInt64>, of log: ManifestEdit.LogID) -> Bool {
+    let mine = filter { $0.log == log }
+    guard !range.isEmpty else {
+      return mine.contains { $0.first == $0.next && $0.next == range.upperBound }
+    }
+    var next = range.lowerBound
+    for gap in mine.sorted(by: { $0.first < $1.first }) where gap.first <= next {
+      next = Swift.max(next, gap.next)
+    }
+    return next >= range.upperBound
   }
 }
 

@@ -36,8 +36,8 @@ struct QueueStore: Sendable {
     MemoryFileSystem(files: files, directories: directories)
   }
 
-  /// The same store with another content of one file.
-  func replacing(_ path: FilePath, by bytes: [UInt8]) -> QueueStore {
+  /// The same store with another content of one file; nil removes it.
+  func replacing(_ path: FilePath, by bytes: [UInt8]?) -> QueueStore {
     var store = self
     store.files[path] = bytes
     return store

@@ -167,8 +167,9 @@ package final class ManifestLog: Sendable {
   ///
   /// Without room for that the file goes on growing.
   private func rewrite(_ contents: inout Contents) throws(CommitLogFailure) {
-    let replacement = Self.encode(
-      contents.state.snapshot, storeID: storeID, environment: environment)
+    let replacement = EntryFile(
+      manifest: contents.state.snapshot, storeID: storeID, salt: environment.random(),
+      at: environment.now())
     do throws(IOFailure) {
       do throws(IOFailure) {
         try replacement.bytes.withBytes { (bytes) throws(IOFailure) in
@@ -190,45 +191,13 @@ package final class ManifestLog: Sendable {
     contents.rewriteSize = max(Self.rewriteSize, 2 * replacement.end.position)
   }
 
-  private struct Encoded: ~Copyable {
-    let identity: FrameIdentity
-    let end: RecoveryRule.Start
-    let bytes: ByteBuffer
-  }
-
-  private static func encode(
-    _ edits: [ManifestEdit], storeID: StoreID, environment: EngineEnvironment
-  ) -> Encoded {
-    let now = environment.now()
-    let header = FileHeader(
-      kind: .manifest, storeID: storeID, fileID: 0, salt: environment.random(), created: now)
-    var bytes = ByteBuffer(capacity: 64 << 10)
-    header.encode(into: &bytes)
-    var log = FrameLog(header: header)
-    var body = ByteBuffer(capacity: 64 << 10)
-    // Frames of a bounded size, so that damage costs little and no reader needs much memory.
-    var index = 0
-    while index < edits.count {
-      body.removeAll()
-      let start = index
-      while index < edits.count, body.count < 32 << 10 {
-        edits[index].encode(into: &body)
-        index += 1
-      }
-      log.prepare(
-        FrameHeader.FrameType.manifestEdits, recordCount: index - start, body: body, at: now)
-      log.pending.withBytes { bytes.append($0) }
-      log.confirm()
-    }
-    return Encoded(identity: log.identity, end: log.end, bytes: bytes)
-  }
-
   /// Writes the manifest of a new store: from the moment its rename is durable the store exists.
   package static func create(
     at path: FilePath, storeID: StoreID, edits: [ManifestEdit], environment: EngineEnvironment
   ) throws(CommitLogFailure) -> ManifestLog {
     var state = ManifestState()
-    let encoded = encode(edits, storeID: storeID, environment: environment)
+    let encoded = EntryFile(
+      manifest: edits, storeID: storeID, salt: environment.random(), at: environment.now())
     do throws(FormatError) {
       for edit in edits { try state.apply(edit) }
     } catch {

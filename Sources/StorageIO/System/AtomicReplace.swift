@@ -14,17 +14,35 @@ package enum AtomicReplace {
     try commit(path, in: fileSystem)
   }
 
+  /// The same for a file that its writer puts together.
+  package static func replace(
+    _ path: FilePath, in fileSystem: any FileSystem,
+    write: (any StorageFile) throws(IOFailure) -> Void
+  ) throws(IOFailure) {
+    try prepare(path, in: fileSystem, write: write)
+    try commit(path, in: fileSystem)
+  }
+
   /// The first half: the new bytes stand, synced, beside the file, which is as it was.
   ///
   /// After an error nothing is left of them, so that attempts on a full disk do not fill it more.
   package static func prepare(
     _ path: FilePath, with bytes: RawSpan, in fileSystem: any FileSystem
   ) throws(IOFailure) {
+    try prepare(path, in: fileSystem) { (file) throws(IOFailure) in
+      try file.write(bytes, at: .start)
+    }
+  }
+
+  private static func prepare(
+    _ path: FilePath, in fileSystem: any FileSystem,
+    write: (any StorageFile) throws(IOFailure) -> Void
+  ) throws(IOFailure) {
     let temporary = sibling(of: path)
     if try fileSystem.kind(of: temporary) != nil { try fileSystem.remove(temporary) }
     let file = try fileSystem.open(temporary, .create)
     do throws(IOFailure) {
-      try file.write(bytes, at: .start)
+      try write(file)
       try file.synchronize()
     } catch {
       discard(temporary, in: fileSystem)

@@ -1,27 +1,38 @@
 import ArgumentParser
 import CommandSupport
 import EventModel
+import LogFormat
 import LogInspection
+import Millrace
 import StorageIO
 import SystemPackage
 
-/// Checks everything in a store and changes nothing.
+/// Checks everything in a store, and mends it where that is asked for.
 struct FsckCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "fsck",
     abstract: "Check a store: frames, chains, indexes, manifest and checkpoints.",
     discussion: """
-      Needs no lock and never writes. States exactly which acknowledged events are lost. The \
-      status is 0 if the store is clean, 4 if it is damaged, 8 if it cannot be checked. What a \
-      crash may leave is a note, and leaves the store clean.
+      States exactly which acknowledged events are lost. The status is 0 if the store is clean, \
+      4 if it is damaged, 8 if it cannot be checked. What a crash may leave is a note, and leaves \
+      the store clean. Without --repair it needs no lock and never writes.
+
+      --repair sets flipped bits right, records what is lost as gaps, makes derived files again \
+      and puts together a manifest that is damaged. What goes or changes is kept in quarantine/ \
+      first. No other process may write to the store. The status has 1 in it if anything was \
+      repaired, and 4 if damage is left.
 
       Examples:
         millrace fsck fleet
+        millrace fsck fleet --repair
         millrace fsck fleet --json
       """)
 
   @Argument(help: ArgumentHelp("The store's folder.", valueName: "store"))
   var store: String
+
+  @Flag(help: "Mend what is damaged; a store without damage is left as it is.")
+  var repair = false
 
   @Flag(help: "Print the result as JSON.")
   var json = false
@@ -30,32 +41,39 @@ struct FsckCommand: AsyncParsableCommand {
   var quiet = false
 
   func run() async throws {
-    let result = try check()
+    try ReadAccess.check(store, status: ExitStatus.FileSystemCheck.operationalError)
+    let report = try repair ? await mend() : FsckReport(try check())
     do throws(OutputFailure) {
-      try show(result)
+      try show(report)
     } catch .closedPipe {
       // What was found still is what the command ends with.
     } catch {
       throw CommandFailure(
         error.description, status: ExitStatus.FileSystemCheck.operationalError)
     }
-    guard !result.clean else { return }
-    throw result.failure(of: store)
+    let repaired = report.repairs.isEmpty ? 0 : ExitStatus.FileSystemCheck.repaired
+    if !report.left.clean { throw report.left.failure(of: store, besides: repaired) }
+    if repaired != 0 { throw ExitCode(repaired) }
   }
 
-  private func show(_ result: FsckResult) throws(OutputFailure) {
+  private func show(_ report: FsckReport) throws(OutputFailure) {
     var output = StandardOutput()
     if json {
-      try output.write(result.json.line)
+      try output.write(report.json.line)
     } else {
-      for finding in result.findings { try output.writeLine(finding.text) }
-      try output.writeLine(result.summary(of: store))
+      for finding in report.found.findings { try output.writeLine(finding.text) }
+      for repair in report.repairs { try output.writeLine(repair.text) }
+      if !report.repairs.isEmpty {
+        for finding in report.left.findings where finding.severity > .note {
+          try output.writeLine("left: " + finding.text)
+        }
+      }
+      try output.writeLine(report.left.summary(of: store))
     }
     try output.flush()
   }
 
   private func check() throws -> FsckResult {
-    try ReadAccess.check(store, status: ExitStatus.FileSystemCheck.operationalError)
     let progress = SharedProgress(Progress("checking", unit: "events", isQuiet: quiet))
     do throws(InspectionFailure) {
       let result = try Fsck.check(FilePath(store), fileSystem: SystemFileSystem()) { counts in
@@ -67,6 +85,99 @@ struct FsckCommand: AsyncParsableCommand {
       throw CommandFailure(error, status: ExitStatus.FileSystemCheck.operationalError)
     }
   }
+
+  /// Repairs what only a closed store allows, then opens the store once: recovery does the rest.
+  private func mend() async throws -> FsckReport {
+    let progress = SharedProgress(Progress("checking", unit: "events", isQuiet: quiet))
+    let outcome: StoreRepair.Outcome
+    do throws(RepairFailure) {
+      outcome = try StoreRepair.run(FilePath(store), environment: .system()) { counts in
+        progress.line.update(counts.events)
+      }
+      progress.line.finish()
+    } catch {
+      throw CommandFailure(error)
+    }
+    var report = FsckReport(outcome.found)
+    guard outcome.found.needsRepair else { return report }
+    report.repairs = outcome.repairs
+    do {
+      let open = try await EventStore.open(at: store, configuration: .command, access: .readWrite)
+      report.repairs += open.recoveryNotices.compactMap { Repair($0) }
+      try await open.close()
+    } catch {
+      let done = report.repairs.isEmpty ? 0 : ExitStatus.FileSystemCheck.repaired
+      throw CommandFailure(
+        "\(error); what was repaired stays, run it again",
+        status: ExitStatus.FileSystemCheck.operationalError | done)
+    }
+    report.left = try check()
+    return report
+  }
+}
+
+/// What was found, what was done about it, and what is left.
+private struct FsckReport {
+  let found: FsckResult
+  var repairs: [Repair] = []
+  var left: FsckResult
+
+  init(_ found: FsckResult) {
+    self.found = found
+    left = found
+  }
+
+  var json: JSONValue {
+    [
+      "clean": .boolean(left.clean),
+      "checked": left.checked.json,
+      "findings": .array(found.findings.map(\.json)),
+      "repairs": .array(repairs.map(\.json)),
+    ]
+  }
+}
+
+extension CommandFailure {
+  fileprivate init(_ failure: RepairFailure) {
+    switch failure {
+    case .inspection(let failure):
+      self.init(failure, status: ExitStatus.FileSystemCheck.operationalError)
+    // As every command that writes.
+    case .locked(let path, let holder):
+      let name = holder.processID.map { "process \($0)" } ?? "another process"
+      self.init("\(path) is being written by \(name); wait for it or stop it")
+    case .io(let failure):
+      self.init(
+        "\(failure); what was repaired until then stays, run it again",
+        status: ExitStatus.FileSystemCheck.operationalError)
+    }
+  }
+}
+
+extension Repair {
+  /// What opening the store has changed; nil for what it has only seen.
+  fileprivate init?(_ notice: RecoveryNotice) {
+    guard notice.kind != .damaged else { return nil }
+    let stream = FileHeader.Stream.allCases.first { stream in
+      stream != .events
+        && ManifestEdit.LogID(stream: stream, partition: 0).partitionID == notice.partition
+    }
+    let log = ManifestEdit.LogID(
+      stream: stream ?? .events,
+      partition: stream == nil ? UInt32(clamping: notice.partition.number) : 0)
+    self.init(.recovered, file: log.folder, detail: notice.message)
+  }
+
+  fileprivate var json: JSONValue {
+    [
+      "file": .string(file), "position": .integer(position), "kind": .string(kind.rawValue),
+      "detail": .string(detail),
+    ]
+  }
+
+  fileprivate var text: String {
+    "repaired: \(file) at \(position): \(kind.rawValue): \(detail)"
+  }
 }
 
 /// A progress line that a closure may keep.
@@ -77,20 +188,10 @@ private final class SharedProgress {
 }
 
 extension FsckResult {
-  var json: JSONValue {
-    [
-      "clean": .boolean(clean),
-      "checked": checked.json,
-      "findings": .array(findings.map(\.json)),
-      // This check repairs nothing.
-      "repairs": .array([]),
-    ]
-  }
-
   /// What a check that found errors ends with.
-  func failure(of store: String) -> CommandFailure {
+  func failure(of store: String, besides bits: Int32) -> CommandFailure {
     let errors = findings.filter { $0.severity == .error }
-    var status: Int32 = 0
+    var status = bits
     var parts: [String] = []
     if let newer = errors.first(where: { $0.kind == .unsupported }) {
       // Nothing is known to be wrong with it, and nothing is known to be right.
@@ -99,7 +200,10 @@ extension FsckResult {
     }
     if omitted > 0 || errors.contains(where: { $0.kind != .unsupported }) {
       status |= ExitStatus.FileSystemCheck.damageLeft
-      parts.append("\(store) is damaged; the rest can be read, keep a copy before anything else")
+      parts.append(
+        bits == 0
+          ? "\(store) is damaged; the rest can be read; keep a copy, then run it with --repair"
+          : "\(store) is damaged beyond what can be repaired; the rest can be read")
     }
     return CommandFailure(parts.joined(separator: "; "), status: status)
   }

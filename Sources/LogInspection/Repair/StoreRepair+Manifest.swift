@@ -1,0 +1,265 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import SystemPackage
+
+/// The manifest: what it has lost is put together from the segments, and what the segments have
+/// lost is recorded in it.
+extension StoreRepair {
+  func mendManifest(_ left: FsckResult) throws(IOFailure) {
+    let snapshot = readSnapshot()
+    guard let storeID = snapshot.header?.storeID else { return }
+    let isDamaged =
+      snapshot.isRebuilt
+      || left.findings.contains { $0.file == FileNames.manifest && $0.severity > .note }
+    var plan = ManifestPlan(snapshot.state)
+    if isDamaged { try complete(&plan, snapshot) }
+    try makeActiveSegments(&plan, snapshot)
+    for finding in left.findings where finding.severity == .error {
+      guard let gap = plan.record(finding, now: environment.now()) else { continue }
+      note(.gapRecorded, finding.file, at: finding.position, gap.text)
+    }
+    guard isDamaged || plan.isChanged else { return }
+    let edits: [ManifestEdit]
+    do throws(FormatError) {
+      edits = try plan.edits()
+    } catch {
+      // What is left of the manifest contradicts itself: nothing is written on a guess.
+      return
+    }
+    if isDamaged, try fileSystem.kind(of: root.appending(FileNames.manifest)) == .file {
+      try keepWhole(FileNames.manifest)
+    } else if isDamaged {
+      try setAside(FileNames.manifest, "it is no file")
+    }
+    let file = EntryFile(
+      manifest: edits, storeID: storeID, salt: environment.random(), at: environment.now())
+    try replace(FileNames.manifest, with: file.bytes)
+    if isDamaged {
+      note(.rebuilt, FileNames.manifest, "it names every segment that is there")
+    }
+  }
+
+  /// Finds what a manifest that has lost edits said of the segments, the partitions and the queue
+  /// files.
+  private func complete(_ plan: inout ManifestPlan, _ snapshot: StoreSnapshot) throws(IOFailure) {
+    let partitions = root.appending(FileNames.partitions)
+    if plan.identity == nil {
+      let folders = SegmentFiles.entries(of: partitions, fileSystem).filter { entry in
+        entry.kind == .directory
+          && UInt32(entry.name).map { FileNames.partition($0) == entry.name } ?? false
+      }
+      let highest = folders.compactMap { UInt32($0.name) }.max().map { $0 + 1 } ?? 0
+      plan.identity = ManifestEdit.StoreIdentity(
+        partitionCount: max(1, highest, snapshot.partitionCount))
+    }
+    for (log, segments) in plan.logs {
+      var kept: [ManifestState.Segment] = []
+      for index in segments.indices {
+        var segment = segments[index]
+        let isLast = index == segments.indices.last
+        if segment.summary == nil {
+          segment.summary = summary(of: segment.added, segments, at: index, snapshot)
+        }
+        // A merge leaves the segment that it has replaced until the manifest says so: both begin
+        // at the same record.
+        if let previous = kept.last, previous.added.baseNumber == segment.added.baseNumber {
+          guard segment.end > previous.end else { continue }
+          kept.removeLast()
+        }
+        if isLast, segments[index].summary == nil { segment.summary = nil }
+        kept.append(segment)
+      }
+      plan.logs[log] = kept
+    }
+    if let filed = queueCheckpoint(plan, snapshot) { plan.queueCheckpoint = filed }
+  }
+
+  /// What a segment holds, from itself.
+  private func summary(
+    of added: ManifestEdit.SegmentAdded, _ segments: [ManifestState.Segment], at index: Int,
+    _ snapshot: StoreSnapshot
+  ) -> SegmentSummary? {
+    let name = StoreSnapshot.name(of: added)
+    guard let source = SegmentFiles.source(at: root.appending(name), fileSystem),
+      let header = snapshot.header(of: added)
+    else { return nil }
+    let check = SegmentCheck(
+      source: source, header: header, evidence: snapshot.evidence(segments, at: index),
+      lastTime: nil, isSealed: true, partitionCount: nil, contents: snapshot.contents,
+      records: RecordCheck(), index: nil)
+    let outcome = check.run { _ in }
+    var summary = SegmentSummary(
+      endPosition: UInt64(outcome.end.position), nextNumber: outcome.end.nextNumber,
+      chain: outcome.end.chain, epoch: outcome.end.epoch)
+    summary.recordCount = check.tally.recordCount
+    summary.batchCount = check.tally.batchCount
+    summary.eventSize = check.tally.eventSize
+    summary.firstTime = check.tally.firstTime ?? summary.firstTime
+    summary.lastTime = check.tally.lastTime ?? summary.lastTime
+    return summary
+  }
+
+  /// The checkpoint whose directory is there.
+  ///
+  /// Two are there only before the older one is removed, and until then its files are there too.
+  private func queueCheckpoint(
+    _ plan: ManifestPlan, _ snapshot: StoreSnapshot
+  ) -> ManifestEdit.QueueCheckpoint? {
+    let known = snapshot.state.queueCheckpoint
+    let numbers = SegmentFiles.entries(of: root.appending(FileNames.queues), fileSystem)
+      .compactMap { FileNames.parseQueueDirectory($0.name) }
+    guard let number = numbers.min(), number > known?.number ?? 0 else { return nil }
+    // Replaying more of the journal than is needed changes nothing.
+    let journal = plan.logs[.only(of: .journal)]?.first?.added.baseNumber ?? 0
+    return ManifestEdit.QueueCheckpoint(number: number, floor: max(journal, known?.floor ?? 0))
+  }
+
+  /// Makes the segments that new records would go into, where they are gone.
+  private func makeActiveSegments(
+    _ plan: inout ManifestPlan, _ snapshot: StoreSnapshot
+  ) throws(IOFailure) {
+    let partitions = (0..<(plan.identity?.partitionCount ?? 0)).map {
+      ManifestEdit.LogID(stream: .events, partition: $0)
+    }
+    for log in Set(plan.logs.keys).union(partitions).sorted() {
+      let last = plan.logs[log]?.last
+      if let last, !last.isSealed {
+        try makeFile(of: last.added, snapshot)
+        continue
+      }
+      plan.segmentIDMax += 1
+      let added = ManifestEdit.SegmentAdded(
+        log: log, segmentID: plan.segmentIDMax, salt: environment.random(),
+        baseNumber: last?.end ?? 0, predecessorID: last?.added.segmentID ?? 0,
+        predecessorChain: last?.summary?.chain ?? 0, created: environment.now())
+      try makeFile(of: added, snapshot)
+      plan.logs[log, default: []].append(ManifestState.Segment(added: added))
+    }
+  }
+
+  /// Makes an active segment's file where there is none: its header is known, and what it held is
+  /// lost and found missing by whoever opens it.
+  private func makeFile(
+    of added: ManifestEdit.SegmentAdded, _ snapshot: StoreSnapshot
+  ) throws(IOFailure) {
+    let name = StoreSnapshot.name(of: added)
+    let path = root.appending(name)
+    guard try fileSystem.kind(of: path) != .file, let header = snapshot.header(of: added) else {
+      return
+    }
+    try setAside(name, "it is no file")
+    try makeFolder(path.removingLastComponent())
+    var bytes = ByteBuffer(capacity: FileHeader.size)
+    header.encode(into: &bytes)
+    try replace(name, with: bytes)
+    note(.rebuilt, name, "an empty segment for new records")
+  }
+
+  private func makeFolder(_ path: FilePath) throws(IOFailure) {
+    guard path != root, try fileSystem.kind(of: path) != .directory else { return }
+    let parent = path.removingLastComponent()
+    try makeFolder(parent)
+    try fileSystem.createDirectory(path)
+    try fileSystem.synchronizeDirectory(parent)
+  }
+}
+
+extension ManifestState.Segment {
+  /// The number behind its last record, as far as is known.
+  fileprivate var end: UInt64 { summary?.nextNumber ?? added.baseNumber }
+}
+
+/// What the manifest of a repaired store says.
+private struct ManifestPlan {
+  var identity: ManifestEdit.StoreIdentity?
+  var logs: [ManifestEdit.LogID: [ManifestState.Segment]]
+  var queueCheckpoint: ManifestEdit.QueueCheckpoint?
+  var segmentIDMax: UInt64
+  private(set) var gaps: [ManifestEdit.RecordedGap] = []
+  private let state: ManifestState
+
+  init(_ state: ManifestState) {
+    self.state = state
+    identity = state.identity
+    logs = state.logs
+    queueCheckpoint = state.queueCheckpoint
+    segmentIDMax = state.segmentIDMax
+  }
+
+  /// Whether it says more than the manifest that was found.
+  var isChanged: Bool { !gaps.isEmpty || segmentIDMax > state.segmentIDMax }
+
+  /// Records what a finding says about a segment; nil where that is no matter of the manifest, or
+  /// recorded already.
+  mutating func record(_ finding: FsckFinding, now: Timestamp) -> ManifestEdit.RecordedGap? {
+    let damage = finding.damage
+    guard let (log, segment) = find(damage.file), let range = damage.range,
+      !(state.gaps + gaps).cover(range, of: log)
+    else { return nil }
+    let reason: ManifestEdit.GapReason
+    switch damage.kind {
+    case .damagedFrame, .missingRecords, .brokenChain, .badFileHeader: reason = .damaged
+    case .lostSuffix: reason = .lostSuffix
+    case .missingFile, .unreadable: reason = .missingSegment
+    default: return nil
+    }
+    let from = damage.acknowledgedLoss?.from ?? Timestamp(microseconds: 0)
+    let gap = ManifestEdit.RecordedGap(
+      log: log, segmentID: segment.segmentID, first: range.lowerBound, next: range.upperBound,
+      reason: reason, from: from, to: max(from, damage.acknowledgedLoss?.to ?? now))
+    gaps.append(gap)
+    return gap
+  }
+
+  private func find(
+    _ name: String
+  ) -> (log: ManifestEdit.LogID, added: ManifestEdit.SegmentAdded)? {
+    for (log, segments) in logs {
+      let segment = segments.first { StoreSnapshot.name(of: $0.added) == name }
+      if let segment { return (log, segment.added) }
+    }
+    return nil
+  }
+
+  /// The edits that add up to it.
+  ///
+  /// - Throws: `.corrupt` where they contradict each other.
+  func edits() throws(FormatError) -> [ManifestEdit] {
+    var edits: [ManifestEdit] = [.configuration(state.configuration ?? .usual)]
+    if let identity { edits.append(.identity(identity)) }
+    if let queueCheckpoint { edits.append(.queuesFiled(queueCheckpoint)) }
+    let segments = logs.values.joined().sorted { $0.added.segmentID < $1.added.segmentID }
+    for segment in segments {
+      edits.append(.segmentAdded(segment.added))
+      guard let summary = segment.summary else { continue }
+      edits.append(
+        .segmentSealed(
+          ManifestEdit.SegmentSealed(segmentID: segment.added.segmentID, summary: summary)))
+    }
+    edits.append(.segmentIDFloor(segmentIDMax))
+    edits += (state.gaps + gaps).map { .gap($0) }
+    edits += state.snapshot.filter { edit in
+      switch edit {
+      case .readingFirst, .cut, .closed, .opened: true
+      default: false
+      }
+    }
+    var sum = ManifestState()
+    for edit in edits { try sum.apply(edit) }
+    return edits
+  }
+}
+
+extension ManifestEdit.StoredConfiguration {
+  /// What a store is made with unless somebody wants it otherwise.
+  fileprivate static let usual = Self(codec: .lz4, segmentSize: 128 << 20, batchSize: 64 << 10)
+}
+
+extension ManifestEdit.RecordedGap {
+  fileprivate var text: String {
+    first == next
+      ? "a damaged frame without records, before \(next), is recorded"
+      : "\(first) up to \(next) are recorded as lost"
+  }
+}

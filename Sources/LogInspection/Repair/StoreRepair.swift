@@ -1,0 +1,265 @@
+internal import EventModel
+internal import LogFormat
+package import StorageIO
+package import SystemPackage
+
+/// Mends what is damaged in a store that nobody has open, without destroying evidence (I7).
+///
+/// Nothing is written where a check finds nothing worse than notes. Every step leaves a whole store
+/// behind, is kept once it returns, and finds nothing to do when it is repeated:
+///
+/// 1. Flipped bits are set right, in a copy that takes the file's place.
+/// 2. Derived files that are wrong go to the quarantine; they are made again (I6).
+/// 3. Queue files and checkpoints are written anew with what is left of them.
+/// 4. A manifest that has lost edits is put together from the segments; in it every other loss is
+///    recorded as a gap.
+///
+/// The ends of active files are left to the next opening, whose business they are. Bytes that go or
+/// change are copied to the quarantine first. Blocks; one thread at a time.
+package final class StoreRepair {
+  let root: FilePath
+  let environment: EngineEnvironment
+  let quarantine: Quarantine
+  private let progress: (FsckCounts) -> Void
+  private(set) var repairs: [Repair] = []
+
+  var fileSystem: any FileSystem { environment.fileSystem }
+
+  private init(
+    _ root: FilePath, _ environment: EngineEnvironment, _ progress: @escaping (FsckCounts) -> Void
+  ) {
+    self.root = root
+    self.environment = environment
+    self.progress = progress
+    quarantine = Quarantine(
+      root.appending(FileNames.quarantine), fileSystem: environment.fileSystem)
+  }
+
+  /// What was wrong, and what was done about it.
+  package struct Outcome: Sendable {
+    package let found: FsckResult
+    package let repairs: [Repair]
+  }
+
+  /// Repairs a store.
+  ///
+  /// - Parameters:
+  ///   - root: the store's folder.
+  ///   - environment: files, time and chance.
+  ///   - progress: told after each file what was looked at so far.
+  /// - Returns: what was found at first, and what was done. When anything was found that is worse
+  ///   than a note, the store is to be opened for writing once, which does the rest.
+  /// - Throws: ``RepairFailure``.
+  package static func run(
+    _ root: FilePath, environment: EngineEnvironment,
+    progress: @escaping (FsckCounts) -> Void = { _ in }
+  ) throws(RepairFailure) -> Outcome {
+    let repair = StoreRepair(root, environment, progress)
+    // Taking the lock writes to its file, and a store without damage stays as it is.
+    try repair.refuseLocked()
+    let found = try repair.check()
+    guard found.needsRepair else { return Outcome(found: found, repairs: []) }
+    let lock = try repair.takeLock()
+    // A writer may have come and gone.
+    let now = try repair.check()
+    if now.needsRepair { try repair.mend(now) }
+    withExtendedLifetime(lock) {}
+    return Outcome(found: now, repairs: repair.repairs)
+  }
+
+  private func refuseLocked() throws(RepairFailure) {
+    let holder: LockHolder?
+    do throws(IOFailure) {
+      holder = try fileSystem.lockHolder(of: root.appending(FileNames.lock))
+    } catch {
+      throw .io(error)
+    }
+    if let holder { throw .locked(root, holder) }
+  }
+
+  private func takeLock() throws(RepairFailure) -> any FileLock {
+    let attempt: LockAttempt
+    do throws(IOFailure) {
+      attempt = try fileSystem.lock(root.appending(FileNames.lock))
+    } catch {
+      throw .io(error)
+    }
+    switch attempt {
+    case .acquired(let lock): return lock
+    case .held(let holder): throw .locked(root, holder)
+    }
+  }
+
+  private func check() throws(RepairFailure) -> FsckResult {
+    do throws(InspectionFailure) {
+      return try Fsck.check(root, fileSystem: fileSystem, progress: progress)
+    } catch {
+      throw .inspection(error)
+    }
+  }
+
+  private func mend(_ found: FsckResult) throws(RepairFailure) {
+    do throws(IOFailure) {
+      try healFiles(found)
+    } catch {
+      throw .io(error)
+    }
+    let left = repairs.isEmpty ? found : try check()
+    do throws(IOFailure) {
+      try setAsideDerived(left)
+      try mendQueueFiles(left)
+      try mendCheckpoints(left)
+      try mendManifest(left)
+    } catch {
+      throw .io(error)
+    }
+  }
+
+  func note(_ kind: Repair.Kind, _ file: String, at position: Int = 0, _ detail: String) {
+    repairs.append(Repair(kind, file: file, position: position, detail: detail))
+  }
+
+  func readSnapshot() -> StoreSnapshot {
+    let snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
+    _ = snapshot.read()
+    return snapshot
+  }
+
+  // MARK: Flipped bits
+
+  private func healFiles(_ found: FsckResult) throws(IOFailure) {
+    let snapshot = readSnapshot()
+    var segments: [String: (header: FileHeader?, evidence: UInt64)] = [:]
+    for (_, log) in snapshot.logs {
+      for index in log.indices {
+        segments[StoreSnapshot.name(of: log[index].added)] = (
+          snapshot.header(of: log[index].added), snapshot.evidence(log, at: index)
+        )
+      }
+    }
+    for name in found.damagedFiles {
+      let isAlone =
+        name == FileNames.manifest || name == FileNames.checkpoints
+        || name.hasSuffix(FileNames.queueSuffix)
+      guard isAlone || segments[name] != nil,
+        try fileSystem.kind(of: root.appending(name)) == .file
+      else { continue }
+      let source = try InspectedSource(root.appending(name), name: name, fileSystem: fileSystem)
+      let healing = FileHealing(
+        source, expected: segments[name]?.header, contents: snapshot.contents)
+      guard let healing else { continue }
+      healing.run(evidence: segments[name]?.evidence ?? 0)
+      // Nothing is written over bytes that the disk did not give.
+      guard source.damage == nil else { continue }
+      try write(healing)
+    }
+  }
+
+  /// Puts a healed copy in a file's place; what is wrong in it is kept first.
+  private func write(_ healing: FileHealing) throws(IOFailure) {
+    let (source, repairs) = (healing.source, healing.source.repairs)
+    guard healing.isHeaderWrong || !repairs.isEmpty else { return }
+    let label = Self.label(of: source.name)
+    if healing.isHeaderWrong {
+      try quarantine.keep(
+        0..<min(FileHeader.size, source.size), of: source.file, name: "\(label).header")
+      note(.healed, source.name, "the file's header is written anew")
+    }
+    for repair in repairs {
+      try quarantine.keep(
+        repair.frame, of: source.file, name: "\(label).healed.\(repair.frame.lowerBound)")
+      note(
+        .healed, source.name, at: repair.frame.lowerBound,
+        "a bit of the byte at \(repair.position) is set right")
+    }
+    let path = root.appending(source.name)
+    try AtomicReplace.replace(path, in: fileSystem) { (file) throws(IOFailure) in
+      try Quarantine.copy(0..<source.size, of: source.file, to: file)
+      for repair in repairs {
+        var byte = ByteBuffer(capacity: 1)
+        byte.append(repair.value)
+        try byte.withBytes { (bytes) throws(IOFailure) in
+          try file.write(bytes, at: FilePosition(repair.position))
+        }
+      }
+      guard healing.isHeaderWrong else { return }
+      var header = ByteBuffer(capacity: FileHeader.size)
+      healing.header.encode(into: &header)
+      try header.withBytes { (bytes) throws(IOFailure) in try file.write(bytes, at: .start) }
+    }
+  }
+
+  /// A path inside the store as a part of a file's name.
+  static func label(of name: String) -> String {
+    String(name.map { $0 == "/" ? "-" : $0 })
+  }
+
+  // MARK: Derived files
+
+  private func setAsideDerived(_ left: FsckResult) throws(IOFailure) {
+    for name in left.damagedFiles where FileNames.isDerived(name) {
+      try setAside(name, "readers do without, and it is made again")
+    }
+  }
+
+  /// Moves a file, or whatever else has its name, to the quarantine.
+  func setAside(_ name: String, _ why: String) throws(IOFailure) {
+    let path = root.appending(name)
+    guard try fileSystem.kind(of: path) != nil else { return }
+    try quarantine.take(path, name: Self.label(of: name))
+    note(.setAside, name, why)
+  }
+
+  // MARK: Checkpoints
+
+  /// Writes the checkpoints anew with every entry that can be read.
+  ///
+  /// A group whose last entries are lost goes on at an older one: its events come twice.
+  private func mendCheckpoints(_ left: FsckResult) throws(IOFailure) {
+    let isDamaged = left.findings.contains {
+      $0.file == FileNames.checkpoints && $0.severity > .note && $0.kind != .checkpointAhead
+    }
+    let path = root.appending(FileNames.checkpoints)
+    guard isDamaged, try fileSystem.kind(of: path) != nil else { return }
+    let snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
+    var entries: [CheckpointEntry] = []
+    _ = snapshot.read { item in
+      if case .checkpointEntry(let entry) = item { entries.append(entry.entry) }
+      return .goOn
+    }
+    entries.removeAll { entry in
+      guard case .checkpoint(let checkpoint) = entry else { return false }
+      return checkpoint.partition >= snapshot.partitionCount
+        && checkpoint.partition < UInt32(PartitionID.streamBase)
+    }
+    guard let storeID = snapshot.header?.storeID, storeID == snapshot.checkpointStoreID else {
+      try setAside(FileNames.checkpoints, "nothing in it can be read; groups begin anew")
+      return
+    }
+    try keepWhole(FileNames.checkpoints)
+    let file = EntryFile(
+      checkpoints: entries, storeID: storeID, salt: environment.random(), at: environment.now())
+    try replace(FileNames.checkpoints, with: file.bytes)
+    note(.rebuilt, FileNames.checkpoints, "\(entries.count) entries could be read and stay")
+  }
+
+  /// Copies a whole file to the quarantine.
+  func keepWhole(_ name: String) throws(IOFailure) {
+    let file = try fileSystem.open(root.appending(name), .readOnly)
+    try quarantine.keep(
+      0..<(try file.size().bytes), of: file, name: "\(Self.label(of: name)).damaged")
+  }
+
+  func replace(_ name: String, with bytes: borrowing ByteBuffer) throws(IOFailure) {
+    try bytes.withBytes { (bytes) throws(IOFailure) in
+      try AtomicReplace.replace(root.appending(name), with: bytes, in: fileSystem)
+    }
+  }
+}
+
+extension FsckResult {
+  /// The files that more than a note is about, in the order of their names.
+  var damagedFiles: [String] {
+    Set(findings.filter { $0.severity > .note }.map(\.file)).sorted()
+  }
+}

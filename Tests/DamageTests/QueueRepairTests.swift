@@ -1,0 +1,97 @@
+import EventModel
+import LogInspection
+import SimulationKit
+import StorageIO
+import SystemPackage
+import Testing
+
+/// Repairs damage in the files of device queues: a sample of every family, by a seed.
+@Suite("Repair of the files of device queues")
+struct QueueRepairTests {
+  #if DEBUG
+    private static let countMax = 3
+  #else
+    private static let countMax = 40
+  #endif
+
+  private func repair(_ disk: MemoryFileSystem) throws -> StoreRepair.Outcome {
+    try StoreRepair.run(
+      QueueStore.root, environment: CanonicalStore.environment(disk, seed: 5))
+  }
+
+  /// What is not as it should be once a damaged store was repaired and opened; where it is whole,
+  /// nothing may be missing.
+  private func violation(
+    _ store: QueueStore, _ damaged: QueueStore, isWhole: Bool
+  ) async throws -> String? {
+    let disk = damaged.fileSystem
+    let outcome = try repair(disk)
+    guard outcome.found.needsRepair || disk.image == damaged.files else {
+      return "a store without damage was changed"
+    }
+    let opened = try await QueueStore.open(disk, .readWrite)
+    let seen = try await QueueContents(of: opened)
+    try await opened.close()
+    if isWhole, seen != store.contents { return "not everything is there again" }
+    for (device, messages) in seen.waiting {
+      for (number, message) in messages where store.sent[device]?[number] != message.text {
+        return "\(number) to \(device) was never sent"
+      }
+    }
+    let left = try Fsck.check(QueueStore.root, fileSystem: disk)
+    if let finding = left.findings.first(where: { $0.severity == .error }) {
+      return "left: \(finding.file): \(finding.kind.rawValue): \(finding.detail)"
+    }
+    return nil
+  }
+
+  private func sweep(
+    _ store: QueueStore, seed: UInt64, isWhole: Bool,
+    _ damage: ([UInt8], inout SeededRandom) -> (what: String, bytes: [UInt8]?)
+  ) async throws {
+    var random = SeededRandom(seed: seed)
+    var tally = DamageTally()
+    let files = store.files.filter { !$0.value.isEmpty && $0.key.lastComponent != "LOCK" }
+    for (path, bytes) in files.sorted(by: { $0.key.string < $1.key.string }) {
+      for _ in 0..<Self.countMax {
+        let (what, changed) = damage(bytes, &random)
+        var violation: String?
+        do {
+          violation = try await self.violation(
+            store, store.replacing(path, by: changed), isWhole: isWhole)
+        } catch {
+          violation = "\(error)"
+        }
+        tally.note(what, of: path, violation)
+      }
+    }
+    tally.expectNone("repaired queues of seed \(seed)")
+  }
+
+  @Test("A flipped bit is set right, and nothing is missing", arguments: QueueStore.Ending.allCases)
+  func flips(_ ending: QueueStore.Ending) async throws {
+    try await sweep(try await QueueStore(ending), seed: 21, isWhole: true) { bytes, random in
+      var damaged = bytes
+      let (index, bit) = (random.below(bytes.count), random.below(8))
+      damaged[index] ^= 1 << UInt8(bit)
+      return ("bit \(bit) of byte \(index)", damaged)
+    }
+  }
+
+  @Test(
+    "Whatever is zeroed, cut or gone, the store opens and no damage is left",
+    arguments: QueueStore.Ending.allCases)
+  func wide(_ ending: QueueStore.Ending) async throws {
+    try await sweep(try await QueueStore(ending), seed: 22, isWhole: false) { bytes, random in
+      let start = random.below(bytes.count)
+      switch random.below(4) {
+      case 0: return ("cut to \(start)", Array(bytes[..<start]))
+      case 1 where random.below(8) == 0: return ("nothing there", nil)
+      default:
+        var damaged = bytes
+        for index in start..<min(bytes.count, start + 300) { damaged[index] = 0 }
+        return ("zeros from \(start)", damaged)
+      }
+    }
+  }
+}

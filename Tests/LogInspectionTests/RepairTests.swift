@@ -1,0 +1,160 @@
+import CommitLog
+import EventModel
+import LogFormat
+import LogInspection
+import SimulationKit
+import StorageIO
+import SystemPackage
+import Testing
+
+/// What a repair does about each kind of damage; the sweeps of `DamageTests` go everywhere.
+@Suite("Repairing a store")
+struct RepairTests {
+  private func repair(_ fileSystem: any FileSystem) throws -> StoreRepair.Outcome {
+    try StoreRepair.run(
+      SampleStore.root, environment: SimulatedStore.environment(fileSystem, seed: 1))
+  }
+
+  /// Repairs a store, expects that a check finds nothing worse than notes, and returns what was
+  /// done with what is there now.
+  private func repaired(
+    _ store: SampleStore
+  ) throws -> (repairs: [Repair], files: [FilePath: [UInt8]]) {
+    let fileSystem = store.fileSystem
+    let outcome = try repair(fileSystem)
+    let left = try Fsck.check(SampleStore.root, fileSystem: fileSystem).findings
+    #expect(left.filter { $0.severity > .note } == [])
+    return (outcome.repairs, fileSystem.image)
+  }
+
+  private func name(_ path: FilePath) -> String {
+    String(path.string.dropFirst(SampleStore.root.string.count + 1))
+  }
+
+  @Test("A store without damage stays as it is, to the byte", arguments: [true, false])
+  func healthy(isClosed: Bool) throws {
+    let store = try SampleStore(isClosed: isClosed)
+    let fileSystem = store.fileSystem
+    #expect(try repair(fileSystem).repairs == [])
+    #expect(fileSystem.image == store.files)
+  }
+
+  @Test("A flipped bit of a sealed segment is set right, and the frame is kept as it was")
+  func flippedBit() throws {
+    var store = try SampleStore()
+    let whole = store.files
+    let path = store.sealed
+    store.files[path]?[300] ^= 0x40
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.map(\.kind) == [.healed])
+    #expect(files[path] == whole[path])
+    let kept = files.filter { $0.key.string.contains("/quarantine/") }
+    #expect(kept.count == 1)
+    #expect(try #require(kept.first).value.contains(try #require(store.files[path]?[300])))
+  }
+
+  @Test("What cannot be set right becomes a gap with the numbers, and the bytes stay")
+  func gap() throws {
+    var store = try SampleStore()
+    for index in 300..<330 { store.files[store.sealed]?[index] ^= 0xff }
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.map(\.kind) == [.gapRecorded])
+    #expect(files[store.sealed] == store.files[store.sealed])
+    let found = try Fsck.check(
+      SampleStore.root, fileSystem: MemoryFileSystem(files: files)
+    ).findings
+    let gap = try #require(found.first { $0.kind == .manifestGap })
+    #expect(gap.acknowledgedLoss?.firstSequence == 0)
+    #expect(gap.acknowledgedLoss?.nextSequence == 2)
+  }
+
+  @Test("A sealed segment that is gone becomes a gap, one for new events is made again")
+  func missingSegments() throws {
+    var store = try SampleStore()
+    store.files[store.sealed] = nil
+    store.files[store.other] = nil
+    let (repairs, files) = try repaired(store)
+    #expect(Set(repairs.map(\.kind)) == [.gapRecorded, .rebuilt])
+    #expect(files[store.sealed] == nil)
+    #expect(files[store.other]?.count == FileHeader.size)
+  }
+
+  @Test("A header that is gone is written anew from the manifest")
+  func header() throws {
+    var store = try SampleStore()
+    let whole = store.files
+    for index in 0..<FileHeader.size { store.files[store.active]?[index] = 0 }
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.map(\.kind) == [.healed])
+    #expect(files[store.active] == whole[store.active])
+  }
+
+  @Test("Without a manifest everything that is there is named again")
+  func manifest() throws {
+    var store = try SampleStore()
+    store.files[SampleStore.manifest] = nil
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.map(\.kind) == [.rebuilt])
+    let statistics = try StoreStatistics.collect(
+      SampleStore.root, fileSystem: MemoryFileSystem(files: files))
+    #expect(statistics.partitions.map(\.nextSequence) == [11, 4])
+  }
+
+  @Test("Checkpoints keep what can be read of them")
+  func checkpoints() throws {
+    var store = try SampleStore()
+    let size = try #require(store.files[SampleStore.checkpoints]?.count)
+    for index in 200..<210 { store.files[SampleStore.checkpoints]?[index] ^= 0xff }
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.map(\.kind) == [.rebuilt])
+    #expect(files.keys.contains { $0.string.contains("quarantine/CHECKPOINTS") })
+    #expect(files[SampleStore.checkpoints].map { $0.count < size } ?? false)
+  }
+
+  @Test("A folder in a segment's place is set aside")
+  func folderInPlace() throws {
+    var store = try SampleStore()
+    store.files[store.other] = nil
+    store.files[store.other.appending("inside")] = [1, 2, 3]
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.contains { $0.kind == .setAside && $0.file == name(store.other) })
+    #expect(files.values.contains([1, 2, 3]))
+  }
+
+  @Test("A store that a newer program has written is left alone")
+  func unsupported() throws {
+    var store = try SampleStore()
+    store.files[store.sealed]?[300] ^= 0x40
+    store.files[store.other]?[8] = 9
+    var header = ByteBuffer(capacity: FileHeader.size)
+    for byte in try #require(store.files[store.other]).prefix(FileHeader.size - 4) {
+      header.append(byte)
+    }
+    let checksum = header.withBytes { CRC32C.checksum($0) }
+    for index in 0..<4 {
+      store.files[store.other]?[FileHeader.size - 4 + index] = UInt8(
+        truncatingIfNeeded: checksum >> (8 * UInt32(index)))
+    }
+    let fileSystem = store.fileSystem
+    let outcome = try repair(fileSystem)
+    #expect(outcome.found.findings.contains { $0.kind == .unsupported })
+    #expect(outcome.repairs == [])
+    #expect(fileSystem.image == store.files)
+  }
+
+  @Test("A store that another process writes to is not touched")
+  func locked() throws {
+    var store = try SampleStore()
+    store.files[store.sealed]?[300] ^= 0x40
+    let fileSystem = store.fileSystem
+    let lock = try fileSystem.lock(SampleStore.root.appending(FileNames.lock))
+    let image = fileSystem.image
+    #expect {
+      _ = try repair(fileSystem)
+    } throws: { error in
+      if case RepairFailure.locked = error { true } else { false }
+    }
+    #expect(fileSystem.image == image)
+    withExtendedLifetime(lock) {}
+  }
+}
