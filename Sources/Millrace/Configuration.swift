@@ -31,6 +31,10 @@ extension EventStore {
     /// 32 MiB unless given, shared among the partitions; each has room for four batches at least,
     /// and for the one that is being filled.
     public var bufferSize: ByteCount
+    /// Bytes a second at which everything is read once a day to find damage; nil for not at all.
+    ///
+    /// 4 MiB unless given.
+    public var scrubRate: ByteCount?
     /// What holds for the queues of messages to devices while the store is open.
     public var queues: Queues
     /// Where recoveries and failures are told.
@@ -41,7 +45,7 @@ extension EventStore {
       partitionCount: Int = 4, segmentSize: ByteCount = .mebibytes(128),
       compression: CompressionCodec? = nil, retention: Retention = .unlimited,
       batchSize: ByteCount = .kibibytes(64), bufferSize: ByteCount = .mebibytes(32),
-      queues: Queues = Queues(), logger: Logger = Logger(label: "millrace")
+      scrubRate: ByteCount? = .mebibytes(4), queues: Queues = Queues(), logger: Logger = Logger(label: "millrace")
     ) {
       self.partitionCount = partitionCount
       self.segmentSize = segmentSize
@@ -49,6 +53,7 @@ extension EventStore {
       self.retention = retention
       self.batchSize = batchSize
       self.bufferSize = bufferSize
+      self.scrubRate = scrubRate
       self.queues = queues
       self.logger = logger
     }
@@ -155,6 +160,7 @@ extension EventStore.Configuration {
     try check(
       "segment size", segmentSize.bytes, Limits.segmentSizeMin...Limits.segmentSizeMax)
     try check("batch size", batchSize.bytes, Limits.batchSizeMin...Limits.batchSizeMax)
+    if let scrubRate { try check("scrub rate", scrubRate.bytes, 1...Int.max) }
     try check("queue depth", queues.depthMax, 1...Limits.queueDepthMax)
     try check("delivery count", queues.deliveryCountMax, 1...Limits.deliveryCountMax)
     try queues.timeToLive.check(asA: "time to live")

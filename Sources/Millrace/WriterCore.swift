@@ -24,6 +24,7 @@ final class WriterCore: ReadSource {
   private let isClosing = Atomic(false)
   /// Held while one caller closes: nothing is written once the store's lock is released (I14).
   private let isClosed = Mutex(false)
+  private let scrub = Mutex<ScrubThread?>(nil)
 
   /// Compressing keeps a core busy and syncing none, so there is one thread more than cores use.
   private static let workerCount = 4
@@ -169,11 +170,19 @@ final class WriterCore: ReadSource {
     for partition in log.logs {
       for notice in RecoveryNotice.notices(partition.report) { metrics.noteRecovery(notice) }
     }
-    return WriterCore(
+    let core = WriterCore(
       log: log, partitions: writers,
       checkpoints: checkpoints, workers: workers,
       pacemaker: pacemaker, maintenance: maintenance, streams: streams,
       queueDefaults: configuration.queues, retention: retention, metrics: metrics)
+    if let rate = configuration.scrubRate { core.startScrub(rate) }
+    return core
+  }
+
+  private func startScrub(_ rate: ByteCount) {
+    scrub.withLock { scrub in
+      scrub = ScrubThread(rate: rate, metrics: metrics) { [weak self] in self }
+    }
   }
 
   deinit { stop() }
@@ -182,6 +191,7 @@ final class WriterCore: ReadSource {
   ///
   /// What nobody waited for and no close led to the disk is lost with them.
   private func stop() {
+    scrub.withLock { $0 }?.stop()
     queueState.withLock { $0 }?.stop()
     maintenance.stop()
     pacemaker.stop()

@@ -19,6 +19,11 @@ struct StoreMetrics: Sendable {
   /// Work on sealed segments that failed and is tried again later.
   private let maintenanceFailures = Counter(label: "millrace_maintenance_failures_total")
 
+  /// Bytes that scrubbing has read and found sound.
+  private let scrubbedBytes = Counter(label: "millrace_scrubbed_bytes_total")
+  /// Damaged places that scrubbing has found.
+  private let scrubDamages = Counter(label: "millrace_scrub_damages_total")
+
   /// Records of the queues' journal that could not be read.
   private let unreadableRecords = Counter(label: "millrace_unreadable_journal_records_total")
 
@@ -40,6 +45,18 @@ struct StoreMetrics: Sendable {
   func noteMaintenance(_ failure: EventStoreError) {
     maintenanceFailures.increment()
     logger.info("maintenance put off", metadata: ["failure": "\(failure)"])
+  }
+
+  func noteScrub(_ report: ScrubReport) {
+    scrubbedBytes.increment(by: report.bytesRead.bytes)
+    scrubDamages.increment(by: report.damages.count)
+    for gap in report.damages {
+      logger.error(
+        "damage found: run `millrace fsck --repair` on the closed store",
+        metadata: [
+          "partition": "\(gap.partition)", "first": "\(gap.first)", "next": "\(gap.next)",
+        ])
+    }
   }
 
   func noteOutcomesHeldUp(_ failure: EventStoreError) {
