@@ -34,6 +34,7 @@ extension Salvage {
     var place: OpenBatches.Place?
     // The events of one place: as many as there are partitions, unless histories differ.
     var seen: [Event] = []
+    var seenSize = 0
     while true {
       while next < frames.count, open.hasRoom(for: frames[next]) {
         if let batch = reader.batch(frames[next]) {
@@ -46,13 +47,19 @@ extension Salvage {
       guard let (batch, index) = open.takeFirst() else { return reading }
       let event = batch.event(at: index)
       let its = OpenBatches.Place(batch, index)
-      if its != place { seen.removeAll(keepingCapacity: true) }
+      if its != place {
+        seen.removeAll(keepingCapacity: true)
+        seenSize = 0
+      }
       place = its
       guard !seen.contains(event) else {
         reading.duplicates += 1
         continue
       }
-      if seen.count < Limits.partitionCountMax { seen.append(event) }
+      if seen.count < Limits.partitionCountMax, seenSize < Limits.salvageMemoryMax {
+        seen.append(event)
+        seenSize += event.size
+      }
       reading.events += 1
       try body(event)
     }

@@ -8,8 +8,9 @@ package import SystemPackage
 ///
 /// Nothing outside a frame is needed to prove it. What is known of a file, from its header or from
 /// a manifest, only tells events from the records of the queues; where nothing is known, what a
-/// batch holds does. Memory: 40 bytes for each frame and a path for each file, one batch while
-/// searching, ``Limits/salvageMemoryMax`` while reading. Reads only.
+/// batch holds does. No watermark is asked: what was written and never acknowledged is found too,
+/// and what retention dropped and the disk still has. Memory: 40 bytes for each frame and a path
+/// for each file, one batch while searching, ``Limits/salvageMemoryMax`` while reading. Reads only.
 package struct Salvage: Sendable {
   package struct Counts: Hashable, Sendable {
     package var files = 0

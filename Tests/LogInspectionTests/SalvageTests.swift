@@ -1,6 +1,7 @@
 import EventModel
 import LogFormat
 import LogInspection
+import Millrace
 import SimulationKit
 import StorageIO
 import SystemPackage
@@ -110,6 +111,35 @@ struct SalvageTests {
     for events in found.events.values {
       #expect(events.map(\.enqueuedTime) == events.map(\.enqueuedTime).sorted { $0! < $1! })
     }
+  }
+
+  @Test("Times at the ends of their range are saved like others, in a store that is sound")
+  func farTimes() async throws {
+    let devices = SampleStore.devices[0]
+    var segment = SegmentWriter(
+      SampleStore.added(1, partition: 0, base: Limits.numberMax - 10), storeID: SampleStore.storeID)
+    try segment.batch(Array(devices[0..<3]), at: .min)
+    try segment.batch(Array(devices[0..<3]), at: -1)
+    try segment.batch(Array(devices[0..<3]), at: .max - 2_000)
+    let found = try SalvagedStore.salvage(["/segment": segment.file], at: "/segment")
+    #expect(found.reading.events == 9)
+
+    let disk = MemoryFileSystem()
+    let store = try await SalvagedStore.open(on: disk)
+    var refused = 0
+    for event in found.events.values.joined() {
+      do {
+        try await store.append(event)
+      } catch {
+        #expect(error.code == .enqueueTimeAhead)
+        refused += 1
+      }
+    }
+    try await store.close()
+    #expect(refused == 3)
+    #expect(try Fsck.check(SalvagedStore.root, fileSystem: disk).checked.events == 6)
+    let again = try SalvagedStore.salvage(disk.image)
+    #expect(again.reading.events == 6)
   }
 
   /// Every place in a release build; without optimisation a sample of them is slow enough.

@@ -42,15 +42,7 @@ struct SalvagedStore {
     }
   ) async throws -> Self {
     let disk = MemoryFileSystem()
-    let system = EngineEnvironment.system()
-    let environment = EngineEnvironment(
-      fileSystem: disk, now: system.now, random: system.random)
-    let store = try await EventStore.open(
-      at: root.string,
-      configuration: .init(
-        partitionCount: 3, segmentSize: .kibibytes(64), compression: compression,
-        batchSize: .kibibytes(4)),
-      access: .createIfAbsent, environment: environment)
+    let store = try await open(on: disk, compression: compression)
     for start in stride(from: 0, to: 600, by: 50) {
       let events = try (start..<start + 50).map { number in
         Event(
@@ -72,14 +64,28 @@ struct SalvagedStore {
       }
     }
     try await store.close()
-    return Self(files: disk.image, events: try await read(environment))
+    return Self(files: disk.image, events: try await read(disk))
+  }
+
+  static func open(
+    on disk: MemoryFileSystem, compression: CompressionCodec = .lz4,
+    _ access: EventStore.Access = .createIfAbsent
+  ) async throws -> EventStore {
+    let system = EngineEnvironment.system()
+    return try await EventStore.open(
+      at: root.string,
+      configuration: .init(
+        partitionCount: 3, segmentSize: .kibibytes(64), compression: compression,
+        batchSize: .kibibytes(4)),
+      access: access,
+      environment: EngineEnvironment(
+        fileSystem: disk, now: system.now, random: system.random))
   }
 
   private static func read(
-    _ environment: EngineEnvironment
+    _ disk: MemoryFileSystem
   ) async throws -> [EventModel.DeviceID: [Event]] {
-    let store = try await EventStore.open(
-      at: root.string, configuration: .init(), access: .readOnly, environment: environment)
+    let store = try await open(on: disk, .readOnly)
     var events: [EventModel.DeviceID: [Event]] = [:]
     for partition in store.partitions {
       let end = try store.offsets(in: partition).upperBound
