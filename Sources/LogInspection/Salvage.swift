@@ -14,8 +14,6 @@ package import SystemPackage
 package struct Salvage: Sendable {
   package struct Counts: Hashable, Sendable {
     package var files = 0
-    /// Whether a folder was searched.
-    var folders = 0
     package var bytes = 0
     /// Whole frames of events, each as often as it was found.
     package var frames = 0
@@ -63,12 +61,13 @@ package struct Salvage: Sendable {
     _ path: FilePath, fileSystem: any FileSystem, progress: (Int) -> Void = { _ in }
   ) throws(InspectionFailure) {
     self.fileSystem = fileSystem
+    let isThere: Bool
     do throws(IOFailure) {
-      try gather(path)
+      isThere = try gather(path)
     } catch {
       throw .unreadable(error)
     }
-    guard counts.folders > 0 || !paths.isEmpty else { throw .missing(path) }
+    guard isThere else { throw .missing(path) }
     let proof = FrameProof()
     for index in paths.indices { search(index, proof, progress) }
     let found = frames.count
@@ -84,15 +83,16 @@ package struct Salvage: Sendable {
   }
 
   /// Notes the files at a path, those of a folder in the order of their names.
-  private mutating func gather(_ path: FilePath) throws(IOFailure) {
+  ///
+  /// - Returns: whether there is anything.
+  private mutating func gather(_ path: FilePath) throws(IOFailure) -> Bool {
     switch try fileSystem.kind(of: path) {
-    case nil: return
+    case nil: return false
     // A link to a folder is looked through here and nowhere below.
     case .other where try fileSystem.kind(of: path.appending(".")) != .directory, .file:
       _ = try fileSystem.open(path, .readOnly)
       paths = [path]
     case .directory, .other:
-      counts.folders = 1
       var folders = [path]
       while let folder = folders.popLast() {
         do throws(IOFailure) {
@@ -106,6 +106,7 @@ package struct Salvage: Sendable {
         }
       }
     }
+    return true
   }
 
   private mutating func search(_ index: Int, _ proof: FrameProof, _ progress: (Int) -> Void) {
