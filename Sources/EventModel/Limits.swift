@@ -77,6 +77,14 @@ public enum Limits {
   /// Deliveries of one message, at most: the number takes two bytes.
   public static let deliveryCountMax = 65_535
 
+  /// Bytes of batches that salvage has open at once, before it opens no more: as many as overlap in
+  /// time.
+  package static let salvageMemoryMax = 256 << 20
+
+  /// Bytes that salvage checks in vain for each byte it has passed, at most: whatever its input
+  /// claims to be, the time grows with its size alone.
+  package static let salvageEffortMax = 32
+
   /// How far an imported enqueue time may lie ahead of the clock.
   public static let enqueueTimeLeadMax: Duration = .seconds(86_400)
 }

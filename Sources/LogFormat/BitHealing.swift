@@ -12,22 +12,13 @@ package enum BitHealing {
     let syndrome = found ^ expected
     guard syndrome != 0 else { return nil }
     // The syndromes of the eight bits of the last byte, moved back byte by byte.
-    var effects = (0..<8).map { table[1 << $0] }
+    var effects = (0..<8).map { CRC32C.remainders[1 << $0] }
     for byte in stride(from: byteCount - 1, through: 0, by: -1) {
       for bit in 0..<8 {
         if effects[bit] == syndrome { return (byte, UInt8(bit)) }
-        effects[bit] = table[Int(effects[bit] & 0xff)] ^ effects[bit] >> 8
+        effects[bit] = CRC32C.remainders[Int(effects[bit] & 0xff)] ^ effects[bit] >> 8
       }
     }
     return nil
-  }
-
-  /// The remainders of all bytes for the reflected Castagnoli polynomial.
-  private static let table: [UInt32] = (0..<256).map { byte in
-    var remainder = UInt32(byte)
-    for _ in 0..<8 {
-      remainder = remainder >> 1 ^ (remainder & 1 == 1 ? 0x82f6_3b78 : 0)
-    }
-    return remainder
   }
 }

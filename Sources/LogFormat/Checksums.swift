@@ -13,6 +13,15 @@ package enum CRC32C {
       unsafe millrace_crc32c(seed, buffer.baseAddress, buffer.count)
     }
   }
+
+  /// The remainders of all bytes for the reflected polynomial.
+  static let remainders: [UInt32] = (0..<256).map { byte in
+    var remainder = UInt32(byte)
+    for _ in 0..<8 {
+      remainder = remainder >> 1 ^ (remainder & 1 == 1 ? 0x82f6_3b78 : 0)
+    }
+    return remainder
+  }
 }
 
 /// The content checksum: XXH3 of 64 bits over the uncompressed parts, each seeded with the one
@@ -67,7 +76,8 @@ package struct FrameIdentity: Hashable, Sendable {
   package let storeID: StoreID
   package let fileID: UInt64
   package let salt: UInt64
-  private let base: UInt32
+  /// The checksum of all three, which is all that a frame's checksums depend on.
+  package let base: UInt32
 
   package init(storeID: StoreID, fileID: UInt64, salt: UInt64) {
     self.storeID = storeID
@@ -79,6 +89,14 @@ package struct FrameIdentity: Hashable, Sendable {
     buffer.append(fileID)
     buffer.append(salt)
     base = buffer.withBytes { CRC32C.checksum($0) }
+  }
+
+  /// An identity of which only what seeds its checksums is known.
+  init(base: UInt32) {
+    storeID = StoreID(high: 0, low: 0)
+    fileID = 0
+    salt = 0
+    self.base = base
   }
 
   /// The seed of every checksum of the frame at a position (format-spec §3.2).

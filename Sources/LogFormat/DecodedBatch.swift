@@ -109,6 +109,9 @@ package final class DecodedBatch: Sendable {
     }
   }
 
+  /// Bytes of the columns and of all bodies.
+  package var size: Int { blocks.count }
+
   /// Bytes of all bodies.
   package var payloadSize: Int { blocks.count - columnsSize }
 
@@ -190,6 +193,16 @@ package final class DecodedBatch: Sendable {
       properties[property] = text(property, at: index)
     }
     return properties
+  }
+
+  /// A record as the event that was appended; does not keep the batch alive.
+  package func event(at index: Int) -> Event {
+    var event = Event(
+      from: withDeviceID(at: index) { DeviceID(trusted: $0) },
+      body: withBody(at: index) { Payload(copying: $0) }, properties: properties(at: index),
+      enqueuedTime: time(at: index))
+    event.systemProperties = systemProperties(at: index)
+    return event
   }
 }
 

@@ -150,4 +150,17 @@ final class FrameContents {
   ) -> Bool {
     load(frame, source, identity) == nil
   }
+
+  /// Whether one section of a frame at least is what its header says.
+  func isPartlyIntact(
+    _ frame: ScannedFrame, _ source: InspectedSource, _ identity: FrameIdentity
+  ) -> Bool {
+    bytes.removeAll()
+    let clearSize = frame.clearRange.count
+    guard source.append(frame.clearRange.lowerBound..<frame.bodyRange.upperBound, to: &bytes)
+    else { return false }
+    let seed = identity.seed(at: FilePosition(frame.position))
+    return checksum(0..<clearSize, seed) == frame.header.clearChecksum
+      || checksum(clearSize..<bytes.count, seed) == frame.header.bodyChecksum
+  }
 }

@@ -70,11 +70,5 @@ public struct EventView: Sendable {
   public subscript(property: SystemProperty) -> String? { batch.text(property, at: index) }
 
   /// A copy that does not keep the batch alive.
-  public var event: Event {
-    var event = Event(
-      from: deviceID, body: Payload(copying: body), properties: properties,
-      enqueuedTime: enqueuedTime)
-    event.systemProperties = systemProperties
-    return event
-  }
+  public var event: Event { batch.event(at: index) }
 }

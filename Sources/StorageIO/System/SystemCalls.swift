@@ -60,6 +60,11 @@ enum SystemCalls {
     return result
   }
 
+  /// The position behind the last byte; moves the descriptor's own, which nothing here uses.
+  static func end(of file: Int32) throws(Errno) -> Int {
+    try retrying { lseek(file, 0, SEEK_END) }
+  }
+
   /// Reads up to the buffer's end or the file's.
   static func read(
     _ file: Int32, into buffer: UnsafeMutableRawBufferPointer, at position: Int

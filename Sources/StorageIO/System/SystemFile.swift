@@ -37,10 +37,12 @@ package final class SystemFile: StorageFile {
 
   package func size() throws(IOFailure) -> ByteCount {
     ByteCount(
-      Int(
-        try call(.inspect) { () throws(Errno) in
-          try SystemCalls.status(of: descriptor)
-        }.st_size))
+      try call(.inspect) { () throws(Errno) in
+        let status = try SystemCalls.status(of: descriptor)
+        // A disk has no length, only an end.
+        guard status.st_mode & S_IFMT == S_IFBLK else { return Int(status.st_size) }
+        return try SystemCalls.end(of: descriptor)
+      })
   }
 
   package func read(

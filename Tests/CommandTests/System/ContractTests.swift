@@ -20,9 +20,9 @@ struct ContractTests {
   @Test(
     "Help of every command has an example",
     arguments: [
-      [], ["init"], ["ingest"], ["read"], ["dump"], ["fsck"], ["stat"], ["groups"],
-      ["groups", "list"], ["groups", "create"], ["groups", "delete"], ["groups", "reset"],
-      ["bench"],
+      [], ["init"], ["ingest"], ["read"], ["dump"], ["fsck"], ["salvage"], ["stat"],
+      ["groups"], ["groups", "list"], ["groups", "create"], ["groups", "delete"],
+      ["groups", "reset"], ["bench"],
     ])
   func help(_ command: [String]) throws {
     let outcome = try Executable.succeed(command + ["--help"], scratch: scratch)
@@ -71,6 +71,11 @@ struct ContractTests {
     Refusal(arguments: ["fsck", "FOLDER"], status: 8, words: "not a store"),
     Refusal(arguments: ["fsck", "FILE"], status: 8, words: "FILE"),
     Refusal(arguments: ["fsck"], status: 64, words: "millrace fsck --help"),
+    Refusal(arguments: ["salvage", "ABSENT", "--into", "OTHER"], status: 1, words: "nothing at"),
+    Refusal(arguments: ["salvage", "FILE", "--into", "OTHER"], status: 1, words: "no events"),
+    Refusal(arguments: ["salvage", "STORE", "--into", "FOLDER"], status: 1, words: "empty"),
+    Refusal(arguments: ["salvage", "STORE", "--into", "FILE"], status: 1, words: "empty"),
+    Refusal(arguments: ["salvage", "STORE"], status: 64, words: "--into"),
   ]
 
   @Test("What cannot be done is one line with what to do, and the right status")

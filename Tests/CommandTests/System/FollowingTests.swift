@@ -82,6 +82,7 @@ struct FollowingTests {
     }
     for arguments in [
       ["stat", store], ["fsck", store], ["dump", store], ["groups", "list", store],
+      ["salvage", store, "--into", scratch.path("saved")],
     ] {
       try Executable.succeed(arguments, scratch: scratch)
     }

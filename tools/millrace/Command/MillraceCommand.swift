@@ -16,9 +16,9 @@ struct MillraceCommand: AsyncParsableCommand {
       """,
     subcommands: [
       InitCommand.self, IngestCommand.self, ReadCommand.self, DumpCommand.self,
-      FsckCommand.self, StatCommand.self, GroupsCommand.self, RetainCommand.self,
-      SnapshotCommand.self, QueueCommand.self, FeedbackCommand.self, DeadLettersCommand.self,
-      BenchCommand.self,
+      FsckCommand.self, SalvageCommand.self, StatCommand.self, GroupsCommand.self,
+      RetainCommand.self, SnapshotCommand.self, QueueCommand.self, FeedbackCommand.self,
+      DeadLettersCommand.self, BenchCommand.self,
     ])
 
   static func main() async {
