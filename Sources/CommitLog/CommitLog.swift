@@ -124,6 +124,7 @@ package final class CommitLog: Sendable {
     let recovered = try PartitionRecovery.recover(
       id, manifest: state, evidence: evidence, context: context)
     let log = try PartitionLog(recovered, context: context, manifest: manifest)
+    guard !log.isLost else { return log }
     do throws(CommitLogFailure) {
       try log.prepareForWriting()
     } catch .storageFull {

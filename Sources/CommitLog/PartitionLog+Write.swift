@@ -200,6 +200,7 @@ extension PartitionLog {
   }
 
   func checkSound() throws(CommitLogFailure) {
+    if let loss { throw loss }
     if let poison { throw .poisoned(poison) }
   }
 

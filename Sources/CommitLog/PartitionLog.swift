@@ -134,11 +134,20 @@ package final class PartitionLog: Sendable {
     }
   }
 
+  /// Whether the active segment's file is not there: what other segments hold can be read.
+  package var isLost: Bool { loss != nil }
+
+  /// Why nothing can be written before the store is opened with the file; nil where it is there.
+  package var loss: CommitLogFailure? {
+    shared.withLock { $0.report.isLost ? .missingFile($0.active.path) : nil }
+  }
+
   /// Ends the log for a clean close: everything is durable, and reserved space is given back.
   ///
   /// - Returns: where it ended; nil when what opening found still waits to be repaired, of which no
   ///   byte is touched then.
   package func close() throws(CommitLogFailure) -> ManifestEdit.LogEnd? {
+    guard !isLost else { return nil }
     _ = try synchronize()
     do throws(CommitLogFailure) {
       try writeMark()

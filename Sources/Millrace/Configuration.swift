@@ -45,7 +45,8 @@ extension EventStore {
       partitionCount: Int = 4, segmentSize: ByteCount = .mebibytes(128),
       compression: CompressionCodec? = nil, retention: Retention = .unlimited,
       batchSize: ByteCount = .kibibytes(64), bufferSize: ByteCount = .mebibytes(32),
-      scrubRate: ByteCount? = .mebibytes(4), queues: Queues = Queues(), logger: Logger = Logger(label: "millrace")
+      scrubRate: ByteCount? = .mebibytes(4), queues: Queues = Queues(),
+      logger: Logger = Logger(label: "millrace")
     ) {
       self.partitionCount = partitionCount
       self.segmentSize = segmentSize

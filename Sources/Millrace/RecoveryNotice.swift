@@ -15,7 +15,8 @@ public struct RecoveryNotice: Hashable, Sendable {
     case lostSuffix
     /// A flipped bit was set right.
     case healed
-    /// Damage below the durable end that the scan met; readers meet a `Gap`.
+    /// Damage below the durable end that the scan met, or a file that is gone; readers meet a
+    /// `Gap`.
     case damaged
   }
 
@@ -38,6 +39,14 @@ extension RecoveryNotice {
         offsets: Offset(range.lowerBound)..<Offset(range.upperBound), message: message)
     }
     var notices: [RecoveryNotice] = []
+    if report.isLost {
+      notices.append(
+        notice(
+          .damaged, report.lostSuffix ?? 0..<0,
+          "the file for new events is gone: nothing can be appended here before it is restored, or "
+            + "`millrace fsck --repair` has made a new one"))
+      return notices
+    }
     if let lost = report.lostSuffix {
       notices.append(
         notice(

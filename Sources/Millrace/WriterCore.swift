@@ -298,7 +298,7 @@ final class WriterCore: ReadSource {
       for partition in partitions { partition.close() }
       for stream in streams.all { stream.close() }
       let journal = existingQueues.map { [$0.journal] } ?? []
-      failure = try lead(partitions + journal) ?? failure
+      failure = try lead(partitions.filter { !$0.log.isLost } + journal) ?? failure
       do throws(EventStoreError) {
         try streams.synchronizeOutcomes()
       } catch {

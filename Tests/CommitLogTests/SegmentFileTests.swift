@@ -20,18 +20,32 @@ import Testing
     return (StoreImage(fileSystem), serial)
   }
 
-  @Test("A missing active segment is an error that names the file")
+  /// The store did not open at all, and the other partitions with it.
+  @Test("A partition whose active segment is gone shows the rest and takes nothing")
   func missingActive() throws {
-    var (image, _) = try rolled()
+    var (image, count) = try rolled()
     let path = try image.segment().path
+    let manifest = try image.manifest()
+    let base = try #require(manifest.state.logs.values.first?.last?.added.baseNumber)
     image.files[path] = nil
     let fileSystem = image.memory()
-    #expect(throws: CommitLogFailure.missingFile(path)) { try TestStore.open(on: fileSystem) }
-    #expect(throws: CommitLogFailure.missingFile(path)) {
-      try LogFollower.open(
-        at: TestStore.root, environment: TestStore.environment(fileSystem, seed: 9)
-      ) { (_) throws(CommitLogFailure) in [:] }
-    }
+    let store = try TestStore.open(on: fileSystem)
+    #expect(store.partition.isLost && !store.partition.report.isClean)
+    #expect(throws: CommitLogFailure.missingFile(path)) { try store.append(count..<count + 1) }
+    #expect(try store.read().serials == Array(0..<base))
+    try store.log.close()
+    #expect(fileSystem.image[path] == nil)
+    let follower = try LogFollower.open(
+      at: TestStore.root, environment: TestStore.environment(fileSystem, seed: 9)
+    ) { (_) throws(CommitLogFailure) in [0: count] }
+    #expect(follower.report(of: 0).isLost)
+    #expect(follower.snapshot(of: 0).highWatermark == count)
+    let cursor = BatchCursor(
+      from: 0, mappings: follower.mappings, fileSystem: fileSystem
+    ) { follower.snapshot(of: 0) }
+    let contents = try PartitionContents(cursor)
+    #expect(contents.serials == Array(0..<base))
+    #expect(contents.gaps.map { $0.first.value..<$0.next.value } == [base..<count])
   }
 
   @Test("A missing sealed segment is a gap with its numbers and times, and reading goes on")

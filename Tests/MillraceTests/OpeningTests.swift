@@ -20,6 +20,48 @@ struct OpeningTests {
     return disk
   }
 
+  @Test("A partition that has lost its file keeps no other from being opened, read and written")
+  func lostPartition() async throws {
+    let whole = SimulatedDisk()
+    let first = try await whole.openStore(.init(partitionCount: 2))
+    for number in 0..<20 {
+      try await first.append(Event(from: DeviceID(stringLiteral: "d-\(number)"), body: "old"))
+    }
+    try await first.close()
+    let lost = try #require(
+      whole.image.keys.first { $0.extension == "segment" && $0.string.contains("partitions/000/") })
+    var files = whole.image
+    files[lost] = nil
+    let disk = SimulatedDisk(files: files, directories: ["/store/partitions/000"])
+    for _ in 0..<2 {
+      let store = try await disk.openStore(access: .readWrite)
+      #expect(store.recoveryNotices.map(\.partition) == [0])
+      for partition in store.partitions {
+        let device = try #require(
+          (0..<100).map { DeviceID(stringLiteral: "d-\($0)") }.first {
+            store.partition(of: $0) == partition
+          })
+        let event = Event(from: device, body: "new")
+        if partition == 0 {
+          #expect(await failure { try await store.append(event) }?.code == .corrupt)
+        } else {
+          try await store.append(event)
+        }
+        var (gapCount, count) = (0, 0)
+        for try await batch in store.batches(in: partition, until: .highWatermark) {
+          count += batch.count
+          if batch.gap != nil { gapCount += 1 }
+        }
+        #expect((count == 0) == (partition == 0))
+        #expect(gapCount == (partition == 0 ? 1 : 0))
+      }
+      try await store.close()
+    }
+    let reader = try await disk.openStore(access: .readOnly)
+    #expect(try reader.offsets(in: 1).isEmpty == false)
+    try await reader.close()
+  }
+
   private static let accesses: [EventStore.Access] = [.createIfAbsent, .readWrite, .readOnly]
 
   @Test("A missing path, a file and a folder without a manifest are no stores")

@@ -42,13 +42,15 @@ struct FollowedLog: Sendable {
   ///   - manifest: what the store consists of.
   ///   - evidence: what is known about durable numbers from outside the log.
   ///   - isLive: whether somebody writes: then only what a watermark proves is shown.
+  ///   - mayBeLost: whether to go on without an active file that is not there: once it is sure that
+  ///     no roll has come between.
   ///   - known: what the look before this one found.
   ///   - context: where the store is.
   /// - Returns: the log as it is now.
   /// - Throws: ``CommitLogFailure``; also when the manifest names no active segment.
   static func scan(
     _ log: ManifestEdit.LogID, manifest: ManifestState, evidence: UInt64, isLive: Bool,
-    known: FollowedLog?, context: LogContext
+    mayBeLost: Bool, known: FollowedLog?, context: LogContext
   ) throws(CommitLogFailure) -> FollowedLog {
     let segments = manifest.logs[log] ?? []
     guard let last = segments.last, !last.isSealed else {
@@ -57,7 +59,7 @@ struct FollowedLog: Sendable {
         .corrupt("the manifest names no active segment for \(log.text)"))
     }
     let (active, size, scan, healed) = try scanActive(
-      last.added, closedEnd: known?.proven ?? manifest.closedEnd(of: log),
+      last.added, mayBeLost: mayBeLost, closedEnd: known?.proven ?? manifest.closedEnd(of: log),
       evidence: max(evidence, manifest.evidence(of: log)), isLive: isLive,
       index: known?.index(of: last.added) ?? SparseIndex(), context)
     let handles = known?.sealed ?? [:]
@@ -69,6 +71,7 @@ struct FollowedLog: Sendable {
     let watermark = max(
       min(scan.verdict.end.nextNumber, scan.verdict.watermark), scan.proven.nextNumber)
     var report = RecoveryReport(log: log)
+    report.isLost = active.activeFile is LostFile
     if !isLive {
       report.lostSuffix = scan.verdict.lostSuffix
       report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
@@ -95,12 +98,15 @@ struct FollowedLog: Sendable {
   /// Scans an active segment and, where nobody writes, reads flipped bits at its end as recovery
   /// would set them right.
   private static func scanActive(
-    _ added: ManifestEdit.SegmentAdded, closedEnd: ManifestEdit.LogEnd?, evidence: UInt64,
+    _ added: ManifestEdit.SegmentAdded, mayBeLost: Bool, closedEnd: ManifestEdit.LogEnd?,
+    evidence: UInt64,
     isLive: Bool, index: SparseIndex, _ context: LogContext
   ) throws(CommitLogFailure) -> ActiveScan {
-    let stored = try open(added, isLive: isLive, context)
+    let stored = try open(added, isLive: isLive, mayBeLost: mayBeLost, context)
     let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try stored.size().bytes }
-    let closedEnd = closedEnd.flatMap { $0.segmentID == added.segmentID ? $0.summary : nil }
+    let closedEnd = closedEnd.flatMap {
+      $0.segmentID == added.segmentID && !(stored is LostFile) ? $0.summary : nil
+    }
     var file = stored
     var repairs: [BitRepair] = []
     while true {
@@ -123,7 +129,7 @@ struct FollowedLog: Sendable {
   }
 
   private static func open(
-    _ added: ManifestEdit.SegmentAdded, isLive: Bool, _ context: LogContext
+    _ added: ManifestEdit.SegmentAdded, isLive: Bool, mayBeLost: Bool, _ context: LogContext
   ) throws(CommitLogFailure) -> any StorageFile {
     do throws(IOFailure) {
       let file = try context.fileSystem.open(context.segmentPath(added), .readOnly)
@@ -131,7 +137,10 @@ struct FollowedLog: Sendable {
       if !isLive { try file.synchronize() }
       return file
     } catch {
-      throw error.isMissing ? .missingFile(context.segmentPath(added)) : CommitLogFailure(error)
+      guard error.isMissing else { throw CommitLogFailure(error) }
+      let path = context.segmentPath(added)
+      guard mayBeLost, added.log.stream == .events else { throw .missingFile(path) }
+      return LostFile(path)
     }
   }
 }

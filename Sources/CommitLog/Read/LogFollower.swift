@@ -140,6 +140,9 @@ package final class LogFollower: Sendable {
     }
   }
 
+  /// Looks at a store that changes meanwhile.
+  private static let attemptsMax = 10
+
   /// Reads the manifest and scans every active segment.
   ///
   /// A roll in between is met by beginning again.
@@ -151,16 +154,19 @@ package final class LogFollower: Sendable {
       let manifestSize = try manifestSize(context)
       do throws(CommitLogFailure) {
         if let known, attempt == 0, known.manifestSize == manifestSize {
-          return try scan(known.manifest, manifestSize, context, evidence, known: known)
+          return try scan(
+            known.manifest, manifestSize, context, evidence, mayBeLost: false, known: known)
         }
         let image = try ManifestImage.read(root: context.root, fileSystem: context.fileSystem)
         if known == nil { try OrphanSegments.checkAllNamed(image, context: context) }
-        return try scan(image.state, manifestSize, context, evidence, known: known)
+        return try scan(
+          image.state, manifestSize, context, evidence, mayBeLost: attempt == attemptsMax - 1,
+          known: known)
       } catch {
         // What the manifest named a moment ago, or did not yet name, is no damage if it says
         // something else now.
         attempt += 1
-        guard attempt < 10, isAboutNames(error) else { throw error }
+        guard attempt < attemptsMax, isAboutNames(error) else { throw error }
       }
     }
   }
@@ -174,14 +180,15 @@ package final class LogFollower: Sendable {
 
   private static func scan(
     _ manifest: ManifestState, _ manifestSize: Int, _ context: LogContext,
-    _ evidence: [UInt32: UInt64], known: State?
+    _ evidence: [UInt32: UInt64], mayBeLost: Bool, known: State?
   ) throws(CommitLogFailure) -> State {
     var state = State(manifest: manifest, manifestSize: manifestSize)
     let isLive = try writer(context) != nil
     for log in manifest.recordedLogs {
       let outside = log.stream == .events ? evidence[log.partition] ?? 0 : 0
       state.logs[log] = try FollowedLog.scan(
-        log, manifest: manifest, evidence: outside, isLive: isLive, known: known?.logs[log],
+        log, manifest: manifest, evidence: outside, isLive: isLive, mayBeLost: mayBeLost,
+        known: known?.logs[log],
         context: context)
     }
     return state

@@ -35,8 +35,11 @@ enum PartitionRecovery {
     let file = try openActive(handle, context)
     var report = RecoveryReport(log: log)
     let evidence = max(evidence, manifest.evidence(of: log))
+    let isLost = file is LostFile
+    report.isLost = isLost
+    // Where a close ended there is nothing now.
     let closedEnd = manifest.closedEnd(of: log).flatMap {
-      $0.segmentID == last.added.segmentID ? $0.summary : nil
+      $0.segmentID == last.added.segmentID && !isLost ? $0.summary : nil
     }
     var scan = try SegmentScan.scan(
       handle, file: file, closedEnd: closedEnd, evidence: evidence, context: context)
@@ -61,7 +64,7 @@ enum PartitionRecovery {
       try rewriteUnproven(scan.verdict, of: file)
     }
     report.findings = scan.verdict.findings
-    report.lostHeader = scan.header == nil
+    report.lostHeader = scan.header == nil && !isLost
     report.lostSuffix = scan.verdict.lostSuffix
     report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
     let index = SparseIndex(entries: scan.index, storedCount: scan.storedIndexCount)
@@ -77,7 +80,8 @@ enum PartitionRecovery {
         SegmentHandle($0.added, summary: $0.summary, context: context)
       },
       gaps: manifest.gaps.filter { $0.log == log }, scan: scan,
-      durableNumber: scan.verdict.end.nextNumber, lastTime: lastSummary?.lastTime,
+      durableNumber: isLost ? scan.verdict.nextNumber : scan.verdict.end.nextNumber,
+      lastTime: lastSummary?.lastTime,
       waitsForRoom: waitsForRoom, report: report)
   }
 
@@ -92,7 +96,10 @@ enum PartitionRecovery {
       try context.fileSystem.synchronizeDirectory(segment.path.removingLastComponent())
       return file
     } catch {
-      throw error.isMissing ? .missingFile(segment.path) : CommitLogFailure(error)
+      guard error.isMissing else { throw CommitLogFailure(error) }
+      // The other partitions go on without this one; the queues' logs cannot do without each other.
+      guard segment.added.log.stream == .events else { throw .missingFile(segment.path) }
+      return LostFile(segment.path)
     }
   }
 

@@ -16,11 +16,13 @@ package struct RecoveryReport: Hashable, Sendable {
   package var healed: [Int] = []
   /// The active segment's file header was unreadable; the segment was sealed.
   package var lostHeader = false
+  /// The active segment's file is not there: the log takes nothing.
+  package var isLost = false
 
   package init(log: ManifestEdit.LogID) { self.log = log }
 
   package var isClean: Bool {
     tail == nil && possiblyAcknowledged == nil && lostSuffix == nil && findings.isEmpty
-      && healed.isEmpty && !lostHeader
+      && healed.isEmpty && !lostHeader && !isLost
   }
 }

@@ -73,6 +73,7 @@ final class PartitionWriter: Work {
     state = Mutex(
       State(
         nextNumber: log.nextNumber, lastTime: log.lastTime?.microseconds ?? .min, commit: commit))
+    if let loss = log.loss { state.withLock { $0.failure = EventStoreError(loss) } }
   }
 
   // MARK: Appending

@@ -12,7 +12,9 @@ struct DeadLetterSearchTests {
 
   /// A store whose dead letters are not in the order of their messages.
   private func fill(_ disk: MemoryFileSystem) async throws -> EventStore {
-    let store = try await disk.openStore(.init(partitionCount: 1))
+    // However slow the machine is, no lock runs out.
+    let store = try await disk.openStore(
+      .init(partitionCount: 1, queues: .init(lockDuration: .seconds(86_400))))
     let sent = try await store.enqueue(
       (0..<Self.count).map { (Self.devices[$0 % 3], DeviceMessage(body: Payload("body \($0)"))) })
     #expect(sent.refusal == nil)

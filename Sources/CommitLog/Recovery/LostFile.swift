@@ -1,0 +1,29 @@
+internal import EventModel
+internal import LogFormat
+internal import StorageIO
+internal import SystemPackage
+
+/// Stands in for an active segment's file that is not there: an empty one that takes nothing.
+///
+/// Its partition shows what its other segments hold and says what is gone; nothing is made in the
+/// file's place, because it may be found again.
+final class LostFile: StorageFile {
+  let path: FilePath
+
+  init(_ path: FilePath) { self.path = path }
+
+  func size() -> ByteCount { .zero }
+  func allocatedSize() -> ByteCount { .zero }
+  func read(into buffer: inout MutableRawSpan, at position: FilePosition) -> Int { 0 }
+  func synchronize() {}
+  func map(_ size: ByteCount) throws(IOFailure) -> FileMapping { throw refusal(.map) }
+  func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure) {
+    throw refusal(.write)
+  }
+  func reserve(_ size: ByteCount) throws(IOFailure) { throw refusal(.reserve) }
+  func truncate(to size: ByteCount) throws(IOFailure) { throw refusal(.truncate) }
+
+  private func refusal(_ operation: IOFailure.Operation) -> IOFailure {
+    IOFailure(operation, path, .noSuchFileOrDirectory)
+  }
+}
