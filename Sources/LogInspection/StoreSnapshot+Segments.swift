@@ -106,9 +106,11 @@ enum SegmentFiles {
   }
 
   /// An open file; nil if it cannot be opened, which is told where it matters.
-  static func source(at path: FilePath, _ fileSystem: any FileSystem) -> InspectedSource? {
+  static func source(
+    at path: FilePath, name: String? = nil, _ fileSystem: any FileSystem
+  ) -> InspectedSource? {
     do throws(IOFailure) {
-      return try InspectedSource(path, name: path.string, fileSystem: fileSystem)
+      return try InspectedSource(path, name: name ?? path.string, fileSystem: fileSystem)
     } catch {
       return nil
     }

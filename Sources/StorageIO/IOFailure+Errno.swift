@@ -18,6 +18,12 @@ extension IOFailure {
 
   /// Whether there is nothing at the path.
   public var isMissing: Bool { reason == .noSuchFileOrDirectory || reason == .notDirectory }
+
+  /// Whether there is no file at the path: nothing at all, or a folder, a pipe, a circle of links.
+  package var isNoFile: Bool {
+    isMissing
+      || [.isDirectory, .tooManySymbolicLinkLevels, .noSuchAddressOrDevice].contains(reason)
+  }
 }
 
 extension IOFailure: CustomStringConvertible {

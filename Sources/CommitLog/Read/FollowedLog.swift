@@ -137,7 +137,7 @@ struct FollowedLog: Sendable {
       if !isLive { try file.synchronize() }
       return file
     } catch {
-      guard error.isMissing else { throw CommitLogFailure(error) }
+      guard error.isNoFile else { throw CommitLogFailure(error) }
       let path = context.segmentPath(added)
       guard mayBeLost, added.log.stream == .events else { throw .missingFile(path) }
       return LostFile(path)

@@ -42,7 +42,7 @@ final class SegmentWindow {
     do throws(IOFailure) {
       source = .mapping(try mappings.mapping(of: segment, size: end))
     } catch {
-      guard error.isMissing else { throw error }
+      guard error.isNoFile else { throw error }
       source = .missing
     }
   }

@@ -96,7 +96,7 @@ enum PartitionRecovery {
       try context.fileSystem.synchronizeDirectory(segment.path.removingLastComponent())
       return file
     } catch {
-      guard error.isMissing else { throw CommitLogFailure(error) }
+      guard error.isNoFile else { throw CommitLogFailure(error) }
       // The other partitions go on without this one; the queues' logs cannot do without each other.
       guard segment.added.log.stream == .events else { throw .missingFile(segment.path) }
       return LostFile(segment.path)

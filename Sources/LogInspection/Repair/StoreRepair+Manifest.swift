@@ -29,8 +29,6 @@ extension StoreRepair {
     }
     if isDamaged, try fileSystem.kind(of: root.appending(FileNames.manifest)) == .file {
       try keepWhole(FileNames.manifest)
-    } else if isDamaged {
-      try setAside(FileNames.manifest, "it is no file")
     }
     let file = EntryFile(
       manifest: edits, storeID: storeID, salt: environment.random(), at: environment.now())
@@ -145,10 +143,9 @@ extension StoreRepair {
   ) throws(IOFailure) {
     let name = StoreSnapshot.name(of: added)
     let path = root.appending(name)
-    guard try fileSystem.kind(of: path) != .file, let header = snapshot.header(of: added) else {
+    guard try fileSystem.kind(of: path) == nil, let header = snapshot.header(of: added) else {
       return
     }
-    try setAside(name, "it is no file")
     try makeFolder(path.removingLastComponent())
     var bytes = ByteBuffer(capacity: FileHeader.size)
     header.encode(into: &bytes)

@@ -21,10 +21,9 @@ extension StoreRepair {
 
   /// Writes a queue file anew with the frames that hold, or sets it aside where none does.
   private func mendQueueFile(_ name: String) throws(IOFailure) {
-    guard try fileSystem.kind(of: root.appending(name)) == .file else {
-      return try setAside(name, "it is no file")
+    guard let source = SegmentFiles.source(at: root.appending(name), name: name, fileSystem) else {
+      return
     }
-    let source = try InspectedSource(root.appending(name), name: name, fileSystem: fileSystem)
     guard let header = FileHeaderReading(source).header, header.kind == .queue,
       let frames = try intactFrames(of: source, header)
     else { return try setAside(name, "nothing in it can be read") }

@@ -17,6 +17,8 @@ package import SystemPackage
 /// The ends of active files are left to the next opening, whose business they are. Bytes that go or
 /// change are copied to the quarantine first. Blocks; one thread at a time.
 package final class StoreRepair {
+  private static let passCountMax = 4
+
   let root: FilePath
   let environment: EngineEnvironment
   let quarantine: Quarantine
@@ -72,6 +74,7 @@ package final class StoreRepair {
     do throws(IOFailure) {
       holder = try fileSystem.lockHolder(of: root.appending(FileNames.lock))
     } catch {
+      if error.isNoFile { return }
       throw .io(error)
     }
     if let holder { throw .locked(root, holder) }
@@ -80,6 +83,7 @@ package final class StoreRepair {
   private func takeLock() throws(RepairFailure) -> any FileLock {
     let attempt: LockAttempt
     do throws(IOFailure) {
+      if try isNoFile(FileNames.lock) { try setAside(FileNames.lock, "it is no file") }
       attempt = try fileSystem.lock(root.appending(FileNames.lock))
     } catch {
       throw .io(error)
@@ -98,13 +102,29 @@ package final class StoreRepair {
     }
   }
 
+  /// Mends until nothing more comes of it: a manifest that was put together names files that nobody
+  /// had checked.
   private func mend(_ found: FsckResult) throws(RepairFailure) {
+    var found = found
+    for _ in 0..<Self.passCountMax where found.needsRepair {
+      let count = repairs.count
+      try mendOnce(found)
+      if repairs.count == count { return }
+      found = try check()
+    }
+  }
+
+  private func mendOnce(_ found: FsckResult) throws(RepairFailure) {
+    let count = repairs.count
     do throws(IOFailure) {
+      for name in found.damagedFiles where try isNoFile(name) {
+        try setAside(name, "it is no file")
+      }
       try healFiles(found)
     } catch {
       throw .io(error)
     }
-    let left = repairs.isEmpty ? found : try check()
+    let left = repairs.count == count ? found : try check()
     do throws(IOFailure) {
       try setAsideDerived(left)
       try mendQueueFiles(left)
@@ -125,6 +145,18 @@ package final class StoreRepair {
     return snapshot
   }
 
+  /// Whether something has the name that cannot be a file of a store.
+  private func isNoFile(_ name: String) throws(IOFailure) -> Bool {
+    do throws(IOFailure) {
+      _ = try fileSystem.open(root.appending(name), .readOnly)
+      return false
+    } catch {
+      // A link to nothing is something.
+      guard error.isNoFile else { throw error }
+      return try fileSystem.kind(of: root.appending(name)) != nil
+    }
+  }
+
   // MARK: Flipped bits
 
   private func healFiles(_ found: FsckResult) throws(IOFailure) {
@@ -142,9 +174,8 @@ package final class StoreRepair {
         name == FileNames.manifest || name == FileNames.checkpoints
         || name.hasSuffix(FileNames.queueSuffix)
       guard isAlone || segments[name] != nil,
-        try fileSystem.kind(of: root.appending(name)) == .file
+        let source = SegmentFiles.source(at: root.appending(name), name: name, fileSystem)
       else { continue }
-      let source = try InspectedSource(root.appending(name), name: name, fileSystem: fileSystem)
       let healing = FileHealing(
         source, expected: segments[name]?.header, contents: snapshot.contents)
       guard let healing else { continue }

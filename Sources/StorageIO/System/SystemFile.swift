@@ -30,9 +30,15 @@ package final class SystemFile: StorageFile {
     }
   }
 
-  /// Opening a directory for reading succeeds, reading it does not.
-  func isDirectory() throws(Errno) -> Bool {
-    SystemFileSystem.kind(try SystemCalls.status(of: descriptor).st_mode) == .directory
+  /// Refuses what cannot be read at a place: a directory, a pipe.
+  ///
+  /// Opening them succeeds.
+  func checkKind() throws(Errno) {
+    switch try SystemCalls.status(of: descriptor).st_mode & S_IFMT {
+    case S_IFREG, S_IFBLK: return
+    case S_IFDIR: throw .isDirectory
+    default: throw .noSuchAddressOrDevice
+    }
   }
 
   package func size() throws(IOFailure) -> ByteCount {

@@ -31,7 +31,7 @@ package final class SystemFileSystem: FileSystem {
         // Without waiting: a pipe in a file's place would keep the call from returning.
         let flags = (access == .readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK
         let file = SystemFile(path: path, descriptor: try SystemCalls.open(path, flags))
-        guard try file.isDirectory() == false else { throw .isDirectory }
+        try file.checkKind()
         return file
       }
     }
@@ -136,7 +136,8 @@ extension SystemFileSystem {
 
   package func lock(_ path: FilePath) throws(IOFailure) -> LockAttempt {
     try call(.lock, path) { () throws(Errno) in
-      let descriptor = try SystemCalls.open(path, O_RDWR | O_CREAT, mode: 0o644)
+      let flags = O_RDWR | O_CREAT | O_NONBLOCK
+      let descriptor = try SystemCalls.open(path, flags, mode: 0o644)
       let lock = Lock(file: SystemFile(path: path, descriptor: descriptor))
       guard try SystemCalls.lockExclusively(descriptor) else {
         return .held(by: LockHolder(processID: try Self.processID(in: descriptor)))
@@ -153,7 +154,7 @@ extension SystemFileSystem {
 
   package func lockHolder(of path: FilePath) throws(IOFailure) -> LockHolder? {
     do throws(Errno) {
-      let descriptor = try SystemCalls.open(path, O_RDONLY)
+      let descriptor = try SystemCalls.open(path, O_RDONLY | O_NONBLOCK)
       defer { SystemCalls.close(descriptor) }
       guard try SystemCalls.isLocked(descriptor) else { return nil }
       return LockHolder(processID: try Self.processID(in: descriptor))
