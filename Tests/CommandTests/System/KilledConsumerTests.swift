@@ -41,7 +41,7 @@ struct KilledConsumerTests {
     var acknowledged: [[Int: String]] = Array(repeating: [:], count: Self.partitions.count)
     var printed = acknowledged
     var starts = [0, 0, 0]
-    for round in 0..<KillPlan.roundCount {
+    for round in 0..<KillPlan.killCount {
       let (lines, entries) = try writer.run(round, &random)
       for entry in entries { acknowledged[entry.partition][entry.number] = lines[entry.line - 1] }
       let waiting = Self.partitions.reduce(0) { $0 + acknowledged[$1].count - starts[$1] }
@@ -68,6 +68,6 @@ struct KilledConsumerTests {
       let missing = acknowledged[partition].filter { printed[partition][$0.key] != $0.value }
       #expect(missing.isEmpty, "of partition \(partition)")
     }
-    print("counted: \(KillPlan.roundCount) kills of consumers")
+    print("counted: \(KillPlan.killCount) kills of consumers")
   }
 }

@@ -6,8 +6,8 @@ import Testing
 enum KillPlan {
   private static let environment = ProcessInfo.processInfo.environment
 
-  /// Rounds of each test.
-  static let roundCount = environment["MILLRACE_KILL_COUNT"].flatMap { Int($0) } ?? 10
+  /// Kills of each test.
+  static let killCount = environment["MILLRACE_KILL_COUNT"].flatMap { Int($0) } ?? 10
 
   /// Random numbers from the seed, which is printed.
   static func random(_ test: String) -> SeededRandom {

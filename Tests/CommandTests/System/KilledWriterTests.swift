@@ -10,7 +10,7 @@ struct KilledWriterTests {
     let store = scratch.path("store")
     let writer = try KilledWriter(at: store, scratch)
     var bodies: [[Int: String]] = Array(repeating: [:], count: 3)
-    for round in 0..<KillPlan.roundCount {
+    for round in 0..<KillPlan.killCount {
       let (lines, acknowledged) = try writer.run(round, &random)
       #expect(!acknowledged.isEmpty, "round \(round): a kill that shows nothing")
       for entry in acknowledged {
@@ -21,7 +21,7 @@ struct KilledWriterTests {
       #expect(acknowledged.map(\.line) == Array(1...acknowledged.count), "round \(round)")
       try check(store, bodies, round, scratch)
     }
-    print("counted: \(KillPlan.roundCount) kills of writers")
+    print("counted: \(KillPlan.killCount) kills of writers")
     print("counted: \(bodies.reduce(0) { $0 + $1.count }) acknowledged events")
   }
 
