@@ -127,7 +127,7 @@ let package = Package(
     .executableTarget(
       name: "TortureCommand",
       dependencies: ["SimulationKit", "QueueSimulation", argumentParser],
-      path: "tools/torture", swiftSettings: strict),
+      path: "tools/campaign", swiftSettings: strict),
 
     // Tests: a folder per module, and families that cross them.
     .testTarget(name: "EventModelTests", dependencies: ["EventModel"]),

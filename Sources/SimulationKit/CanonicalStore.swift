@@ -34,9 +34,14 @@ package struct CanonicalStore: Sendable {
   package let acknowledged: [Int]
 
   /// Lets the engine write the store.
-  package init(_ ending: Ending) throws {
+  ///
+  /// - Parameters:
+  ///   - ending: how the last writer leaves it.
+  ///   - word: what the bodies say; another one of the same length makes other events of them.
+  /// - Throws: what the engine throws.
+  package init(_ ending: Ending, saying word: String = "reading") throws {
     let fileSystem = MemoryFileSystem()
-    var writer = try CanonicalWriter(fileSystem)
+    var writer = try CanonicalWriter(fileSystem, word)
     for (codec, counts) in [(CompressionCodec.lz4, [7, 2]), (.zstd, [3, 1]), (.none, [1, 1])] {
       try writer.open(codec)
       for _ in 0..<counts[0] { try writer.append(to: 0) }
@@ -85,9 +90,10 @@ private struct CanonicalWriter {
   private(set) var events: [[Event]] = [[], []]
   private(set) var acknowledged = [0, 0]
   private let devices: [[EventModel.DeviceID]]
+  private let word: String
 
-  init(_ fileSystem: MemoryFileSystem) throws(CommitLogFailure) {
-    self.fileSystem = fileSystem
+  init(_ fileSystem: MemoryFileSystem, _ word: String) throws(CommitLogFailure) {
+    (self.fileSystem, self.word) = (fileSystem, word)
     environment = CanonicalStore.environment(fileSystem)
     devices = (0..<CanonicalStore.partitionCount).map { partition in
       (0..<20).map { EventModel.DeviceID(stringLiteral: "meter-\($0)") }.filter {
@@ -142,7 +148,7 @@ private struct CanonicalWriter {
   }
 
   private func event(_ number: Int, in partition: Int) -> Event {
-    let text = (0..<number % 4 * 4).map { "reading \($0) of \(number)" }.joined(separator: ", ")
+    let text = (0..<number % 4 * 4).map { "\(word) \($0) of \(number)" }.joined(separator: ", ")
     var event = Event(
       from: devices[partition][number % 3], body: Payload(text + "!"),
       contentType: number % 3 == 0 ? "text/plain" : nil,

@@ -55,6 +55,19 @@ struct CampaignTests {
       for seed in 1...3 as ClosedRange<UInt64> { try campaign.run(seed: seed) }
     }
   }
+
+  @Test(
+    "A disk that swallows syncs is noticed where calls fail",
+    arguments: [
+      LyingFileSystem.Lie.files, .directories, .segments,
+    ])
+  func notBlindToFaults(_ lie: LyingFileSystem.Lie) {
+    #expect(throws: FaultCampaign.Failure.self) {
+      for seed in 1...3 as ClosedRange<UInt64> {
+        _ = try FaultCampaign.run(seed: seed, fault: .failing) { LyingFileSystem($0, lie) }
+      }
+    }
+  }
 }
 
 @Suite("Failing calls")

@@ -82,5 +82,6 @@ struct RepairCrashTests {
       #expect(left == [], comment)
     }
     #expect(operation > 20)
+    print("counted: \(operation - 1) crashes within repairs")
   }
 }

@@ -49,7 +49,7 @@ struct QueueRepairTests {
     _ store: QueueStore, seed: UInt64, isWhole: Bool,
     _ damage: ([UInt8], inout SeededRandom) -> (what: String, bytes: [UInt8]?)
   ) async throws {
-    var random = SeededRandom(seed: seed)
+    var random = DamageScope.random(seed)
     var tally = DamageTally()
     let files = store.files.filter { !$0.value.isEmpty && $0.key.lastComponent != "LOCK" }
     for (path, bytes) in files.sorted(by: { $0.key.string < $1.key.string }) {
@@ -65,7 +65,7 @@ struct QueueRepairTests {
         tally.note(what, of: path, violation)
       }
     }
-    tally.expectNone("repaired queues of seed \(seed)")
+    tally.expectNone("repaired stores with queues")
   }
 
   @Test("A flipped bit is set right, and nothing is missing", arguments: QueueStore.Ending.allCases)

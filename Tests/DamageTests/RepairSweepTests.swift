@@ -99,7 +99,7 @@ struct RepairSweepTests {
     let (count, healed) = try sweep(try CanonicalStore(ending)) { _, bytes in
       stride(from: 0, to: bytes.count, by: Self.step).map { index in
         var damaged = bytes
-        damaged[index] ^= 1 << UInt8((index * 5 + 3) % 8)
+        damaged[index] ^= 1 << UInt8(DamageScope.bit(ofByte: index))
         return ("byte \(index)", damaged)
       }
     }

@@ -48,7 +48,7 @@ IMPORTS = {
         "CommandSupport", "Millrace", "MillraceTesting", "SystemPackage", "ArgumentParser",
         "Foundation",
     },
-    "tools/torture": SYSTEM | {
+    "tools/campaign": SYSTEM | {
         "SimulationKit", "QueueSimulation", "ArgumentParser", "Foundation",
     },
     "tools/fuzz": WORDS | {

@@ -1,11 +1,9 @@
 import Foundation
-import Glibc
 import Testing
 
 @Suite("A consumer that commits")
 struct ConsumerTests {
   private static let eventCount = 30_000
-  private static let partitions = 0..<3
 
   private let scratch: Scratch
   private let store: String
@@ -28,16 +26,8 @@ struct ConsumerTests {
       ["read", store, "--group", "billing", "--commit"] + arguments, scratch: scratch)
   }
 
-  /// Where the group goes on.
   private func checkpoints() throws -> [Int] {
-    struct Place: Decodable {
-      let name: String
-      let partition: Int
-      let checkpoint: Int?
-    }
-    let outcome = try Executable.succeed(["groups", "list", store, "--json"], scratch: scratch)
-    return try outcome.document([Place].self).filter { $0.name == "billing" }
-      .sorted { $0.partition < $1.partition }.map { $0.checkpoint ?? 0 }
+    try Executable.checkpoints(of: "billing", in: store, scratch: scratch)
   }
 
   /// Behind the last event of each partition.
@@ -110,46 +100,6 @@ struct ConsumerTests {
       ["groups", "reset", store, "billing", "--to", "\(most + 1)"], scratch: scratch)
     #expect(refused.status == 1 && refused.errors.contains("beyond"), "\(refused.errors)")
     #expect(try checkpoints() == ends)
-  }
-
-  @Test("After a kill it goes on behind what it had printed: some again, none skipped")
-  func killed() throws {
-    let seed: UInt64 = 11
-    print("seed \(seed); again: swift test --filter ConsumerTests")
-    var random = SeededRandom(seed: seed)
-    var starts = [0, 0, 0]
-    for round in 0..<6 {
-      let consumer = try consume("--follow")
-      var printed = Data()
-      let wanted = Int.random(in: 1...1_500_000, using: &random)
-      while printed.count < wanted, !isComplete(printed, starts) {
-        printed += try consumer.receive()
-      }
-      consumer.send(signal: SIGKILL)
-      printed += try consumer.finish().output
-      let whole = Data(printed.prefix((printed.lastIndex(of: 0x0a) ?? -1) + 1))
-      let events = try Executable.Outcome(status: 0, output: whole, errors: "").events
-      for partition in Self.partitions {
-        let first = events.first { $0.partition == partition }?.sequenceNumber
-        #expect(first ?? starts[partition] == starts[partition], "round \(round)")
-      }
-      let ends = self.ends(of: events, after: starts)
-      let committed = try checkpoints()
-      for partition in Self.partitions {
-        #expect(
-          starts[partition]...ends[partition] ~= committed[partition],
-          "round \(round): printed up to \(ends), committed \(committed)")
-      }
-      starts = committed
-    }
-    let rest = try consume().finish().events
-    #expect(ends(of: rest, after: starts) == ends(of: everything, after: [0, 0, 0]))
-    #expect(rest.count == everything.count - starts.reduce(0, +))
-  }
-
-  /// Whether a follower has printed all there is.
-  private func isComplete(_ printed: Data, _ starts: [Int]) -> Bool {
-    printed.lineEnds.count >= everything.count - starts.reduce(0, +)
   }
 
   @Test("When its reader has gone it ends quietly, and committed no more than it had written")

@@ -189,6 +189,22 @@ extension Data {
   }
 }
 
+extension Executable {
+  /// Where a group goes on in each partition.
+  static func checkpoints(
+    of group: String, in store: String, scratch: Scratch
+  ) throws -> [Int] {
+    struct Place: Decodable {
+      let name: String
+      let partition: Int
+      let checkpoint: Int?
+    }
+    let outcome = try succeed(["groups", "list", store, "--json"], scratch: scratch)
+    return try outcome.document([Place].self).filter { $0.name == group }
+      .sorted { $0.partition < $1.partition }.map { $0.checkpoint ?? 0 }
+  }
+}
+
 /// An event as the command prints it.
 struct StoredEvent: Decodable, Hashable {
   let partition: Int

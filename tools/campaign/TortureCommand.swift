@@ -20,8 +20,12 @@ struct TortureCommand: AsyncParsableCommand {
     help: "Runs this seed's operations against a model instead; with --seconds the next ones too.")
   var modelSeed: UInt64?
   @Option(help: "The same for the queues of messages to devices.") var queueSeed: UInt64?
+  @Option(
+    help: "Lets every operation of this seed's workload fail instead; with --seconds of the next.")
+  var faultSeed: UInt64?
 
   func run() async throws {
+    if let faultSeed { return try runFaults(faultSeed) }
     if let queueSeed { return try await runQueues(queueSeed) }
     if let modelSeed { return try runModel(modelSeed) }
     var campaign = CrashCampaign()
@@ -44,6 +48,26 @@ struct TortureCommand: AsyncParsableCommand {
     print(
       "seeds \(seed) to \(next - 1): \(distinct) distinct crash states of \(campaign.trialCount) "
         + "tried in \(ContinuousClock.now - start); everything holds")
+    print("summary: \(distinct) distinct crash states of \(campaign.trialCount)")
+  }
+
+  /// Lets calls fail in the workload of one seed, or of as many as the time allows.
+  private func runFaults(_ first: UInt64) throws {
+    let start = ContinuousClock.now
+    var next = first
+    var counts: [FaultCampaign.Fault: Int] = [:]
+    repeat {
+      for fault in FaultCampaign.Fault.allCases {
+        counts[fault, default: 0] += try FaultCampaign.run(seed: next, fault: fault)
+      }
+      next += 1
+    } while ContinuousClock.now - start < .seconds(seconds ?? 0)
+    print(
+      "fault seeds \(first) to \(next - 1) in \(ContinuousClock.now - start): nothing that was "
+        + "acknowledged is lost")
+    print(
+      "summary: \(counts[.full] ?? 0) full disks, \(counts[.failing] ?? 0) failed calls, "
+        + "\(counts[.shortWrite] ?? 0) short writes")
   }
 
   /// Runs one seed, or as many as the time allows.
@@ -58,6 +82,7 @@ struct TortureCommand: AsyncParsableCommand {
     print(
       "model seeds \(first) to \(next - 1) in \(ContinuousClock.now - start): \(coverage); the "
         + "engine is what the model says")
+    print("summary: \(coverage.operationCount) operations")
   }
 
   /// Runs one seed of the queues' model, or as many as the time allows.
@@ -72,5 +97,8 @@ struct TortureCommand: AsyncParsableCommand {
     print(
       "queue seeds \(first) to \(next - 1) in \(ContinuousClock.now - start): \(coverage); the "
         + "queues are what the model says")
+    print(
+      "summary: \(coverage.operationCount) operations, \(coverage.crashStates.count) distinct "
+        + "crash states")
   }
 }
