@@ -121,25 +121,43 @@ struct RepairTests {
     #expect(files.values.contains([1, 2, 3]))
   }
 
+  /// Changes a byte of a file's header and the checksum with it.
+  private func change(_ store: inout SampleStore, _ path: FilePath, byte: Int, to value: UInt8)
+    throws
+  {
+    store.files[path]?[byte] = value
+    var header = ByteBuffer(capacity: FileHeader.size)
+    for byte in try #require(store.files[path]).prefix(FileHeader.size - 4) { header.append(byte) }
+    let checksum = header.withBytes { CRC32C.checksum($0) }
+    for index in 0..<4 {
+      store.files[path]?[FileHeader.size - 4 + index] = UInt8(
+        truncatingIfNeeded: checksum >> (8 * UInt32(index)))
+    }
+  }
+
   @Test("A store that a newer program has written is left alone")
   func unsupported() throws {
     var store = try SampleStore()
     store.files[store.sealed]?[300] ^= 0x40
-    store.files[store.other]?[8] = 9
-    var header = ByteBuffer(capacity: FileHeader.size)
-    for byte in try #require(store.files[store.other]).prefix(FileHeader.size - 4) {
-      header.append(byte)
-    }
-    let checksum = header.withBytes { CRC32C.checksum($0) }
-    for index in 0..<4 {
-      store.files[store.other]?[FileHeader.size - 4 + index] = UInt8(
-        truncatingIfNeeded: checksum >> (8 * UInt32(index)))
-    }
+    try change(&store, store.other, byte: 8, to: 9)
     let fileSystem = store.fileSystem
     let outcome = try repair(fileSystem)
     #expect(outcome.found.findings.contains { $0.kind == .unsupported })
     #expect(outcome.repairs == [])
     #expect(fileSystem.image == store.files)
+  }
+
+  @Test("A store with features that this program may only read is not written to")
+  func readOnlyFeatures() throws {
+    var store = try SampleStore()
+    store.files[store.sealed]?[300] ^= 0x40
+    // The read-only compatible features.
+    try change(&store, SampleStore.manifest, byte: 16, to: 1)
+    let fileSystem = store.fileSystem
+    #expect(try repair(fileSystem).repairs == [])
+    var files = fileSystem.image
+    files[SampleStore.root.appending(FileNames.lock)] = []
+    #expect(files == store.files)
   }
 
   @Test("A store that another process writes to is not touched")

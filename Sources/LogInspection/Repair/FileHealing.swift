@@ -21,7 +21,9 @@ struct FileHealing {
   ///   - expected: the header that it should have, if anything else says so.
   ///   - contents: reads frames.
   init?(_ source: InspectedSource, expected: FileHeader?, contents: FrameContents) {
-    switch FileHeaderReading(source) {
+    let reading = FileHeaderReading(source)
+    guard reading.header?.isReadOnly != true else { return nil }
+    switch reading {
     case .unsupported: return nil
     case .sound(let header):
       // A file of another place: its frames do not hold here, and the header is the least of it.

@@ -15,9 +15,10 @@ extension StoreRepair {
     var plan = ManifestPlan(snapshot.state)
     if isDamaged { try complete(&plan, snapshot) }
     try makeActiveSegments(&plan, snapshot)
+    var recorded: [(finding: FsckFinding, gap: ManifestEdit.RecordedGap)] = []
     for finding in left.findings where finding.severity == .error {
       guard let gap = plan.record(finding, now: environment.now()) else { continue }
-      note(.gapRecorded, finding.file, at: finding.position, gap.text)
+      recorded.append((finding, gap))
     }
     guard isDamaged || plan.isChanged else { return }
     let edits: [ManifestEdit]
@@ -33,6 +34,9 @@ extension StoreRepair {
     let file = EntryFile(
       manifest: edits, storeID: storeID, salt: environment.random(), at: environment.now())
     try replace(FileNames.manifest, with: file.bytes)
+    for (finding, gap) in recorded {
+      note(.gapRecorded, finding.file, at: finding.position, gap.text)
+    }
     if isDamaged {
       note(.rebuilt, FileNames.manifest, "it names every segment that is there")
     }
@@ -58,6 +62,12 @@ extension StoreRepair {
         let isLast = index == segments.indices.last
         if segment.summary == nil {
           segment.summary = summary(of: segment.added, segments, at: index, snapshot)
+        }
+        if segment.summary == nil, !isLast {
+          // Its file is gone: what it held is a gap up to the next one.
+          segment.summary = SegmentSummary(
+            endPosition: UInt64(FileHeader.size),
+            nextNumber: segments[index + 1].added.baseNumber, chain: 0, epoch: 0)
         }
         // A merge leaves the segment that it has replaced until the manifest says so: both begin
         // at the same record.

@@ -47,7 +47,9 @@ extension StoreRepair {
     var end = RecoveryRule.Start.behind(header)
     let contents = FrameContents()
     let walk = SegmentWalk(
-      source: source, header: header, evidence: 0, contents: contents, isSealed: true,
+      // The mark that proves them all stands at the end and may be gone: every whole frame counts.
+      source: source, header: header, evidence: Limits.numberMax, contents: contents,
+      isSealed: true,
       records: RecordCheck())
     var frames: [ScannedFrame] = []
     _ = walk.run { item in

@@ -105,6 +105,8 @@ package final class StoreRepair {
   /// Mends until nothing more comes of it: a manifest that was put together names files that nobody
   /// had checked.
   private func mend(_ found: FsckResult) throws(RepairFailure) {
+    // A newer program's features may be read here, and not written.
+    guard readSnapshot().header?.isReadOnly != true else { return }
     var found = found
     for _ in 0..<Self.passCountMax where found.needsRepair {
       let count = repairs.count

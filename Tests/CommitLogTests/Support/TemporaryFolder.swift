@@ -1,10 +1,12 @@
+import Foundation
 import Glibc
 import StorageIO
 import SystemPackage
 
 /// Gives a folder of the operating system that nobody else uses, and removes it afterwards.
 func withTemporaryFolder(_ body: (FilePath) throws -> Void) throws {
-  var template = Array("/tmp/millrace-commitlog-XXXXXX".utf8CString)
+  let parent = FileManager.default.temporaryDirectory.path
+  var template = Array("\(parent)/millrace-commitlog-XXXXXX".utf8CString)
   guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
   let folder = template.withUnsafeBufferPointer { text in
     text.baseAddress.map { FilePath(platformString: $0) } ?? ""
