@@ -43,7 +43,7 @@ extension RecoveryNotice {
       notices.append(
         notice(
           .damaged, report.lostSuffix ?? 0..<0,
-          "the file for new events is gone: nothing can be appended here before it is restored, or "
+          "the file for new records is gone: nothing can be added here before it is restored, or "
             + "`millrace fsck --repair` has made a new one"))
       return notices
     }

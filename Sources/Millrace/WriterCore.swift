@@ -250,11 +250,11 @@ final class WriterCore: ReadSource {
     return try makeQueues()
   }
 
-  /// Opens the queues if the store has a journal.
+  /// Opens the queues if the store has a journal that takes anything.
   ///
   /// Blocks.
   func openQueues() throws(EventStoreError) {
-    if log.existingLog(.journal) != nil { _ = try makeQueues() }
+    if log.existingLog(.journal) != nil, !streams.isLost(.journal) { _ = try makeQueues() }
   }
 
   private func makeQueues() throws(EventStoreError) -> QueueCore {

@@ -139,7 +139,7 @@ struct FollowedLog: Sendable {
     } catch {
       guard error.isNoFile else { throw CommitLogFailure(error) }
       let path = context.segmentPath(added)
-      guard mayBeLost, added.log.stream == .events else { throw .missingFile(path) }
+      guard mayBeLost else { throw .missingFile(path) }
       return LostFile(path)
     }
   }

@@ -5,8 +5,8 @@ internal import SystemPackage
 
 /// Stands in for an active segment's file that is not there: an empty one that takes nothing.
 ///
-/// Its partition shows what its other segments hold and says what is gone; nothing is made in the
-/// file's place, because it may be found again.
+/// Its log shows what its other segments hold and says what is gone; nothing is made in the file's
+/// place, because it may be found again.
 final class LostFile: StorageFile {
   let path: FilePath
 

@@ -97,8 +97,7 @@ enum PartitionRecovery {
       return file
     } catch {
       guard error.isNoFile else { throw CommitLogFailure(error) }
-      // The other partitions go on without this one; the queues' logs cannot do without each other.
-      guard segment.added.log.stream == .events else { throw .missingFile(segment.path) }
+      // The others go on without this one.
       return LostFile(segment.path)
     }
   }

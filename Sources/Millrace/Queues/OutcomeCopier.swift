@@ -16,6 +16,9 @@ final class OutcomeCopier: Sendable {
     let open: @Sendable () throws(EventStoreError) -> PartitionWriter
     /// The highest number that it held when the store was opened.
     let last: UInt64?
+    /// Whether its active file is gone: what belongs there is copied once it is back or made anew,
+    /// and the journal keeps it until then.
+    let isLost: Bool
   }
 
   /// What was handed to a stream, and may not be durable there.
@@ -38,6 +41,8 @@ final class OutcomeCopier: Sendable {
     var copies: [Copy] = []
     /// How many of them there may be before those that are durable are forgotten.
     var copyCountMax = 1_024
+    /// The first settlement that a lost stream has no copy of.
+    var held: UInt64?
     /// Whether a copy waits for room on the disk.
     var isHeldUp = false
     var isStopped = false
@@ -142,17 +147,15 @@ final class OutcomeCopier: Sendable {
         isDeadLetter = isWhole
       default: return
       }
-      if isFeedback, feedback.last.map({ record.number > $0 }) ?? true {
-        try append(record, to: feedback, withMessage: false)
-      }
-      if isDeadLetter, deadLetters.last.map({ record.number > $0 }) ?? true {
-        try append(record, to: deadLetters, withMessage: isWhole)
-      }
+      if isFeedback { try append(record, to: feedback, withMessage: false) }
+      if isDeadLetter { try append(record, to: deadLetters, withMessage: isWhole) }
     }
 
     private func append(
       _ record: JournalRecord, to stream: Stream, withMessage: Bool
     ) throws(EventStoreError) {
+      if let last = stream.last, record.number <= last { return }
+      if stream.isLost { return state.update { $0.held = $0.held ?? record.number } }
       var bytes = ByteBuffer(capacity: 8 + record.event.bodySize)
       OutcomeRecord.encode(record, withMessage: withMessage, into: &bytes)
       let event = record.event
@@ -197,7 +200,8 @@ final class OutcomeCopier: Sendable {
     state.wait { (state, _) -> UInt64?? in
       let copied = state.copies.first { !$0.isDurable }?.number
       let next = state.head < state.waiting.count ? state.waiting[state.head] : nil
-      return .some(copied ?? state.copying ?? next)
+      let first = copied ?? state.copying ?? next
+      return .some(state.held.map { min($0, first ?? $0) } ?? first)
     }
   }
 

@@ -11,15 +11,12 @@ extension ReadSource {
     _ look: (borrowing QueueTable) -> sending Found,
     reading read: (Found, MessageReader) throws(EventStoreError) -> Result
   ) throws(EventStoreError) -> Result {
-    if let writer = self as? WriterCore {
-      guard let core = writer.existingQueues else {
-        return try read(look(QueueTable(rules: QueueRules(), key: 0)), MessageReader(self))
-      }
+    if let core = (self as? WriterCore)?.existingQueues {
       return try rereading(while: { core.checkpoint }) { () throws(EventStoreError) in
         try read(core.state.withLock { look($0.table) }, core.reader)
       }
     }
-    // Another process writes, or none: files and journal are all there is.
+    // Nobody writes here, or nobody can: files and journal are all there is.
     return try rereading(while: { () throws(EventStoreError) in
       try refresh()
       return queueCheckpoint?.number ?? 0

@@ -34,10 +34,13 @@ final class StreamWriters: Sendable {
   /// The writer of a stream, whose log is made if there is none.
   ///
   /// Blocks.
+  ///
+  /// - Throws: ``EventStoreError`` where the log cannot be made, or its active file is gone.
   func writer(of stream: FileHeader.Stream) throws(EventStoreError) -> PartitionWriter {
     if let writer = writers.withLock({ $0[stream] }) { return writer }
     do throws(CommitLogFailure) {
       let log = try log.log(stream)
+      if let loss = log.loss { throw loss }
       return writers.withLock { writers in
         if let writer = writers[stream] { return writer }
         let writer = makeWriter(log, tail(of: stream)) { [weak self] in
@@ -86,6 +89,9 @@ final class StreamWriters: Sendable {
       throw EventStoreError(error)
     }
   }
+
+  /// Whether a stream takes nothing, because its active file is gone.
+  func isLost(_ stream: FileHeader.Stream) -> Bool { log.existingLog(stream)?.isLost ?? false }
 
   var all: [PartitionWriter] { writers.withLock { Array($0.values) } }
 
@@ -140,7 +146,7 @@ extension OutcomeCopier.Stream {
   ) throws(EventStoreError) {
     self.init(
       open: { () throws(EventStoreError) in try writers.writer(of: stream) },
-      last: try Self.lastNumber(stream, source))
+      last: try Self.lastNumber(stream, source), isLost: writers.isLost(stream))
   }
 
   /// The number that the last record carries which can be read: what is missing behind it is copied
