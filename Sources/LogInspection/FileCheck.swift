@@ -5,31 +5,31 @@ internal import SystemPackage
 
 /// Looks for files that do not belong to a store, and for kept ones that are gone.
 struct FileCheck {
-  private let fsck: Fsck
+  private let part: FsckPart
   private let state: ManifestState
   private let folders = Set(FileHeader.Stream.allCases.map(\.folder) + [FileNames.quarantine])
   private let files: Set<String> = [
     FileNames.manifest, FileNames.checkpoints, FileNames.lock, FileNames.unfinished,
   ]
 
-  init(_ fsck: Fsck) {
-    self.fsck = fsck
-    state = fsck.snapshot.state
+  init(_ part: FsckPart) {
+    self.part = part
+    state = part.snapshot.state
   }
 
   func run() {
-    for entry in fsck.list("") {
+    for entry in part.list("") {
       let isKnown =
         entry.kind == .directory ? folders.contains(entry.name) : files.contains(entry.name)
-      if entry.kind == .file { fsck.count { $0.files += 1 } }
-      if !isKnown { fsck.orphan(entry.name) }
+      if entry.kind == .file { part.count { $0.files += 1 } }
+      if !isKnown { part.orphan(entry.name) }
     }
     for stream in FileHeader.Stream.allCases { checkLogs(of: stream) }
     checkQuarantine()
   }
 
   private func checkLogs(of stream: FileHeader.Stream) {
-    let partitions = (0..<fsck.snapshot.partitionCount).map {
+    let partitions = (0..<part.snapshot.partitionCount).map {
       ManifestEdit.LogID(stream: .events, partition: $0)
     }
     // A crash may leave the folder of a log that was never made.
@@ -37,11 +37,11 @@ struct FileCheck {
       stream == .events
       ? partitions : state.logs.keys.filter { $0.stream == stream } + [.only(of: stream)]
     let logs = Dictionary(possible.map { ($0.folderName, $0) }) { first, _ in first }
-    for entry in fsck.list(stream.folder) {
+    for entry in part.list(stream.folder) {
       let name = stream.folder + "/" + entry.name
       if stream == .journal, isQueueFolder(entry) || isDirectory(entry) { continue }
       guard entry.kind == .directory, let log = logs[entry.name] else {
-        fsck.orphan(name)
+        part.orphan(name)
         continue
       }
       checkLog(log, name)
@@ -73,24 +73,24 @@ struct FileCheck {
         }
       })
     let retired = Set(state.retired.map { StoreSnapshot.name(of: $0) })
-    for entry in fsck.list(folder) {
+    for entry in part.list(folder) {
       let name = folder + "/" + entry.name
       if known.contains(name) || derived.contains(name) { continue }
-      fsck.count { $0.files += 1 }
+      part.count { $0.files += 1 }
       if retired.contains(name) {
-        fsck.add(
+        part.add(
           Damage(.orphanFile, file: name, detail: "a retired segment that is not yet removed"))
       } else {
-        fsck.orphan(name)
+        part.orphan(name)
       }
     }
   }
 
   private func checkQuarantine() {
-    let present = Set(fsck.list(FileNames.quarantine).map(\.name))
+    let present = Set(part.list(FileNames.quarantine).map(\.name))
     for cut in state.cuts where !cut.quarantineName.isEmpty {
       guard !present.contains(cut.quarantineName) else { continue }
-      fsck.add(
+      part.add(
         Damage(
           .missingFile, file: FileNames.quarantine + "/" + cut.quarantineName,
           detail: "what was cut at position \(cut.position) of segment \(cut.segmentID) was "

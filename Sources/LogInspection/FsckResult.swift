@@ -70,6 +70,13 @@ package struct FsckResult: Hashable, Sendable {
   /// A store that is wrong all over is described well enough by this many.
   package static let findingMax = 10_000
 
+  /// Adds what another part of the check has found.
+  mutating func add(_ other: FsckResult) {
+    for finding in other.findings { add(finding) }
+    omitted += other.omitted
+    clean = clean && other.clean
+  }
+
   mutating func add(_ finding: FsckFinding) {
     if finding.severity == .error { clean = false }
     if findings.count < Self.findingMax { findings.append(finding) } else { omitted += 1 }

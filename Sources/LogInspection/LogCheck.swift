@@ -5,7 +5,7 @@ internal import SystemPackage
 
 /// Checks the segments of one log in their order.
 final class LogCheck {
-  private let fsck: Fsck
+  private let part: FsckPart
   private let log: ManifestEdit.LogID
   private let segments: [ManifestState.Segment]
   private let records = RecordCheck()
@@ -14,8 +14,8 @@ final class LogCheck {
   /// Where the segments so far end, and the chain of the last frame if that is known for certain.
   private var end: (nextNumber: UInt64, chain: UInt32?)?
 
-  init(_ fsck: Fsck, _ log: ManifestEdit.LogID, _ segments: [ManifestState.Segment]) {
-    self.fsck = fsck
+  init(_ part: FsckPart, _ log: ManifestEdit.LogID, _ segments: [ManifestState.Segment]) {
+    self.part = part
     self.log = log
     self.segments = segments
   }
@@ -30,7 +30,7 @@ final class LogCheck {
   }
 
   private func add(_ damage: Damage, severity: Severity? = nil) {
-    fsck.add(damage, severity: severity, log: log)
+    part.add(damage, severity: severity, log: log)
   }
 
   /// Whether a segment goes on where the one before it ended.
@@ -72,19 +72,19 @@ final class LogCheck {
   private func check(_ index: Int) {
     let segment = segments[index]
     let name = StoreSnapshot.name(of: segment.added)
-    let evidence = fsck.snapshot.evidence(segments, at: index)
+    let evidence = part.snapshot.evidence(segments, at: index)
     // Opened before the segment: entries that a live writer adds later are not compared.
     let footer = openFooter(of: segment)
     let comparison = openIndex(of: segment, isNeeded: footer == nil)
     let source: InspectedSource
     do throws(IOFailure) {
       source = try InspectedSource(
-        fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem)
+        part.root.appending(name), name: name, fileSystem: part.fileSystem)
     } catch {
       passMissing(segment, name, error, evidence)
       return
     }
-    fsck.count { counts in
+    part.count { counts in
       counts.files += 1
       counts.segments += 1
       counts.bytes += source.size
@@ -96,14 +96,14 @@ final class LogCheck {
     let check = SegmentCheck(
       source: source, header: header, evidence: evidence, lastTime: lastTime,
       isSealed: segment.isSealed,
-      partitionCount: log.stream == .events ? Int(fsck.snapshot.partitionCount) : nil,
-      contents: fsck.snapshot.contents, records: records, index: comparison)
+      partitionCount: log.stream == .events ? Int(part.snapshot.partitionCount) : nil,
+      contents: part.contents, records: records, index: comparison)
     let outcome = check.run { damage in
       // What a sealed segment should hold is known: the comparison with that tells.
       let isTold = segment.isSealed && damage.kind == .undecidableTail
       self.add(damage, severity: isTold ? .note : nil)
     }
-    fsck.count { counts in
+    part.count { counts in
       counts.frames += check.frameCount
       counts.batches += Int(clamping: check.tally.batchCount)
       if log.stream == .events { counts.events += Int(clamping: check.tally.recordCount) }
@@ -113,7 +113,7 @@ final class LogCheck {
     compare(check, outcome, segment, name)
     if let footer, !check.isDamaged {
       let damage = footer.run(
-        check.batches, of: source, end: outcome.end, contents: fsck.snapshot.contents)
+        check.batches, of: source, end: outcome.end, contents: part.contents)
       if let damage { add(damage) }
     }
     end = (outcome.end.nextNumber, check.isDamaged ? nil : outcome.end.chain)
@@ -128,8 +128,7 @@ final class LogCheck {
     end = (max(evidence, segment.added.baseNumber), nil)
     // A live writer's retention may have come between reading the manifest and this.
     if error.isMissing {
-      let now = StoreSnapshot(root: fsck.root, fileSystem: fsck.fileSystem)
-      _ = now.read()
+      let now = StoreSnapshot(reading: part.root, part.fileSystem)
       let ids = now.state.logs[log]?.map(\.added.segmentID) ?? []
       if !now.isRebuilt, !ids.contains(segment.added.segmentID) { return }
     }
@@ -149,7 +148,7 @@ final class LogCheck {
     of added: ManifestEdit.SegmentAdded, _ source: InspectedSource
   ) -> FileHeader? {
     let reading = FileHeaderReading(source)
-    let expected = fsck.snapshot.header(of: added)
+    let expected = part.snapshot.header(of: added)
     if let damage = reading.damage { add(damage) }
     switch reading {
     case .unsupported: return nil
@@ -191,7 +190,7 @@ final class LogCheck {
     let source: InspectedSource
     do throws(IOFailure) {
       source = try InspectedSource(
-        fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem)
+        part.root.appending(name), name: name, fileSystem: part.fileSystem)
     } catch {
       if !error.isMissing || isNeeded {
         add(
@@ -201,7 +200,7 @@ final class LogCheck {
       }
       return nil
     }
-    fsck.count { counts in
+    part.count { counts in
       counts.files += 1
       counts.bytes += source.size
     }
@@ -212,7 +211,7 @@ final class LogCheck {
     }
     guard let header = reading.header else { return nil }
     guard header.kind == kind, header.fileID == segment.added.segmentID,
-      header.storeID == fsck.snapshot.header?.storeID ?? header.storeID
+      header.storeID == part.snapshot.header?.storeID ?? header.storeID
     else {
       add(Damage(.staleIndex, file: name, detail: "the file belongs to another segment"))
       return nil
@@ -225,7 +224,7 @@ final class LogCheck {
     _ check: SegmentCheck, _ outcome: FrameJudge.Outcome, _ segment: ManifestState.Segment,
     _ name: String
   ) {
-    let closed = fsck.snapshot.state.closedEnd(of: log).flatMap {
+    let closed = part.snapshot.state.closedEnd(of: log).flatMap {
       $0.segmentID == segment.added.segmentID ? $0.summary : nil
     }
     guard outcome.lostSuffix == nil, let summary = segment.summary ?? closed else { return }

@@ -31,32 +31,30 @@ final class QueueFileCheck {
   /// Beside a writer that goes on, before what was found counts.
   private static let attemptsMax = 10
 
-  private let fsck: Fsck
+  private let part: FsckPart
   private let checkpoint: UInt32?
   private var findings: [(damage: Damage, severity: Severity?)] = []
   private lazy var journal = readJournal()
 
-  private init(_ fsck: Fsck) {
-    self.fsck = fsck
-    checkpoint = Self.state(fsck).state.queueCheckpoint?.number
+  private init(_ part: FsckPart) {
+    self.part = part
+    checkpoint = Self.state(part).state.queueCheckpoint?.number
   }
 
-  static func run(_ fsck: Fsck) {
+  static func run(_ part: FsckPart) {
     for attempt in 1...attemptsMax {
-      let check = QueueFileCheck(fsck)
+      let check = QueueFileCheck(part)
       check.look()
       // A checkpoint that came between has moved what was looked for.
-      let isStill = state(fsck).state.queueCheckpoint?.number == check.checkpoint
+      let isStill = state(part).state.queueCheckpoint?.number == check.checkpoint
       guard isStill || attempt == attemptsMax else { continue }
-      for (damage, severity) in check.findings { fsck.add(damage, severity: severity) }
+      for (damage, severity) in check.findings { part.add(damage, severity: severity) }
       return
     }
   }
 
-  private static func state(_ fsck: Fsck) -> StoreSnapshot {
-    let snapshot = StoreSnapshot(root: fsck.root, fileSystem: fsck.fileSystem)
-    _ = snapshot.read()
-    return snapshot
+  private static func state(_ part: FsckPart) -> StoreSnapshot {
+    StoreSnapshot(reading: part.root, part.fileSystem)
   }
 
   private func add(_ damage: Damage, severity: Severity? = nil) {
@@ -96,11 +94,11 @@ final class QueueFileCheck {
 
   private func list() -> [QueueFile] {
     var files: [QueueFile] = []
-    for folder in fsck.list(FileNames.queues)
+    for folder in part.list(FileNames.queues)
     where folder.kind == .directory && folder.name.utf8.count == 2 {
       let path = FileNames.queues + "/" + folder.name
-      for entry in fsck.list(path) {
-        fsck.count { $0.files += 1 }
+      for entry in part.list(path) {
+        part.count { $0.files += 1 }
         guard entry.kind == .file, let parsed = FileNames.parseQueueFile(entry.name),
           FileNames.queueFolder(of: parsed.device) == folder.name
         else {
@@ -212,18 +210,18 @@ final class QueueFileCheck {
     var problem: Damage?
     var last: InspectedFrame?
     let walk = FileWalk(
-      path: fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem,
-      contents: fsck.snapshot.contents)
+      path: part.root.appending(name), name: name, fileSystem: part.fileSystem,
+      contents: part.contents)
     _ = walk.segment(expected: nil, evidence: 0, isSealed: true) { item in
       switch item {
       case .file(let file):
-        fsck.count { $0.bytes += file.size }
+        part.count { $0.bytes += file.size }
         if let header = file.header, header.kind != kind {
           problem = Damage(
             .badFileHeader, file: name, detail: "the header is one of a \(header.kind) file")
         }
       case .frame(let frame):
-        fsck.count { $0.frames += 1 }
+        part.count { $0.frames += 1 }
         last = frame
       case .damage(let damage): problem = problem ?? damage
       case .record(let record):
@@ -253,13 +251,13 @@ final class QueueFileCheck {
 
   private func readJournal() -> Journal {
     var journal = Journal()
-    let snapshot = Self.state(fsck)
+    let snapshot = Self.state(part)
     for (log, segments) in snapshot.logs where log.stream == .journal {
       for segment in segments {
         let name = StoreSnapshot.name(of: segment.added)
         let walk = FileWalk(
-          path: fsck.root.appending(name), name: name, fileSystem: fsck.fileSystem,
-          contents: fsck.snapshot.contents)
+          path: part.root.appending(name), name: name, fileSystem: part.fileSystem,
+          contents: part.contents)
         _ = walk.segment(
           expected: snapshot.header(of: segment.added), evidence: 0,
           isSealed: segment.isSealed

@@ -13,6 +13,7 @@ final class StatisticsCollector {
   }
 
   private let snapshot: StoreSnapshot
+  private let contents = FrameContents()
   private var statistics = StoreStatistics()
 
   init(_ snapshot: StoreSnapshot) { self.snapshot = snapshot }
@@ -98,7 +99,7 @@ final class StatisticsCollector {
     }
     let judge = FrameJudge(
       source: source, identity: header.identity, start: .behind(header), evidence: evidence,
-      contents: snapshot.contents)
+      contents: contents)
     let survey = judge.survey()
     var next = max(survey.watermark, segment.added.baseNumber)
     let outcome = judge.run(surveyed: survey) { item in
@@ -173,7 +174,7 @@ final class StatisticsCollector {
     else { return segment.tally.firstTime }
     let judge = FrameJudge(
       source: source, identity: header.identity, start: .behind(header), evidence: 0,
-      contents: snapshot.contents)
+      contents: contents)
     var position = start(of: number, segment.added)
     while position < source.size {
       let piece = judge.scanPiece(at: position)
@@ -192,7 +193,7 @@ final class StatisticsCollector {
   ) -> Timestamp {
     guard number > frame.header.baseNumber else { return frame.header.baseTime }
     do throws(FormatError) {
-      let batch = try snapshot.contents.batch(frame, source, identity)
+      let batch = try contents.batch(frame, source, identity)
       return batch.decoded.time(at: Int(number - frame.header.baseNumber))
     } catch {
       return frame.header.baseTime

@@ -104,19 +104,20 @@ package final class StoreInspector {
   }
 
   private func walkStore(_ visit: (InspectedItem) -> WalkStep) {
-    let snapshot = StoreSnapshot(root: path, fileSystem: fileSystem)
+    var snapshot = StoreSnapshot(root: path, fileSystem: fileSystem)
+    let contents = FrameContents()
     guard snapshot.read(visit) == .goOn else { return }
     for (_, segments) in snapshot.logs {
       for index in segments.indices {
         let name = StoreSnapshot.name(of: segments[index].added)
         let walk = FileWalk(
           path: path.appending(name), name: name, fileSystem: fileSystem,
-          contents: snapshot.contents)
+          contents: contents)
         let step = walk.segment(
           expected: snapshot.header(of: segments[index].added),
           evidence: snapshot.evidence(segments, at: index),
           isSealed: segments[index].isSealed, visit)
-        guard step == .goOn, walkDerived(from: segments[index].added, snapshot, visit) == .goOn
+        guard step == .goOn, walkDerived(from: segments[index].added, contents, visit) == .goOn
         else {
           return
         }
@@ -124,7 +125,7 @@ package final class StoreInspector {
     }
     for name in queueFiles() {
       let walk = FileWalk(
-        path: path.appending(name), name: name, fileSystem: fileSystem, contents: snapshot.contents)
+        path: path.appending(name), name: name, fileSystem: fileSystem, contents: contents)
       guard walk.segment(expected: nil, evidence: 0, isSealed: true, visit) == .goOn else { return }
     }
   }
@@ -151,16 +152,16 @@ package final class StoreInspector {
   }
 
   private func walkDerived(
-    from added: ManifestEdit.SegmentAdded, _ snapshot: StoreSnapshot,
+    from added: ManifestEdit.SegmentAdded, _ contents: FrameContents,
     _ visit: (InspectedItem) -> WalkStep
   ) -> WalkStep {
     for suffix in [FileNames.indexSuffix, FileNames.footerSuffix]
-    where walkDerived(from: added, suffix, snapshot, visit) == .stop { return .stop }
+    where walkDerived(from: added, suffix, contents, visit) == .stop { return .stop }
     return .goOn
   }
 
   private func walkDerived(
-    from added: ManifestEdit.SegmentAdded, _ suffix: String, _ snapshot: StoreSnapshot,
+    from added: ManifestEdit.SegmentAdded, _ suffix: String, _ contents: FrameContents,
     _ visit: (InspectedItem) -> WalkStep
   ) -> WalkStep {
     let name = StoreSnapshot.name(of: added, suffix: suffix)
@@ -171,7 +172,7 @@ package final class StoreInspector {
       return visit(.damage(Damage(.unreadable, file: name, detail: "\(error)")))
     }
     let walk = FileWalk(
-      path: indexPath, name: name, fileSystem: fileSystem, contents: snapshot.contents)
+      path: indexPath, name: name, fileSystem: fileSystem, contents: contents)
     return suffix == FileNames.footerSuffix ? walk.footer(visit) : walk.index(visit)
   }
 
@@ -205,8 +206,7 @@ package final class StoreInspector {
     let root = path.removingLastComponent().removingLastComponent().removingLastComponent()
     let name = path.lastComponent?.string ?? ""
     guard let stem = FileNames.parseSegmentStem(name) else { return nil }
-    let snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
-    _ = snapshot.read()
+    let snapshot = StoreSnapshot(reading: root, fileSystem)
     let number = UInt32(truncatingIfNeeded: stem.segmentID)
     let known = snapshot.state.logs.values.joined().map(\.added) + snapshot.state.retired
     let added = known.first {

@@ -43,13 +43,13 @@ extension StoreSnapshot {
     else { return false }
     let judge = FrameJudge(
       source: source, identity: header.identity, start: .behind(header), evidence: 0,
-      contents: contents)
+      contents: FrameContents())
     return judge.scanPiece(at: FileHeader.size).frames.contains { $0.header.recordCount > 0 }
   }
 
   /// Adds the segments that a damaged manifest no longer names, from their own headers: what the
   /// manifest said about them is gone, what they hold is not.
-  func rebuild() {
+  mutating func rebuild() {
     let found = SegmentFiles.headers(in: root, fileSystem: fileSystem)
     guard let storeID = header?.storeID ?? checkpointStoreID ?? found.first?.storeID else {
       return

@@ -8,10 +8,9 @@ internal import SystemPackage
 ///
 /// The checkpoints are read first and the segments after both: what a checkpoint covers beside a
 /// live writer is then in the segments that the manifest names, and in their bytes.
-final class StoreSnapshot {
+struct StoreSnapshot: Sendable {
   let root: FilePath
   let fileSystem: any FileSystem
-  let contents = FrameContents()
   /// Of the manifest; nil if there is none that can be read.
   var header: FileHeader?
   var state = ManifestState()
@@ -27,20 +26,27 @@ final class StoreSnapshot {
 
   private static let damageMax = 1_000
 
+  /// A snapshot in which nothing is, before it is read.
   init(root: FilePath, fileSystem: any FileSystem) {
     self.root = root
     self.fileSystem = fileSystem
   }
 
+  /// What both files say now.
+  init(reading root: FilePath, _ fileSystem: any FileSystem) {
+    self.init(root: root, fileSystem: fileSystem)
+    _ = read()
+  }
+
   /// Reads both files, telling everything in them.
-  func read(_ visit: (InspectedItem) -> WalkStep = { _ in .goOn }) -> WalkStep {
+  mutating func read(_ visit: (InspectedItem) -> WalkStep = { _ in .goOn }) -> WalkStep {
     guard readCheckpoints(visit) == .goOn, readManifest(visit) == .goOn else { return .stop }
     let isIncomplete = damages.contains { $0.kind == .manifestDamaged }
     if header == nil || state.logs.isEmpty || isIncomplete {
       rebuild()
     } else if hasUnnamedSegments() {
       // A live writer may have named them since; no event goes into a segment before that.
-      let now = StoreSnapshot(root: root, fileSystem: fileSystem)
+      var now = StoreSnapshot(root: root, fileSystem: fileSystem)
       _ = now.readManifest { _ in .goOn }
       state = now.state
       guard hasUnnamedSegments() else { return .goOn }
@@ -54,13 +60,13 @@ final class StoreSnapshot {
   }
 
   /// Says that something is wrong, and keeps it.
-  private func tell(_ damage: Damage, _ visit: (InspectedItem) -> WalkStep) -> WalkStep {
+  private mutating func tell(_ damage: Damage, _ visit: (InspectedItem) -> WalkStep) -> WalkStep {
     if damages.count < Self.damageMax { damages.append(damage) }
     return visit(.damage(damage))
   }
 
   /// Opens a file of the store; what keeps it from being read is told.
-  private func open(
+  private mutating func open(
     _ name: String, isOptional: Bool, _ visit: (InspectedItem) -> WalkStep
   ) -> (source: InspectedSource?, step: WalkStep) {
     do throws(IOFailure) {
@@ -76,7 +82,7 @@ final class StoreSnapshot {
   }
 
   /// Reads a file's header and tells the file.
-  private func readHeader(
+  private mutating func readHeader(
     _ source: InspectedSource, kind: FileHeader.Kind, _ visit: (InspectedItem) -> WalkStep
   ) -> (header: FileHeader?, step: WalkStep) {
     let reading = FileHeaderReading(source)
@@ -92,7 +98,7 @@ final class StoreSnapshot {
     return (header, .goOn)
   }
 
-  private func readManifest(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
+  private mutating func readManifest(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
     let opened = open(FileNames.manifest, isOptional: false, visit)
     guard opened.step == .goOn else { return .stop }
     guard let source = opened.source else { return .goOn }
@@ -101,7 +107,7 @@ final class StoreSnapshot {
     guard let header = read.header else { return .goOn }
     self.header = header
     let walk = EntryLogWalk<ManifestEdit>(
-      source: source, header: header, contents: contents,
+      source: source, header: header, contents: FrameContents(),
       entryType: FrameHeader.FrameType.manifestEdits, damageKind: .manifestDamaged
     ) { (body, count) throws(FormatError) in try ManifestEdit.decodeAll(body, count: count) }
     let outcome = walk.run { item in
@@ -117,7 +123,7 @@ final class StoreSnapshot {
     return outcome.isStopped ? .stop : .goOn
   }
 
-  private func apply(
+  private mutating func apply(
     _ entry: InspectedEntry<ManifestEdit>, _ visit: (InspectedItem) -> WalkStep
   ) -> WalkStep {
     manifestEditCount += 1
@@ -133,7 +139,7 @@ final class StoreSnapshot {
     }
   }
 
-  private func readCheckpoints(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
+  private mutating func readCheckpoints(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
     let opened = open(FileNames.checkpoints, isOptional: true, visit)
     guard opened.step == .goOn else { return .stop }
     guard let source = opened.source else { return .goOn }
@@ -141,7 +147,7 @@ final class StoreSnapshot {
     guard read.step == .goOn else { return .stop }
     guard let header = read.header else { return .goOn }
     let walk = EntryLogWalk<CheckpointEntry>(
-      source: source, header: header, contents: contents,
+      source: source, header: header, contents: FrameContents(),
       entryType: FrameHeader.FrameType.checkpointEntries, damageKind: .badCheckpoint
     ) { (body, count) throws(FormatError) in try CheckpointEntry.decodeAll(body, count: count) }
     let outcome = walk.run { item in
@@ -164,7 +170,7 @@ final class StoreSnapshot {
   /// The store that the checkpoint file says it belongs to.
   private(set) var checkpointStoreID: StoreID?
 
-  private func apply(_ entry: CheckpointEntry) {
+  private mutating func apply(_ entry: CheckpointEntry) {
     switch entry {
     case .groupCreated(let group, _): groups[group, default: [:]].merge([:]) { old, _ in old }
     case .groupDeleted(let group, _): groups[group] = nil

@@ -74,8 +74,6 @@ package struct StoreStatistics: Sendable {
   ) throws(InspectionFailure) -> StoreStatistics {
     let inspector = try StoreInspector(root, fileSystem: fileSystem, wantsStore: true)
     precondition(inspector.target == .store, "a store was asked for, not \(inspector.target)")
-    let snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
-    _ = snapshot.read()
-    return StatisticsCollector(snapshot).collect()
+    return StatisticsCollector(StoreSnapshot(reading: root, fileSystem)).collect()
   }
 }

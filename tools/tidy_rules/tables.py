@@ -34,7 +34,8 @@ IMPORTS = {
     "Sources/DeviceQueueing": MECHANISMS | {"SystemPackage"},
     "Sources/Millrace": ENGINE | SYSTEM | {"SystemPackage", "Logging", "Metrics"},
     "Sources/MillraceTesting": {"Millrace", "EventModel", "StorageIO", "SystemPackage"},
-    "Sources/LogInspection": MECHANISMS | {"SystemPackage"},
+    # A check blocks its threads for as long as it takes: what tasks must not do.
+    "Sources/LogInspection": MECHANISMS | {"SystemPackage", "Dispatch"},
     "Sources/SimulationKit": ENGINE | {"SystemPackage"},
     "Sources/QueueSimulation": {
         "Millrace", "SimulationKit", "EventModel", "StorageIO", "SystemPackage", "Logging",

@@ -94,7 +94,7 @@ extension StoreRepair {
     else { return nil }
     let check = SegmentCheck(
       source: source, header: header, evidence: snapshot.evidence(segments, at: index),
-      lastTime: nil, isSealed: true, partitionCount: nil, contents: snapshot.contents,
+      lastTime: nil, isSealed: true, partitionCount: nil, contents: FrameContents(),
       records: RecordCheck(), index: nil)
     let outcome = check.run { _ in }
     var summary = SegmentSummary(

@@ -22,13 +22,14 @@ package final class StoreRepair {
   let root: FilePath
   let environment: EngineEnvironment
   let quarantine: Quarantine
-  private let progress: (FsckCounts) -> Void
+  private let progress: @Sendable (FsckCounts) -> Void
   private(set) var repairs: [Repair] = []
 
   var fileSystem: any FileSystem { environment.fileSystem }
 
   private init(
-    _ root: FilePath, _ environment: EngineEnvironment, _ progress: @escaping (FsckCounts) -> Void
+    _ root: FilePath, _ environment: EngineEnvironment,
+    _ progress: @escaping @Sendable (FsckCounts) -> Void
   ) {
     self.root = root
     self.environment = environment
@@ -54,7 +55,7 @@ package final class StoreRepair {
   /// - Throws: ``RepairFailure``.
   package static func run(
     _ root: FilePath, environment: EngineEnvironment,
-    progress: @escaping (FsckCounts) -> Void = { _ in }
+    progress: @escaping @Sendable (FsckCounts) -> Void = { _ in }
   ) throws(RepairFailure) -> Outcome {
     let repair = StoreRepair(root, environment, progress)
     // Taking the lock writes to its file, and a store without damage stays as it is.
@@ -141,11 +142,7 @@ package final class StoreRepair {
     repairs.append(Repair(kind, file: file, position: position, detail: detail))
   }
 
-  func readSnapshot() -> StoreSnapshot {
-    let snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
-    _ = snapshot.read()
-    return snapshot
-  }
+  func readSnapshot() -> StoreSnapshot { StoreSnapshot(reading: root, fileSystem) }
 
   /// Whether something has the name that cannot be a file of a store.
   private func isNoFile(_ name: String) throws(IOFailure) -> Bool {
@@ -163,6 +160,7 @@ package final class StoreRepair {
 
   private func healFiles(_ found: FsckResult) throws(IOFailure) {
     let snapshot = readSnapshot()
+    let contents = FrameContents()
     var segments: [String: (header: FileHeader?, evidence: UInt64)] = [:]
     for (_, log) in snapshot.logs {
       for index in log.indices {
@@ -179,7 +177,7 @@ package final class StoreRepair {
         let source = SegmentFiles.source(at: root.appending(name), name: name, fileSystem)
       else { continue }
       let healing = FileHealing(
-        source, expected: segments[name]?.header, contents: snapshot.contents)
+        source, expected: segments[name]?.header, contents: contents)
       guard let healing else { continue }
       healing.run(evidence: segments[name]?.evidence ?? 0)
       // Nothing is written over bytes that the disk did not give.
@@ -254,7 +252,7 @@ package final class StoreRepair {
     }
     let path = root.appending(FileNames.checkpoints)
     guard isDamaged, try fileSystem.kind(of: path) != nil else { return }
-    let snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
+    var snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
     var entries: [CheckpointEntry] = []
     _ = snapshot.read { item in
       if case .checkpointEntry(let entry) = item { entries.append(entry.entry) }

@@ -5,6 +5,7 @@ import LogFormat
 import LogInspection
 import Millrace
 import StorageIO
+import Synchronization
 import SystemPackage
 
 /// Checks everything in a store, and mends it where that is asked for.
@@ -77,9 +78,9 @@ struct FsckCommand: AsyncParsableCommand {
     let progress = SharedProgress(Progress("checking", unit: "events", isQuiet: quiet))
     do throws(InspectionFailure) {
       let result = try Fsck.check(FilePath(store), fileSystem: SystemFileSystem()) { counts in
-        progress.line.update(counts.events)
+        progress.update(counts.events)
       }
-      progress.line.finish()
+      progress.finish()
       return result
     } catch {
       throw CommandFailure(error, status: ExitStatus.FileSystemCheck.operationalError)
@@ -92,9 +93,9 @@ struct FsckCommand: AsyncParsableCommand {
     let outcome: StoreRepair.Outcome
     do throws(RepairFailure) {
       outcome = try StoreRepair.run(FilePath(store), environment: .system()) { counts in
-        progress.line.update(counts.events)
+        progress.update(counts.events)
       }
-      progress.line.finish()
+      progress.finish()
     } catch {
       throw CommandFailure(error)
     }
@@ -180,11 +181,14 @@ extension Repair {
   }
 }
 
-/// A progress line that a closure may keep.
-private final class SharedProgress {
-  var line: Progress
+/// A progress line that a closure may keep, and any thread move.
+private final class SharedProgress: Sendable {
+  private let line: Mutex<Progress>
 
-  init(_ line: consuming Progress) { self.line = line }
+  init(_ line: consuming sending Progress) { self.line = Mutex(line) }
+
+  func update(_ count: Int) { line.withLock { $0.update(count) } }
+  func finish() { line.withLock { $0.finish() } }
 }
 
 extension FsckResult {
