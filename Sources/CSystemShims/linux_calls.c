@@ -14,6 +14,8 @@ int millrace_punch_hole(int file, int64_t start, int64_t count) {
   return fallocate(file, mode, start, count) == 0 ? 0 : errno;
 }
 
+int64_t millrace_data_start(int file, int64_t position) { return lseek(file, position, SEEK_DATA); }
+
 int millrace_synchronize_file_system(int file) { return syncfs(file) == 0 ? 0 : errno; }
 
 static struct flock whole_file(void) {

@@ -15,4 +15,8 @@ package struct StoredFrames: FrameSource {
   package func read(at position: Int, into buffer: inout MutableRawSpan) throws(IOFailure) -> Int {
     try file.read(into: &buffer, at: FilePosition(position))
   }
+
+  package func dataStart(from position: Int) throws(IOFailure) -> Int {
+    try file.dataStart(from: FilePosition(position)).bytes
+  }
 }

@@ -156,4 +156,8 @@ struct CheckpointFrames: FrameSource {
   func read(at position: Int, into buffer: inout MutableRawSpan) throws(IOFailure) -> Int {
     try file.read(into: &buffer, at: FilePosition(position))
   }
+
+  func dataStart(from position: Int) throws(IOFailure) -> Int {
+    try file.dataStart(from: FilePosition(position)).bytes
+  }
 }

@@ -9,9 +9,16 @@ package protocol FrameSource {
 
   /// Reads into the whole buffer; returns fewer bytes only at the end.
   func read(at position: Int, into buffer: inout MutableRawSpan) throws(Failure) -> Int
+
+  /// Where the next bytes stand that may be other than zero, from a position on: files know their
+  /// holes.
+  func dataStart(from position: Int) throws(Failure) -> Int
 }
 
 extension FrameSource {
+  /// One that knows of no holes.
+  package func dataStart(from position: Int) throws(Failure) -> Int { position }
+
   /// Appends a range of the bytes to a buffer; returns whether all of it was there.
   package func append(
     _ range: Range<Int>, to buffer: inout ByteBuffer
@@ -110,10 +117,17 @@ package struct FrameScanner<Source: FrameSource>: ~Copyable {
           noteData(position, min(FrameHeader.alignment, available), &result)
         }
         position += max(1, zeros / FrameHeader.alignment) * FrameHeader.alignment
+        if zeros >= Self.hopWindow { position = try behindHole(from: position) }
         isSearching = true
       }
     }
     return result
+  }
+
+  /// The place of a frame that the next data may be a part of: a hole may have any size.
+  private func behindHole(from position: Int) throws(Source.Failure) -> Int {
+    let data = min(source.size, try source.dataStart(from: position))
+    return max(position, data / FrameHeader.alignment * FrameHeader.alignment)
   }
 
   private func decode(_ position: Int, _ result: inout ScanResult) -> ScannedFrame? {

@@ -141,6 +141,11 @@ package struct HealedFrames<Source: FrameSource>: FrameSource {
     repairs.apply(to: &buffer, at: position)
     return count
   }
+
+  package func dataStart(from position: Int) throws(Source.Failure) -> Int {
+    let data = try source.dataStart(from: position)
+    return repairs.lazy.map(\.position).filter { $0 >= position }.reduce(data, min)
+  }
 }
 
 extension [BitRepair] {

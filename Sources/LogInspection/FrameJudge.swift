@@ -143,9 +143,12 @@ struct FrameJudge {
   }
 
   func scanPiece(at position: Int) -> Piece {
-    guard position < source.size else {
-      return Piece(frames: [], endOfData: 0, unsupported: nil, next: position)
-    }
+    let end = Piece(frames: [], endOfData: 0, unsupported: nil, next: source.size)
+    guard position < source.size else { return end }
+    let first = source.dataStart(from: position)
+    // The grid of the frames.
+    let position = max(position, first / FrameHeader.alignment * FrameHeader.alignment)
+    guard position < source.size else { return end }
     let limit = min(position + Self.pieceSize, source.size)
     var scanner = FrameScanner(SourcePiece(source: source, size: limit), identity: identity)
     let scan = scanner.scan(from: position)

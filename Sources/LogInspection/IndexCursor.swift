@@ -29,6 +29,12 @@ struct IndexCursor: ~Copyable {
     let place = position
     guard place + IndexEntry.size <= source.size else { return nil }
     if place < windowStart || place + IndexEntry.size > windowStart + window.count {
+      // A hole of any size is one wrong entry.
+      let skipped = (source.dataStart(from: place) - place) / IndexEntry.size
+      if skipped > 0 {
+        position += skipped * IndexEntry.size
+        return Found(position: place, entry: nil)
+      }
       window.removeAll()
       windowStart = place
       let count = min(Self.windowSize, source.size - place)

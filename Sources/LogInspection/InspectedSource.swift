@@ -40,6 +40,17 @@ final class InspectedSource {
     return count
   }
 
+  /// Where the next bytes stand that may be other than zero, from a position on.
+  func dataStart(from position: Int) -> Int {
+    do throws(IOFailure) {
+      let data = try file.dataStart(from: FilePosition(position)).bytes
+      return repairs.lazy.map(\.position).filter { $0 >= position }.reduce(min(data, size), min)
+    } catch {
+      // Reading tells what is wrong.
+      return position
+    }
+  }
+
   private func readStored(at position: Int, into buffer: inout MutableRawSpan) -> Int {
     let wanted = min(buffer.byteCount, max(0, size - position))
     guard wanted > 0 else { return 0 }
@@ -99,4 +110,6 @@ struct SourcePiece: FrameSource {
   func read(at position: Int, into buffer: inout MutableRawSpan) throws(Never) -> Int {
     source.read(at: position, into: &buffer)
   }
+
+  func dataStart(from position: Int) throws(Never) -> Int { source.dataStart(from: position) }
 }

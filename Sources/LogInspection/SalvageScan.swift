@@ -49,6 +49,7 @@ struct SalvageScan: ~Copyable {
     var position = start
     while true {
       if !reachesEnd, position + FileHeader.size > windowStart + window.count {
+        position = max(position, source.dataStart(from: position))
         load(position)
         progress(position)
       }

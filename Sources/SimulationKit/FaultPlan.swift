@@ -66,6 +66,8 @@ struct FaultProgress: Sendable {
   }
   private(set) var operationCount = 0
   private(set) var isDead = false
+  /// How many calls the plan has let fail.
+  private(set) var failureCount = 0
   private var matches: [Int]
 
   init(_ plan: FaultPlan) {
@@ -92,6 +94,7 @@ struct FaultProgress: Sendable {
       let injected = IOFailure(operation, path, failure.reason, isInjected: true)
       verdict = .fail(injected, bytesWritten: failure.bytesWritten)
     }
+    if case .fail = verdict { failureCount += 1 }
     return verdict
   }
 

@@ -93,6 +93,9 @@ package final class SimulatedDisk: FileSystem {
   /// Whether the machine has died: every call fails.
   package var isDead: Bool { state.withLock { $0.faults.isDead } }
 
+  /// How many calls plans have let fail.
+  package var failureCount: Int { state.withLock { $0.faults.failureCount } }
+
   /// What goes wrong from now on.
   ///
   /// A new plan counts the calls of its triggers anew; operations keep

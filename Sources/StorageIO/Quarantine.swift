@@ -46,13 +46,16 @@ package struct Quarantine: Sendable {
     }
   }
 
-  /// Writes a range of a file into another one, from its start.
+  /// Writes a range of a file into another one, from its start; a hole stays a hole.
   package static func copy(
     _ range: Range<Int>, of file: any StorageFile, to copy: any StorageFile
   ) throws(IOFailure) {
     var buffer = [UInt8](repeating: 0, count: min(range.count, copySize))
     var position = range.lowerBound
-    while position < range.upperBound {
+    var end = position
+    while true {
+      position = max(position, try file.dataStart(from: FilePosition(position)).bytes)
+      guard position < range.upperBound else { break }
       let wanted = min(range.upperBound - position, buffer.count)
       if wanted < buffer.count { buffer.removeLast(buffer.count - wanted) }
       var span = buffer.mutableSpan
@@ -65,7 +68,11 @@ package struct Quarantine: Sendable {
         buffer.span.extracting(0..<count).bytes,
         at: FilePosition(position - range.lowerBound))
       position += count
+      end = position
     }
+    // The range may end with a hole.
+    let last = min(range.upperBound, try file.size().bytes)
+    if end < last { try copy.truncate(to: ByteCount(last - range.lowerBound)) }
   }
 
   /// Moves a whole file that belongs to nothing.

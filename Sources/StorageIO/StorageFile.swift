@@ -14,6 +14,10 @@ package protocol StorageFile: AnyObject, Sendable {
   /// at the end of the file.
   func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int
 
+  /// Where the next bytes stand that may be other than zero, from a position on; the end of the
+  /// file if there are none.
+  func dataStart(from position: FilePosition) throws(IOFailure) -> FilePosition
+
   /// Writes all of the bytes or throws; after an error any part of them may be in the file.
   func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure)
 
@@ -36,4 +40,9 @@ package protocol StorageFile: AnyObject, Sendable {
 
   /// The space the file takes on the disk.
   func allocatedSize() throws(IOFailure) -> ByteCount
+}
+
+extension StorageFile {
+  /// A file that knows of no holes.
+  package func dataStart(from position: FilePosition) throws(IOFailure) -> FilePosition { position }
 }

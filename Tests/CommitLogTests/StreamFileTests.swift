@@ -36,7 +36,7 @@ struct StreamFileTests {
     ) { (_) throws(CommitLogFailure) in [:] }
   }
 
-  @Test("A missing active segment is an error that names the file, for writers and readers")
+  @Test("A log whose active segment is gone takes nothing, and the others go on")
   func missingActive() throws {
     let fileSystem = MemoryFileSystem()
     let store = try makeStore(fileSystem)
@@ -44,8 +44,15 @@ struct StreamFileTests {
     var image = StoreImage(fileSystem)
     image.files[path] = nil
     let damaged = image.memory()
-    #expect(throws: CommitLogFailure.missingFile(path)) { try TestStore.open(on: damaged) }
-    #expect(throws: CommitLogFailure.missingFile(path)) { try follow(damaged) }
+    let again = try TestStore.open(on: damaged)
+    #expect(try again.log.log(.journal).loss == .missingFile(path))
+    #expect(throws: CommitLogFailure.missingFile(path)) {
+      try again.append(100..<101, to: again.log.log(.journal))
+    }
+    try again.append(0..<1)
+    try again.log.close()
+    #expect(damaged.image[path] == nil)
+    _ = try follow(damaged)
   }
 
   @Test("A torn tail is cut and kept; a lost header costs no record")

@@ -21,9 +21,13 @@ struct QueueFileTests {
     // Clocks that stand: however slow the machine, no lock runs out.
     return try await EventStore.open(
       at: path, configuration: .init(partitionCount: 1, queues: queues), access: access,
-      environment: EngineEnvironment(
-        fileSystem: disk ?? self.disk, now: { Timestamp(microseconds: 1_700_000_000_000_000) },
-        steady: { 0 }, random: EngineEnvironment.system().random))
+      environment: environment(disk ?? self.disk))
+  }
+
+  private func environment(_ disk: MemoryFileSystem) -> EngineEnvironment {
+    EngineEnvironment(
+      fileSystem: disk, now: { Timestamp(microseconds: 1_700_000_000_000_000) }, steady: { 0 },
+      random: EngineEnvironment.system().random)
   }
 
   private func message(_ number: Int, _ device: EventModel.DeviceID) -> DeviceMessage {
@@ -127,6 +131,39 @@ struct QueueFileTests {
     #expect(try await last.queueSummaries().map(\.device) == [Self.offline[0]])
     try await last.close()
     #expect(try findings(disk).isEmpty)
+  }
+
+  /// Two messages fill a frame.
+  @Test("Of a queue file with a damaged frame a repair keeps the others")
+  func repairedFrames() async throws {
+    let store = try await open()
+    let device = EventModel.DeviceID(stringLiteral: "large")
+    let body = [UInt8](repeating: 0, count: 40_000)
+    let messages = (0..<6).map { number in
+      DeviceMessage(body: Payload([UInt8(number)] + body))
+    }
+    for message in messages { try await store.deviceQueue(for: device).enqueue(message) }
+    try await churn(store)
+    try await store.close()
+    let path = try #require(files(disk).first { $0.string.contains("large") })
+    var bytes = try #require(disk.image[path])
+    let starts = stride(from: FileHeader.size, to: bytes.count, by: FrameHeader.alignment).filter {
+      FrameHeader.bearsMagic(bytes.span.bytes, at: $0)
+    }
+    try #require(starts.count == 4, "three frames and a mark")
+    for index in starts[1] + 80..<starts[1] + 90 { bytes[index] ^= 0xff }
+    let file = try disk.open(path, .readWrite)
+    try file.write(bytes.span.bytes, at: .start)
+
+    let lost = try findings(disk).compactMap(\.acknowledgedLoss)
+    #expect(lost.map(\.devices) == [["large"]])
+    let outcome = try StoreRepair.run("/store", environment: environment(disk))
+    #expect(outcome.repairs.contains { $0.kind == .rebuilt && path.string.hasSuffix($0.file) })
+    #expect(try Fsck.check("/store", fileSystem: disk).clean)
+    let again = try await open()
+    let left = try await again.deviceQueue(for: device).receive(max: 9)
+    #expect(left.compactMap { $0.message.body.bytes.first } == [0, 1, 4, 5])
+    try await again.close()
   }
 
   @Test(

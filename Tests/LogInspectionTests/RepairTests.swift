@@ -100,6 +100,46 @@ struct RepairTests {
     #expect(statistics.partitions.map(\.nextSequence) == [11, 4])
   }
 
+  @Test("A partition of which nothing is left begins anew, beside what is there")
+  func partitionGone() throws {
+    var store = try SampleStore()
+    store.files[SampleStore.manifest] = nil
+    store.files = store.files.filter { !$0.key.string.contains("/001/") }
+    // The folder itself says that there was a partition.
+    store.files[store.other.removingLastComponent().appending("stray")] = []
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.filter { $0.kind == .rebuilt }.count == 2)
+    let statistics = try StoreStatistics.collect(
+      SampleStore.root, fileSystem: MemoryFileSystem(files: files))
+    #expect(statistics.partitions.map(\.nextSequence) == [11, 0])
+  }
+
+  @Test("Where a merge was under way and the manifest is gone, every event is there once")
+  func mergeWithoutManifest() throws {
+    let disk = MemoryFileSystem()
+    try SimulatedStore.create(on: disk, partitionCount: 1, seed: 1)
+    let store = try SimulatedStore.open(on: disk, segmentSize: 1 << 20, seed: 1)
+    for number in 0..<300 { try store.append(UInt64(number)..<UInt64(number) + 1, to: 0) }
+    let partition = store.log.partitions[0]
+    try partition.sealActive()
+    try store.append(300..<301, to: 0)
+    _ = try partition.synchronize()
+    let before = disk.image
+    try #require(try partition.mergeSmallBatches(store.log.mappings))
+    // Both the old segment and the one that takes its place, and nothing that says which counts.
+    var files = before.merging(disk.image) { $1 }
+    files[SimulatedStore.root.appending(FileNames.manifest)] = nil
+    let both = MemoryFileSystem(files: files, directories: disk.directories)
+    let environment = SimulatedStore.environment(both, seed: 3)
+    let outcome = try StoreRepair.run(SimulatedStore.root, environment: environment)
+    #expect(outcome.repairs.contains { $0.kind == .rebuilt })
+    #expect(try Fsck.check(SimulatedStore.root, fileSystem: both).clean)
+    let again = try SimulatedStore.open(on: both, segmentSize: 1 << 20, seed: 4)
+    #expect(again.log.partitions[0].snapshot.highWatermark == 301)
+    let statistics = try StoreStatistics.collect(SimulatedStore.root, fileSystem: both)
+    #expect(statistics.partitions.map(\.events) == [301])
+  }
+
   @Test("Checkpoints keep what can be read of them")
   func checkpoints() throws {
     var store = try SampleStore()

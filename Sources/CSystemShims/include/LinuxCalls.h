@@ -13,6 +13,10 @@ int millrace_reserve(int file, int64_t start, int64_t count);
 /// Gives back the space of a range, beyond the end of the file or not, without changing its length.
 int millrace_punch_hole(int file, int64_t start, int64_t count);
 
+/// Where bytes are kept next, from a position on: what is before that reads as zeros. -1 and
+/// `errno` where there are none. Moves the descriptor's own position.
+int64_t millrace_data_start(int file, int64_t position);
+
 /// Returns when everything written to the file system that holds the file is on its disk. Tells of
 /// failures since the file was opened.
 int millrace_synchronize_file_system(int file);

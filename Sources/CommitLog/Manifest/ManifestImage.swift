@@ -32,13 +32,12 @@ package struct ManifestImage: Sendable {
   private static func open(
     _ path: FilePath, root: FilePath, fileSystem: any FileSystem
   ) throws(CommitLogFailure) -> any StorageFile {
-    try CommitLogFailure.wrapping { () throws(IOFailure) in
-      try fileSystem.kind(of: root)
-    }.requireDirectory(root)
-    let kind = try CommitLogFailure.wrapping { () throws(IOFailure) in
-      try fileSystem.kind(of: path)
+    let (manifest, folder) = try CommitLogFailure.wrapping { () throws(IOFailure) in
+      (try fileSystem.kind(of: path), try fileSystem.kind(of: root))
     }
-    guard kind == .file else {
+    // A store may stand behind a link, which is no folder.
+    guard manifest == .file else {
+      try folder.requireDirectory(root)
       throw .notAStore(root, "it has no file \(FileNames.manifest)")
     }
     return try CommitLogFailure.wrapping { () throws(IOFailure) in

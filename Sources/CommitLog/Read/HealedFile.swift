@@ -16,6 +16,11 @@ final class HealedFile: StorageFile {
 
   var path: FilePath { below.path }
   func size() throws(IOFailure) -> ByteCount { try below.size() }
+  func dataStart(from position: FilePosition) throws(IOFailure) -> FilePosition {
+    let data = try below.dataStart(from: position)
+    let repaired = repairs.lazy.map { FilePosition($0.position) }.filter { $0 >= position }
+    return repaired.reduce(data, min)
+  }
   func allocatedSize() throws(IOFailure) -> ByteCount { try below.allocatedSize() }
   func synchronize() throws(IOFailure) { try below.synchronize() }
 

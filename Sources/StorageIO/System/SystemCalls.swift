@@ -65,6 +65,13 @@ enum SystemCalls {
     try retrying { lseek(file, 0, SEEK_END) }
   }
 
+  /// Where bytes are kept next; moves the descriptor's own position, too.
+  ///
+  /// - Throws: `.noSuchAddressOrDevice` where none are.
+  static func dataStart(of file: Int32, from position: Int) throws(Errno) -> Int {
+    try retrying { Int(millrace_data_start(file, Int64(position))) }
+  }
+
   /// Reads up to the buffer's end or the file's.
   static func read(
     _ file: Int32, into buffer: UnsafeMutableRawBufferPointer, at position: Int

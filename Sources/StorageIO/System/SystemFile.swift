@@ -64,6 +64,19 @@ package final class SystemFile: StorageFile {
     }
   }
 
+  package func dataStart(from position: FilePosition) throws(IOFailure) -> FilePosition {
+    do throws(Errno) {
+      return FilePosition(try SystemCalls.dataStart(of: descriptor, from: position.bytes))
+    } catch .noSuchAddressOrDevice {
+      return FilePosition(max(position.bytes, try size().bytes))
+    } catch .invalidArgument, .notSupported {
+      // A disk, or a file system that knows of no holes.
+      return position
+    } catch {
+      throw IOFailure(.read, path, error)
+    }
+  }
+
   package func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure) {
     do throws(Errno) {
       // SAFETY: the span keeps its bytes valid for the closure and tells their exact number.

@@ -1,0 +1,150 @@
+import Foundation
+import Glibc
+import Testing
+
+/// The tools that look at a store, given one that may be anything.
+struct EveryTool {
+  /// What each may end with, never a signal: success, what it found, or a refusal.
+  private static let reads: Set<Int32> = [0, 1, 2]
+  private static let checks: Set<Int32> = [0, 4, 8]
+  private static let repairs: Set<Int32> = [0, 1, 4, 5, 8, 9, 12, 13]
+  /// Far more than any of them needs, and far less than a file's length may claim.
+  private static let memoryMax = 768 << 20
+
+  let scratch: Scratch
+  /// Every event that was ever appended.
+  let written: Set<StoredEvent>
+
+  /// Looks at a store with all of them, repairs it and looks again.
+  ///
+  /// - Parameters:
+  ///   - store: the path.
+  ///   - context: what was done to it.
+  /// - Throws: what starting a process throws.
+  func look(at store: String, _ context: String) throws {
+    let before = try read(store, context)
+    _ = try run(["fsck", store, "--json"], Self.checks, context)
+    _ = try run(["dump", store, "--frames"], Self.reads, context)
+    _ = try run(["stat", store], Self.reads, context)
+    _ = try run(["groups", "list", store], Self.reads, context)
+    _ = try run(["queue", "list", store], Self.reads, context)
+    let rescued = scratch.path("rescued")
+    _ = try run(["salvage", store, "--into", rescued], Self.reads, context)
+    if FileManager.default.fileExists(atPath: rescued) {
+      try checkRescued(rescued, "\(context), salvaged")
+      try FileManager.default.removeItem(atPath: rescued)
+    }
+    try repair(store, before, context)
+  }
+
+  /// What reading gives: nothing that was never appended.
+  func read(_ store: String, _ context: String) throws -> [StoredEvent] {
+    let events = try run(["read", store], Self.reads, context).events
+    let strangers = events.filter { !written.contains($0) }
+    #expect(strangers.isEmpty, "\(context): \(strangers.prefix(3)) were never appended")
+    #expect(Set(events).count == events.count, "\(context): events come twice")
+    return events
+  }
+
+  /// What was salvaged has numbers of its own, and is nothing that was never appended.
+  private func checkRescued(_ store: String, _ context: String) throws {
+    let events = try run(["read", store], Self.reads, context).events
+    let known = Set(written.map { [$0.deviceId, $0.body] })
+    #expect(events.allSatisfy { known.contains([$0.deviceId, $0.body]) }, "\(context)")
+  }
+
+  /// Repairs a store: where that says that all is well, it is, and nothing is lost by it.
+  func repair(_ store: String, _ before: [StoredEvent], _ context: String) throws {
+    let status = try run(["fsck", store, "--repair"], Self.repairs, context).status
+    guard status <= 1 else { return }
+    let after = try read(store, "\(context), repaired")
+    #expect(Set(after).isSuperset(of: before), "\(context): a repair lost events")
+    #expect(try run(["fsck", store], Self.checks, context).status == 0, "\(context): repaired")
+    let again = try run(["fsck", store, "--repair"], Self.repairs, context)
+    #expect(again.status == 0, "\(context): \(again.errors)")
+  }
+
+  private func run(
+    _ arguments: [String], _ allowed: Set<Int32>, _ context: String
+  ) throws -> Executable.Outcome {
+    let command = try Executable(arguments, scratch: scratch)
+    do {
+      let outcome = try command.finish()
+      #expect(
+        allowed.contains(outcome.status),
+        "\(context): \(arguments) ended with \(outcome.status): \(outcome.errors)")
+      // A refusal says why.
+      if outcome.status == 1 || outcome.status == 8, !arguments.contains("--repair") {
+        #expect(outcome.errors.hasPrefix("millrace: "), "\(context): \(arguments)")
+      }
+      #expect(outcome.peakMemory < Self.memoryMax, "\(context): \(arguments)")
+      return outcome
+    } catch {
+      command.send(signal: SIGKILL)
+      Issue.record("\(context): \(arguments): \(error)")
+      throw error
+    }
+  }
+}
+
+/// A store with something of everything, of which copies are spoilt.
+struct SpoiltStore {
+  let path: String
+  let tools: EveryTool
+  private let template: String
+
+  /// Makes the store.
+  ///
+  /// - Throws: what starting a process throws.
+  init(eventCount: Int, scratch: Scratch) throws {
+    template = scratch.path("template")
+    path = scratch.path("spoilt")
+    let lines = (0..<eventCount).map { number in
+      #"{"device":"d\#(number % 20)","n":\#(number),"x":"\#(String(number &* 7_919, radix: 36))"}"#
+    }
+    try Executable.succeed(
+      [
+        "ingest", template, "--format", "ndjson", "--device-field", "/device", "--partitions", "2",
+        "--segment-size", "64KiB", "--codec", "none",
+      ], input: lines.joined(separator: "\n") + "\n", scratch: scratch)
+    for number in 0..<4 {
+      try Executable.succeed(
+        ["queue", "send", template, "d1", "--body", "m\(number)", "--ack", "full"],
+        scratch: scratch)
+    }
+    for (settlement, count) in [("complete", "1"), ("reject", "2")] {
+      try Executable.succeed(
+        ["queue", "receive", template, "d1", "--max", count, "--settle", settlement],
+        scratch: scratch)
+    }
+    try Executable.succeed(
+      ["read", template, "--group", "g", "--commit", "--max", "100"], scratch: scratch)
+    let written = try Executable.succeed(["read", template], scratch: scratch).events
+    try #require(written.count == eventCount)
+    tools = EveryTool(scratch: scratch, written: Set(written))
+  }
+
+  /// Puts a copy of the store in place of what was spoilt last.
+  func renew() throws {
+    if hasPresence { try FileManager.default.removeItem(atPath: path) }
+    try FileManager.default.copyItem(atPath: template, toPath: path)
+  }
+
+  /// Whether something has the name, be it a link to nothing.
+  private var hasPresence: Bool {
+    var status = stat()
+    return lstat(path, &status) == 0
+  }
+
+  /// The paths of its files, in the order of their names.
+  var files: [String] {
+    get throws {
+      try FileManager.default.subpathsOfDirectory(atPath: path).sorted().filter {
+        var isDirectory: ObjCBool = false
+        let isThere = FileManager.default.fileExists(
+          atPath: "\(path)/\($0)", isDirectory: &isDirectory)
+        return !(isThere && isDirectory.boolValue)
+      }
+    }
+  }
+}
