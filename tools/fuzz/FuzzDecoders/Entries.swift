@@ -2,26 +2,24 @@ import EventModel
 import FuzzHarness
 import LogFormat
 
-/// Edits of the manifest, checkpoint entries, index entries and records of the queues' journal made
-/// of any bytes: nothing traps, and what decodes survives being written and read again.
+/// Edits of the manifest and checkpoint entries made of any bytes: nothing traps, and what decodes
+/// survives being written and read again.
 ///
-/// The first byte of the input chooses the decoder, the second says how many entries there are.
-@main
-enum FuzzManifest {
-  static func main() throws {
-    try Fuzzing.run(seeds: seeds()) { input in
-      guard input.count >= 2 else { return }
-      let body = Array(input.dropFirst(2))
-      do throws(FormatError) {
-        switch input[0] % 4 {
-        case 0: try examineEdits(body, count: Int(input[1]))
-        case 1: try examineCheckpoints(body, count: Int(input[1]))
-        case 2: try examineIndex(body)
-        default: try examineJournal(body)
-        }
-      } catch {
-        // Damage that was noticed.
-      }
+/// The first byte of the input says how many entries there are.
+enum Entries {
+  static let manifest = FuzzTarget("manifest", seeds: editSeeds) { input in
+    do throws(FormatError) {
+      try examineEdits(Array(input.dropFirst()), count: Int(input.first ?? 0))
+    } catch {
+      // Damage that was noticed.
+    }
+  }
+
+  static let checkpoints = FuzzTarget("checkpoints", seeds: checkpointSeeds) { input in
+    do throws(FormatError) {
+      try examineCheckpoints(Array(input.dropFirst()), count: Int(input.first ?? 0))
+    } catch {
+      // Damage that was noticed.
     }
   }
 
@@ -46,44 +44,10 @@ enum FuzzManifest {
       try CheckpointEntry.decodeAll(bytes, count: entries.count)
     }
     precondition(again == entries, "checkpoint entries change when they are written again")
+    if entries.count > 2 { Fuzzing.landmark() }
   }
 
-  private static func examineJournal(_ body: [UInt8]) throws(FormatError) {
-    var entries: [JournalEntry] = []
-    let size = try JournalEntry.decodeAll(body.span.bytes, into: &entries)
-    precondition(size <= body.count, "entries of \(size) bytes in \(body.count)")
-    precondition(
-      size == body.count || entries[0].standsAlone, "bytes are left behind a run of entries")
-    var buffer = ByteBuffer()
-    for entry in entries { entry.encode(into: &buffer) }
-    var again: [JournalEntry] = []
-    _ = try buffer.withBytes { bytes throws(FormatError) in
-      try JournalEntry.decodeAll(bytes, into: &again)
-    }
-    precondition(again == entries, "journal entries change when they are written again")
-  }
-
-  private static let identity = FrameIdentity(
-    storeID: StoreID(high: 1, low: 2), fileID: 3, salt: 4)
-
-  /// Seals the entry first, since no fuzzer guesses a checksum.
-  private static func examineIndex(_ body: [UInt8]) throws(FormatError) {
-    _ = try IndexEntry(decoding: body.span.bytes, identity: identity, at: .start)
-    guard body.count >= IndexEntry.size else { return }
-    var entry = Array(body.prefix(IndexEntry.size))
-    let end = IndexEntry.size - 4
-    let checksum = CRC32C.checksum(
-      entry.span.bytes.extracting(0..<end), seed: identity.seed(at: .start))
-    for byte in 0..<4 { entry[end + byte] = UInt8(truncatingIfNeeded: checksum >> (byte * 8)) }
-    let decoded = try IndexEntry(decoding: entry.span.bytes, identity: identity, at: .start)
-    let numbers = [0, 8].map { start in
-      entry[start..<start + 8].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    }
-    let isPossible = numbers.allSatisfy { $0 <= Limits.numberMax }
-    precondition((decoded != nil) == isPossible, "a sealed index entry is judged wrongly")
-  }
-
-  private static func seeds() -> [[UInt8]] {
+  private static func editSeeds() -> [[UInt8]] {
     let time = Timestamp(microseconds: 1_700_000_000_000_000)
     let log = ManifestEdit.LogID(stream: .events, partition: 3)
     let edits: [ManifestEdit] = [
@@ -105,6 +69,11 @@ enum FuzzManifest {
     ]
     var manifest = ByteBuffer()
     for edit in edits { edit.encode(into: &manifest) }
+    return [[UInt8(edits.count)] + manifest.array(0..<manifest.count)]
+  }
+
+  private static func checkpointSeeds() -> [[UInt8]] {
+    let time = Timestamp(microseconds: 1_700_000_000_000_000)
     let group = GroupName("billing")
     let entries: [CheckpointEntry] = [
       .groupCreated(group, at: time),
@@ -115,34 +84,6 @@ enum FuzzManifest {
     ]
     var checkpoints = ByteBuffer()
     for entry in entries { entry.encode(into: &checkpoints) }
-    var index = ByteBuffer()
-    IndexEntry(
-      position: 128, baseNumber: 0, baseTime: time, recordCount: 0, batchCount: 0, eventSize: 0,
-      epoch: 1, frameChecksum: 5
-    ).encode(into: &index, identity: identity, at: .start)
-    var run = ByteBuffer()
-    let others: [JournalEntry] = [
-      .returned(.init(sequence: 300, deliveryCount: 1, availableFrom: time)),
-      .locked(.init(sequence: 300, deliveryCount: 2, duration: 60_000_000)),
-      .settled(
-        .init(
-          sequence: 301, status: .success, givesFeedback: false, deliveryCount: 1,
-          description: "Success")),
-    ]
-    for entry in others { entry.encode(into: &run) }
-    var alone = ByteBuffer()
-    JournalEntry.settled(
-      .init(
-        sequence: 301, status: .rejected, givesFeedback: true, deliveryCount: 1,
-        description: "too hot",
-        deadLetter: .init(enqueued: time, expiry: time, feedback: .full))
-    ).encode(into: &alone)
-    return [
-      [0, UInt8(edits.count)] + manifest.array(0..<manifest.count),
-      [1, UInt8(entries.count)] + checkpoints.array(0..<checkpoints.count),
-      [2, 0] + index.array(0..<index.count),
-      [3, 0] + run.array(0..<run.count),
-      [3, 0] + alone.array(0..<alone.count),
-    ]
+    return [[UInt8(entries.count)] + checkpoints.array(0..<checkpoints.count)]
   }
 }
