@@ -213,20 +213,18 @@ if Context.environment["MILLRACE_FUZZ"] != nil {
   package.targets += [
     .systemLibrary(name: "CFuzzDriver", path: "tools/fuzz/CFuzzDriver"),
     .target(
-      name: "FuzzHarness", dependencies: ["CFuzzDriver"], path: "tools/fuzz/FuzzHarness",
-      swiftSettings: fuzzing),
+      name: "FuzzHarness", dependencies: ["CFuzzDriver", "LogFormat", "EventModel"],
+      path: "tools/fuzz/FuzzHarness", swiftSettings: fuzzing),
     .executableTarget(
-      name: "FuzzCanary", dependencies: ["FuzzHarness", "LogFormat"],
-      path: "tools/fuzz/FuzzCanary", swiftSettings: fuzzing),
-    .executableTarget(
-      name: "FuzzFrames", dependencies: ["FuzzHarness", "LogFormat", "EventModel"],
-      path: "tools/fuzz/FuzzFrames", swiftSettings: fuzzing),
-    .executableTarget(
-      name: "FuzzBatch",
+      name: "FuzzDecoders",
       dependencies: ["FuzzHarness", "LogFormat", "BlockCompression", "EventModel"],
-      path: "tools/fuzz/FuzzBatch", swiftSettings: fuzzing),
+      path: "tools/fuzz/FuzzDecoders", swiftSettings: fuzzing),
     .executableTarget(
-      name: "FuzzManifest", dependencies: ["FuzzHarness", "LogFormat", "EventModel"],
-      path: "tools/fuzz/FuzzManifest", swiftSettings: fuzzing),
+      name: "FuzzTools",
+      dependencies: [
+        "FuzzHarness", "LogInspection", "SimulationKit", "CommitLog", "LogFormat", "StorageIO",
+        "EventModel", systemPackage,
+      ],
+      path: "tools/fuzz/FuzzTools", swiftSettings: fuzzing),
   ]
 }

@@ -166,7 +166,9 @@ package struct FrameScanner<Source: FrameSource>: ~Copyable {
       window.removeAll()
       windowStart = position
       let source = source
-      _ = try window.appendUpTo(size) { span throws(Source.Failure) in
+      // Room for what is not there would cost more than a small file's scan.
+      let room = max(count, min(size, source.size - position))
+      _ = try window.appendUpTo(room) { span throws(Source.Failure) in
         try source.read(at: position, into: &span)
       }
     }

@@ -27,7 +27,8 @@ package struct CanonicalStore: Sendable {
   package static let partitionCount = 2
 
   package private(set) var files: [FilePath: [UInt8]]
-  package let directories: [FilePath]
+  /// The same files; never written to.
+  private var disk: MemoryFileSystem
   /// Every event that was written, by partition and number.
   package let events: [[Event]]
   /// How many of them were acknowledged as durable.
@@ -37,17 +38,19 @@ package struct CanonicalStore: Sendable {
   ///
   /// - Parameters:
   ///   - ending: how the last writer leaves it.
+  ///   - variant: which store; another one has other codecs in its segments and other events.
   ///   - word: what the bodies say; another one of the same length makes other events of them.
   /// - Throws: what the engine throws.
-  package init(_ ending: Ending, saying word: String = "reading") throws {
+  package init(_ ending: Ending, variant: Int = 0, saying word: String = "reading") throws {
     let fileSystem = MemoryFileSystem()
-    var writer = try CanonicalWriter(fileSystem, word)
-    for (codec, counts) in [(CompressionCodec.lz4, [7, 2]), (.zstd, [3, 1]), (.none, [1, 1])] {
-      try writer.open(codec)
-      for _ in 0..<counts[0] { try writer.append(to: 0) }
-      try writer.commit(codec == .lz4 ? Self.groups[0] : Self.groups[1])
-      for _ in 0..<counts[1] { try writer.append(to: 1) }
-      if codec != .none { try writer.close() }
+    let plan = CanonicalPlan(variant: variant)
+    var writer = try CanonicalWriter(fileSystem, plan, word)
+    for (number, opening) in plan.openings.enumerated() {
+      if number > 0 { try writer.close() }
+      try writer.open(opening.codec)
+      for _ in 0..<opening.batchCounts[0] { try writer.append(to: 0) }
+      try writer.commit(Self.groups[min(number, 1)])
+      for _ in 0..<opening.batchCounts[1] { try writer.append(to: 1) }
     }
     switch ending {
     case .closed: try writer.close()
@@ -57,7 +60,7 @@ package struct CanonicalStore: Sendable {
       for partition in [0, 1, 1] { try writer.append(to: partition, isSynced: false) }
     }
     files = fileSystem.image
-    directories = fileSystem.directories
+    disk = fileSystem.copy()
     events = writer.events
     acknowledged = writer.acknowledged
   }
@@ -66,18 +69,48 @@ package struct CanonicalStore: Sendable {
   package func replacing(_ path: FilePath, by bytes: [UInt8]?) -> CanonicalStore {
     var store = self
     store.files[path] = bytes
+    store.disk = disk.replacing(path, by: bytes)
     return store
   }
 
-  package var fileSystem: MemoryFileSystem {
-    MemoryFileSystem(files: files, directories: directories)
-  }
+  package var directories: [FilePath] { disk.directories }
+
+  /// The files of the store, for readers and writers.
+  package var fileSystem: MemoryFileSystem { disk.copy() }
+
+  /// Whether a file system holds what the store does.
+  package func isUntouched(on fileSystem: MemoryFileSystem) -> Bool { fileSystem.isSame(as: disk) }
 
   /// What the engine takes from outside when the store is opened again.
   package static func environment(
     _ fileSystem: any FileSystem, seed: UInt64 = 1
   ) -> EngineEnvironment {
     SimulatedStore.environment(fileSystem, seed: seed)
+  }
+}
+
+/// What is written to a ``CanonicalStore``.
+private struct CanonicalPlan {
+  let variant: Int
+  /// What each writer compresses with, and its batches by partition.
+  let openings: [(codec: CompressionCodec, batchCounts: [Int])]
+  let segmentSize: Int
+  /// Whether sealed segments get their footers.
+  var writesFooters: Bool { variant > 0 }
+
+  /// The first has its fixed place in golden files and holds a bit of everything; the others are
+  /// small, so that many of them are soon looked through.
+  init(variant: Int) {
+    self.variant = variant
+    guard variant > 0 else {
+      openings = [(.lz4, [7, 2]), (.zstd, [3, 1]), (.none, [1, 1])]
+      segmentSize = 2_000
+      return
+    }
+    var random = SeededRandom(seed: UInt64(variant))
+    let codecs = [CompressionCodec.lz4, .zstd, .none].shuffled(using: &random)
+    openings = codecs.prefix(2).map { ($0, [1 + random.below(2), 1 + random.below(2)]) }
+    segmentSize = 700 + random.below(600)
   }
 }
 
@@ -90,20 +123,24 @@ private struct CanonicalWriter {
   private(set) var events: [[Event]] = [[], []]
   private(set) var acknowledged = [0, 0]
   private let devices: [[EventModel.DeviceID]]
+  private let plan: CanonicalPlan
   private let word: String
 
-  init(_ fileSystem: MemoryFileSystem, _ word: String) throws(CommitLogFailure) {
-    (self.fileSystem, self.word) = (fileSystem, word)
-    environment = CanonicalStore.environment(fileSystem)
+  init(
+    _ fileSystem: MemoryFileSystem, _ plan: CanonicalPlan, _ word: String
+  ) throws(CommitLogFailure) {
+    (self.fileSystem, self.plan, self.word) = (fileSystem, plan, word)
+    environment = CanonicalStore.environment(fileSystem, seed: UInt64(plan.variant) + 1)
+    let names = plan.variant * 20..<(plan.variant + 1) * 20
     devices = (0..<CanonicalStore.partitionCount).map { partition in
-      (0..<20).map { EventModel.DeviceID(stringLiteral: "meter-\($0)") }.filter {
+      names.map { EventModel.DeviceID(stringLiteral: "meter-\($0)") }.filter {
         PartitionID(of: $0, partitionCount: CanonicalStore.partitionCount).number == partition
       }
     }
     try CommitLog.create(
       at: CanonicalStore.root, partitionCount: CanonicalStore.partitionCount,
       configuration: ManifestEdit.StoredConfiguration(
-        codec: .lz4, segmentSize: 2_000, batchSize: 4 << 10),
+        codec: .lz4, segmentSize: UInt64(plan.segmentSize), batchSize: 4 << 10),
       environment: environment)
   }
 
@@ -122,10 +159,18 @@ private struct CanonicalWriter {
       }
     }
     log = opened
+    if plan.writesFooters { try writeFooters(opened) }
     if let image {
       checkpoints = try CheckpointLog(
         image, root: CanonicalStore.root, storeID: opened.context.storeID,
         environment: environment)
+    }
+  }
+
+  private func writeFooters(_ log: CommitLog) throws(CommitLogFailure) {
+    for partition in log.partitions {
+      try partition.findMissingFooters()
+      while try partition.writeMissingFooter(log.mappings) {}
     }
   }
 
@@ -147,7 +192,9 @@ private struct CanonicalWriter {
     acknowledged[partition] = Int(log.highWatermark)
   }
 
-  private func event(_ number: Int, in partition: Int) -> Event {
+  private func event(_ count: Int, in partition: Int) -> Event {
+    // What an event has its number says; another variant begins elsewhere.
+    let number = count + plan.variant
     let text = (0..<number % 4 * 4).map { "\(word) \($0) of \(number)" }.joined(separator: ", ")
     var event = Event(
       from: devices[partition][number % 3], body: Payload(text + "!"),

@@ -58,7 +58,7 @@ struct QueueHonesty {
       let reader = try await QueueStore.open(reading, .readOnly)
       let seen = try await QueueContents(of: reader)
       try await reader.close()
-      guard reading.image == damaged.files else { return "reading has written" }
+      guard damaged.isUntouched(on: reading) else { return "reading has written" }
       if let violation = difference(seen, findings) { return "read-only: \(violation)" }
       return try await writingViolation(findings).map { "writing: \($0)" }
     } catch {

@@ -26,22 +26,35 @@ struct QueueStore: Sendable {
 
   let ending: Ending
   private(set) var files: [FilePath: [UInt8]]
-  let directories: [FilePath]
+  /// The same files; never written to.
+  private var disk: MemoryFileSystem
   /// What an undamaged store shows.
   let contents: QueueContents
   /// The text of every message that was ever sent.
   let sent: [EventModel.DeviceID: [UInt64: String]]
 
-  var fileSystem: MemoryFileSystem {
-    MemoryFileSystem(files: files, directories: directories)
+  var fileSystem: MemoryFileSystem { disk.copy() }
+
+  /// Of what the queues are in: folders, the manifest that names their files, and the lock.
+  private static let names = ["/queues/", "/feedback/", "/dead-letter/", "/MANIFEST", "/LOCK"]
+
+  /// The files that the queues go by.
+  var queueFiles: [FilePath: [UInt8]] {
+    files.filter { path, bytes in
+      !bytes.isEmpty && Self.names.contains { path.string.contains($0) }
+    }
   }
 
   /// The same store with another content of one file; nil removes it.
   func replacing(_ path: FilePath, by bytes: [UInt8]?) -> QueueStore {
     var store = self
     store.files[path] = bytes
+    store.disk = disk.replacing(path, by: bytes)
     return store
   }
+
+  /// Whether a file system holds what the store does.
+  func isUntouched(on fileSystem: MemoryFileSystem) -> Bool { fileSystem.isSame(as: disk) }
 
   /// Opens a store by clocks that stand, so that nothing expires and no lock runs out.
   static func open(
@@ -79,7 +92,7 @@ struct QueueStore: Sendable {
     sent = writer.sent
     if ending == .closed { try await writer.store.close() }
     files = disk.image
-    directories = disk.directories
+    self.disk = disk.copy()
     if ending == .killed { try await writer.store.close() }
     self.ending = ending
   }

@@ -94,11 +94,7 @@ enum Engine {
   }
 
   static func readOnly(_ fileSystem: any FileSystem) throws -> Seen {
-    let follower = try LogFollower.open(
-      at: CanonicalStore.root, environment: CanonicalStore.environment(fileSystem, seed: 99)
-    ) { (storeID) throws(CommitLogFailure) in
-      try checkpoints(fileSystem, storeID).table.highest
-    }
+    let follower = try follow(fileSystem)
     var seen = Seen()
     for number in 0..<follower.partitionCount {
       let cursor = BatchCursor(
@@ -109,6 +105,28 @@ enum Engine {
         Set(follower.report(of: number).possiblyAcknowledged ?? 0..<0)
     }
     return seen
+  }
+
+  /// The numbers of a device's events, as a reader finds them that asks for this device only: in
+  /// sealed segments by their footers.
+  static func numbers(
+    of device: EventModel.DeviceID, in partition: Int, _ fileSystem: any FileSystem
+  ) throws -> Set<UInt64> {
+    let opened = try follow(fileSystem)
+    let cursor = BatchCursor(
+      from: 0, of: DeviceFilter([device]), mappings: opened.mappings, fileSystem: fileSystem
+    ) { opened.snapshot(of: partition) }
+    var seen = Seen()
+    try read(cursor, partition, into: &seen)
+    return Set(seen.events[partition].filter { $0.value.deviceID == device }.keys)
+  }
+
+  private static func follow(_ fileSystem: any FileSystem) throws -> LogFollower {
+    try LogFollower.open(
+      at: CanonicalStore.root, environment: CanonicalStore.environment(fileSystem, seed: 99)
+    ) { (storeID) throws(CommitLogFailure) in
+      try checkpoints(fileSystem, storeID).table.highest
+    }
   }
 
   private static func read(_ cursor: BatchCursor, _ partition: Int, into seen: inout Seen) throws {

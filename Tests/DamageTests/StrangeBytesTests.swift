@@ -17,7 +17,7 @@ struct StrangeBytesTests {
     arguments: CanonicalStore.Ending.allCases)
   func sectors(_ ending: CanonicalStore.Ending) throws {
     let sweep = DamageSweep(try CanonicalStore(ending), isWide: true)
-    try sweep.expectHonest { _, bytes in
+    try sweep.expectHonest { _, bytes -> [DamageSweep.Damaged] in
       let sectors = Array(stride(from: 0, to: bytes.count, by: Self.sector))
       func sector(_ start: Int) -> Range<Int> { start..<min(start + Self.sector, bytes.count) }
       return sectors.flatMap { start -> [DamageSweep.Damaged] in
@@ -53,7 +53,7 @@ struct StrangeBytesTests {
       return .goOn
     }
     let sweep = DamageSweep(store, isWide: true)
-    try sweep.expectHonest { path, bytes in
+    try sweep.expectHonest { path, bytes -> [DamageSweep.Damaged] in
       let name = path.string.dropFirst(CanonicalStore.root.string.count + 1)
       return (places[String(name)] ?? []).flatMap { place in
         frames.enumerated().map { number, frame in

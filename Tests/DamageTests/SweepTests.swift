@@ -4,18 +4,42 @@ import SimulationKit
 import SystemPackage
 import Testing
 
-/// Which places and bits are damaged where not all of them are: `tools/torture` gives a seed.
+/// How much is damaged: `tools/torture` asks for more than the tests do, and gives a seed.
 enum DamageScope {
-  private static let seed =
-    ProcessInfo.processInfo.environment["MILLRACE_DAMAGE_SEED"].flatMap(UInt64.init) ?? 0
+  private static let environment = ProcessInfo.processInfo.environment
+  private static let seed = environment["MILLRACE_DAMAGE_SEED"].flatMap(UInt64.init) ?? 0
+  /// How many bits of every byte are flipped, of many stores; nil for one, of a few.
+  private static let bitCount = environment["MILLRACE_DAMAGE_BITS"].flatMap { Int($0) }
+
+  /// Whether many stores are damaged.
+  static let isWhole = bitCount != nil
+
+  /// The canonical stores in which bits are flipped: for each ending as many.
+  static let variants = 0..<(isWhole ? 8 : 1)
 
   /// A sweep's random numbers.
   static func random(_ sweep: UInt64) -> SeededRandom {
     SeededRandom(seed: seed &* 0x1_0001 &+ sweep)
   }
 
-  /// The bit to flip of a byte: with eight seeds in a row it is each of them.
+  /// The bit to flip of a byte where it is one: with eight seeds in a row it is each of them.
   static func bit(ofByte index: Int) -> Int { (index * 5 + 3 + Int(seed % 8)) % 8 }
+
+  /// The bits to flip of a byte: from that one on.
+  static func bits(ofByte index: Int) -> [Int] {
+    (0..<min(bitCount ?? 1, 8)).map { (bit(ofByte: index) + $0) % 8 }
+  }
+
+  /// A file's bytes with one bit flipped, for each of the bits.
+  static func flips(of bytes: [UInt8], step: Int) -> some Sequence<DamageSweep.Damaged> {
+    stride(from: 0, to: bytes.count, by: step).lazy.flatMap { index in
+      bits(ofByte: index).lazy.map { bit in
+        var damaged = bytes
+        damaged[index] ^= 1 << UInt8(bit)
+        return (what: "bit \(bit) of byte \(index)", bytes: damaged)
+      }
+    }
+  }
 }
 
 /// Damages each file of a store in many ways and asks every reader what it makes of it.
@@ -34,7 +58,10 @@ struct DamageSweep {
   }
 
   /// Tries every damage and says how many there were.
-  func expectHonest(_ damages: (FilePath, [UInt8]) -> [Damaged]) throws {
+  func expectHonest(
+    counting name: String = "damaged stores",
+    _ damages: (FilePath, [UInt8]) -> some Sequence<Damaged>
+  ) throws {
     var tally = DamageTally()
     for (path, bytes) in store.files.sorted(by: { $0.key.string < $1.key.string }) {
       for damage in damages(path, bytes) {
@@ -50,7 +77,7 @@ struct DamageSweep {
         tally.note(damage.what, of: path, violation)
       }
     }
-    tally.expectNone("damaged stores")
+    tally.expectNone(name)
   }
 }
 
@@ -90,21 +117,20 @@ struct SweepTests {
 
   @Test(
     "A store that nothing happened to is what was written",
-    arguments: CanonicalStore.Ending.allCases)
-  func untouched(_ ending: CanonicalStore.Ending) throws {
-    try DamageSweep(try CanonicalStore(ending)).expectHonest { [("nothing", $1)] }
+    arguments: DamageScope.variants, CanonicalStore.Ending.allCases)
+  func untouched(_ variant: Int, _ ending: CanonicalStore.Ending) throws {
+    try DamageSweep(try CanonicalStore(ending, variant: variant)).expectHonest {
+      [(what: "nothing", bytes: $1)]
+    }
   }
 
   @Test(
     "A flipped bit anywhere is healed, told or without effect",
-    arguments: CanonicalStore.Ending.allCases)
-  func flips(_ ending: CanonicalStore.Ending) throws {
-    try DamageSweep(try CanonicalStore(ending)).expectHonest { _, bytes in
-      stride(from: 0, to: bytes.count, by: Self.step).map { index in
-        var damaged = bytes
-        damaged[index] ^= 1 << UInt8(DamageScope.bit(ofByte: index))
-        return ("byte \(index)", damaged)
-      }
+    arguments: DamageScope.variants, CanonicalStore.Ending.allCases)
+  func flips(_ variant: Int, _ ending: CanonicalStore.Ending) throws {
+    let store = try CanonicalStore(ending, variant: variant)
+    try DamageSweep(store).expectHonest(counting: "flipped bits") { _, bytes in
+      DamageScope.flips(of: bytes, step: Self.step)
     }
   }
 
@@ -113,7 +139,9 @@ struct SweepTests {
     arguments: CanonicalStore.Ending.allCases)
   func cuts(_ ending: CanonicalStore.Ending) throws {
     try DamageSweep(try CanonicalStore(ending), isWide: true).expectHonest { _, bytes in
-      stride(from: 0, to: bytes.count, by: Self.step).map { ("cut to \($0)", Array(bytes[..<$0])) }
+      stride(from: 0, to: bytes.count, by: Self.step).map {
+        (what: "cut to \($0)", bytes: Array(bytes[..<$0]))
+      }
     }
   }
 

@@ -18,6 +18,24 @@ struct MemoryFileSystemTests {
   }
 
   @Test
+  func `A copy is the same until one of the two is written to`() throws {
+    let files: [FilePath: [UInt8]] = ["/a/b": [1, 2], "/a/c": [3]]
+    let original = MemoryFileSystem(files: files, directories: ["/empty"])
+    let copy = original.copy()
+    #expect(copy.isSame(as: original))
+    #expect(copy.directories == original.directories)
+    let changed = original.replacing("/a/b", by: [1, 9])
+    #expect(changed.image == ["/a/b": [1, 9], "/a/c": [3]])
+    #expect(!changed.isSame(as: original))
+    let without = original.replacing("/a/c", by: nil)
+    #expect(without.image == ["/a/b": [1, 2]])
+    #expect(!without.isSame(as: original))
+    try copy.open("/a/c", .readWrite).write([4])
+    #expect(!copy.isSame(as: original))
+    #expect(original.image == files)
+  }
+
+  @Test
   func `Pages shared by copies change in one copy only`() throws {
     let seed = UInt64.random(in: .min ... .max)
     var random = TestRandom(state: seed)

@@ -53,7 +53,8 @@ IMPORTS = {
         "SimulationKit", "QueueSimulation", "ArgumentParser", "Foundation",
     },
     "tools/fuzz": WORDS | {
-        "LogFormat", "BlockCompression", "FuzzHarness", "CFuzzDriver", "Foundation",
+        "LogFormat", "BlockCompression", "StorageIO", "CommitLog", "LogInspection",
+        "SimulationKit", "FuzzHarness", "CFuzzDriver", "SystemPackage", "Foundation",
     },
 }
 

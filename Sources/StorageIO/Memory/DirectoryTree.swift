@@ -38,11 +38,13 @@ package struct DirectoryTree: Sendable, Hashable {
 
   /// The names on the way to a path, `.` and `..` resolved.
   ///
-  /// Splits the text: to take a `FilePath` apart costs more than all else that a call does here.
+  /// Splits the text, byte by byte: to take a `FilePath` apart, or to look for whole characters,
+  /// costs more than all else that a call does here.
   package static func names(of path: FilePath) -> [String] {
     var names: [String] = []
-    for part in path.string.split(separator: "/") where part != "." {
-      if part == ".." { _ = names.popLast() } else { names.append(String(part)) }
+    for part in path.string.utf8.split(separator: UInt8(ascii: "/")) {
+      let name = String(Substring(part))
+      if name == ".." { _ = names.popLast() } else if name != "." { names.append(name) }
     }
     return names
   }

@@ -43,6 +43,52 @@ package final class MemoryFileSystem: FileSystem {
     self.state = Mutex(state)
   }
 
+  private init(_ state: State) {
+    self.state = Mutex(state)
+  }
+
+  /// A file system with the same directories and files: they share their bytes until one of the two
+  /// writes to them.
+  package func copy() -> MemoryFileSystem {
+    let copied = state.withLock { state in
+      var copied = state
+      copied.inodes = state.inodes.mapValues { MemoryInode($0.snapshot) }
+      copied.locks = []
+      return copied
+    }
+    return MemoryFileSystem(copied)
+  }
+
+  /// A copy in which a file that is there has another content; nil removes it.
+  package func replacing(_ path: FilePath, by bytes: [UInt8]?) -> MemoryFileSystem {
+    let changed = copy()
+    changed.state.withLock { state in
+      guard case .file(let number) = state.tree.entry(of: path) else {
+        preconditionFailure("there is no file at \(path)")
+      }
+      if let bytes {
+        state.inodes[number]?.replace(with: bytes)
+      } else {
+        let names = DirectoryTree.names(of: path)
+        let directory = Self.makeDirectory(names.dropLast(), in: &state)
+        state.tree.set(.init(directory: directory, name: names[names.count - 1]), nil)
+        Self.forget(.file(number), in: &state)
+      }
+    }
+    return changed
+  }
+
+  /// Whether another file system holds the same: soon answered for a copy that nothing was written
+  /// to.
+  package func isSame(as other: MemoryFileSystem) -> Bool {
+    let (mine, its) = (contents, other.contents)
+    return mine.tree == its.tree && mine.files == its.files
+  }
+
+  private var contents: (tree: DirectoryTree, files: [Int: PagedBytes]) {
+    state.withLock { ($0.tree, $0.inodes.mapValues(\.snapshot)) }
+  }
+
   /// A copy of every file's bytes by path.
   package var image: [FilePath: [UInt8]] {
     state.withLock { state in

@@ -1,6 +1,27 @@
 private import CFuzzDriver
 private import Foundation
 
+/// One kind of input, and what is done with it.
+///
+/// Sendable because there is only one thread.
+package struct FuzzTarget: @unchecked Sendable {
+  let name: String
+  let seeds: () throws -> [[UInt8]]
+  let examine: ([UInt8]) -> Void
+
+  /// - Parameters:
+  ///   - name: what `tools/fuzz/run` calls it.
+  ///   - seeds: sound inputs, from which the fuzzer starts.
+  ///   - examine: takes the bytes; whatever they are, it returns.
+  package init(
+    _ name: String, seeds: @escaping () throws -> [[UInt8]], examine: @escaping ([UInt8]) -> Void
+  ) {
+    self.name = name
+    self.seeds = seeds
+    self.examine = examine
+  }
+}
+
 /// What every fuzz target shares: writing the seeds, calling libFuzzer, and the landmark that
 /// proves that the fuzzer comes as far as it should.
 package enum Fuzzing {
@@ -14,26 +35,31 @@ package enum Fuzzing {
   private static let trapsAtLandmark =
     ProcessInfo.processInfo.environment["MILLRACE_FUZZ_CANARY"] != nil
 
-  /// Runs the program: `--seeds DIRECTORY` writes the seeds, anything else goes to libFuzzer.
+  /// Runs the program, whose first argument names the target.
   ///
-  /// - Parameters:
-  ///   - seeds: sound inputs, from which the fuzzer starts.
-  ///   - examine: decodes the bytes; whatever they are, it returns.
+  /// `--seeds DIRECTORY` behind it writes the target's seeds, anything else goes to libFuzzer.
+  ///
+  /// - Parameter targets: what there is to choose from.
   /// - Throws: when a seed cannot be written.
-  package static func run(seeds: [[UInt8]], _ examine: @escaping ([UInt8]) -> Void) throws {
+  package static func run(_ targets: [FuzzTarget]) throws {
     let arguments = CommandLine.arguments
-    if arguments.count == 3, arguments[1] == "--seeds" {
-      let directory = URL(fileURLWithPath: arguments[2], isDirectory: true)
-      for (number, seed) in seeds.enumerated() {
+    guard arguments.count > 1, let target = targets.first(where: { $0.name == arguments[1] })
+    else {
+      crash("the targets are \(targets.map(\.name).joined(separator: ", "))")
+    }
+    if arguments.count == 4, arguments[2] == "--seeds" {
+      let directory = URL(fileURLWithPath: arguments[3], isDirectory: true)
+      for (number, seed) in try target.seeds().enumerated() {
         try Data(seed).write(to: directory.appendingPathComponent("seed-\(number)"))
       }
       return
     }
-    self.examine = examine
-    var count = CommandLine.argc
-    // SAFETY: the arguments live as long as the process.
-    var values: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? =
-      CommandLine.unsafeArgv
+    examine = target.examine
+    // libFuzzer does not need to know of the target's name.
+    // SAFETY: the arguments live as long as the process, and there are two at least.
+    var count = CommandLine.argc - 1
+    CommandLine.unsafeArgv[1] = CommandLine.unsafeArgv[0]
+    var values: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = CommandLine.unsafeArgv + 1
     let status = LLVMFuzzerRunDriver(&count, &values) { bytes, size in
       // SAFETY: libFuzzer keeps the bytes valid for the call; the array copies them.
       Fuzzing.examine(Array(UnsafeRawBufferPointer(start: bytes, count: size)))

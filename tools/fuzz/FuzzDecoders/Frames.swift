@@ -2,20 +2,17 @@ import EventModel
 import FuzzHarness
 import LogFormat
 
-/// A file of frames made of any bytes: header, scanner and recovery rule never trap, and what they
-/// decide is consistent with itself.
+/// A file of frames made of any bytes: header, scanner, recovery rule and the healing of a tail
+/// never trap, and what they decide is consistent with itself.
 ///
 /// The first byte of the input says which checksums are mended before decoding, because no fuzzer
 /// guesses a checksum and everything interesting lies behind one.
-@main
-enum FuzzFrames {
-  static func main() throws {
-    try Fuzzing.run(seeds: seeds()) { input in
-      guard let control = input.first else { return }
-      var file = Array(input.dropFirst())
-      Mending.apply(&file, control: control)
-      examine(file, checksEverything: control & 8 != 0)
-    }
+enum Frames {
+  static let target = FuzzTarget("frames", seeds: seeds) { input in
+    guard let control = input.first else { return }
+    var file = Array(input.dropFirst())
+    Mending.apply(&file, control: control)
+    examine(file, checksEverything: control & 8 != 0)
   }
 
   private static func examine(_ file: [UInt8], checksEverything: Bool) {
@@ -39,7 +36,30 @@ enum FuzzFrames {
       from: start, scan: scan, evidence: 0, checksEverything: checksEverything
     ) { scanner.isIntact($0) }
     check(verdict, of: scan, in: file)
+    heal(file, header, behind: verdict)
     if verdict.kept.count > 1, !verdict.findings.isEmpty { Fuzzing.landmark() }
+  }
+
+  /// What healing sets right is one bit of one frame, which holds with it.
+  private static func heal(
+    _ file: [UInt8], _ header: FileHeader, behind verdict: RecoveryRule.Verdict
+  ) {
+    let healing = TailHealing(Bytes(bytes: file), identity: header.identity) { header, _, body in
+      var content = ContentChecksum()
+      content.add(body)
+      return content.value == header.contentChecksum
+    }
+    guard let repair = healing.repair(at: verdict.end) else { return }
+    precondition(repair.frame.lowerBound == verdict.end.position, "a frame elsewhere was healed")
+    precondition(repair.frame.contains(repair.position), "a bit outside the frame was healed")
+    let difference = file[repair.position] ^ repair.value
+    precondition(difference.nonzeroBitCount == 1, "\(difference) is not one bit")
+    var healed = file
+    healed[repair.position] = repair.value
+    var scanner = FrameScanner(Bytes(bytes: healed), identity: header.identity)
+    let frame = scanner.scan(from: repair.frame.lowerBound).frames.first
+    precondition(frame?.position == repair.frame.lowerBound, "what was healed is no frame")
+    precondition(frame.map { scanner.isIntact($0) } == true, "what was healed does not hold")
   }
 
   private static func check(
@@ -93,8 +113,11 @@ struct Bytes: FrameSource {
 
   func read(at position: Int, into buffer: inout MutableRawSpan) -> Int {
     let count = min(buffer.byteCount, max(bytes.count - position, 0))
-    for index in 0..<count {
-      buffer.storeBytes(of: bytes[position + index], toByteOffset: index, as: UInt8.self)
+    guard count > 0 else { return 0 }
+    buffer.withUnsafeMutableBytes { target in
+      bytes.withUnsafeBytes { source in
+        target.copyMemory(from: .init(rebasing: source[position..<position + count]))
+      }
     }
     return count
   }

@@ -5,15 +5,12 @@ import LogFormat
 /// through the library's own reader, to come to it.
 ///
 /// `tools/fuzz/run` fails if it is not found.
-@main
-enum FuzzCanary {
-  static func main() throws {
-    try Fuzzing.run(seeds: []) { bytes in
-      do throws(FormatError) {
-        try examine(bytes)
-      } catch {
-        // A short input.
-      }
+enum Canary {
+  static let target = FuzzTarget("canary", seeds: { [] }) { bytes in
+    do throws(FormatError) {
+      try examine(bytes)
+    } catch {
+      // A short input.
     }
   }
 

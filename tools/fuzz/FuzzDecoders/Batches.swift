@@ -8,14 +8,13 @@ import LogFormat
 ///
 /// The input is a record count and the size of the clear section (two bytes each), a codec number,
 /// then the clear section, then the stored columns and payload.
-@main
-enum FuzzBatch {
+enum Batches {
   /// Larger batches only make the fuzzer slow; their bounds are checked by the same code.
   private static let contentSizeMax = 1 << 18
 
-  static func main() throws {
+  static var target: FuzzTarget {
     let decompressor = BlockDecompressor()
-    try Fuzzing.run(seeds: seeds()) { input in
+    return FuzzTarget("batches", seeds: seeds) { input in
       do throws(FormatError) {
         try examine(input, decompressor)
       } catch {
