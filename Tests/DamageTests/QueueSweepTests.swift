@@ -33,7 +33,7 @@ struct QueueSweepTests {
 
   /// Tries damages of every file that the queues go by.
   private func expectHonest(
-    _ store: QueueStore, isWide: Bool, counting name: String,
+    _ store: QueueStore, isWide: Bool, counting name: String, asking witnesses: Witnesses = .all,
     _ damages: (FilePath, [UInt8]) -> some Sequence<Damaged>
   ) async throws {
     var tally = DamageTally()
@@ -44,7 +44,7 @@ struct QueueSweepTests {
       for damage in damages(path, bytes) {
         let honesty = QueueHonesty(
           store: store, damaged: store.replacing(path, by: damage.bytes), file: path,
-          isWide: isWide)
+          isWide: isWide, witnesses: witnesses)
         let violation: String?
         do {
           violation = try await honesty.violation()
@@ -75,7 +75,12 @@ struct QueueSweepTests {
     let store = try await QueueStore(ending)
     guard !DamageScope.isWhole else {
       try await expectHonest(store, isWide: false, counting: "flipped bits") { _, bytes in
-        DamageScope.flips(of: bytes, step: 1)
+        DamageScope.flips(of: bytes)
+      }
+      guard DamageScope.otherBitCount > 0 else { return }
+      try await expectHonest(store, isWide: false, counting: "flipped bits", asking: .readers) {
+        _, bytes in
+        DamageScope.otherFlips(of: bytes)
       }
       return
     }

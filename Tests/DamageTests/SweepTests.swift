@@ -25,21 +25,36 @@ enum DamageScope {
   /// The bit to flip of a byte where it is one: with eight seeds in a row it is each of them.
   static func bit(ofByte index: Int) -> Int { (index * 5 + 3 + Int(seed % 8)) % 8 }
 
-  /// The bits to flip of a byte: from that one on.
-  static func bits(ofByte index: Int) -> [Int] {
-    (0..<min(bitCount ?? 1, 8)).map { (bit(ofByte: index) + $0) % 8 }
+  /// How many more bits of each byte are flipped, of which only readers are asked.
+  static let otherBitCount = min(bitCount ?? 1, 8) - 1
+
+  /// A file's bytes with that bit of a byte flipped, byte by byte.
+  static func flips(of bytes: [UInt8], step: Int = 1) -> some Sequence<DamageSweep.Damaged> {
+    stride(from: 0, to: bytes.count, by: step).lazy.map { flip(0, ofByte: $0, in: bytes) }
   }
 
-  /// A file's bytes with one bit flipped, for each of the bits.
-  static func flips(of bytes: [UInt8], step: Int) -> some Sequence<DamageSweep.Damaged> {
-    stride(from: 0, to: bytes.count, by: step).lazy.flatMap { index in
-      bits(ofByte: index).lazy.map { bit in
-        var damaged = bytes
-        damaged[index] ^= 1 << UInt8(bit)
-        return (what: "bit \(bit) of byte \(index)", bytes: damaged)
-      }
+  /// The same for the other bits.
+  static func otherFlips(of bytes: [UInt8]) -> some Sequence<DamageSweep.Damaged> {
+    bytes.indices.lazy.flatMap { index in
+      (0..<otherBitCount).lazy.map { flip($0 + 1, ofByte: index, in: bytes) }
     }
   }
+
+  private static func flip(
+    _ number: Int, ofByte index: Int, in bytes: [UInt8]
+  ) -> DamageSweep.Damaged {
+    let bit = (bit(ofByte: index) + number) % 8
+    var damaged = bytes
+    damaged[index] ^= 1 << UInt8(bit)
+    return (what: "bit \(bit) of byte \(index)", bytes: damaged)
+  }
+}
+
+/// Who is asked what they make of damage.
+enum Witnesses {
+  case all
+  /// Readers and `fsck`: whoever would show what is wrong as if it were right.
+  case readers
 }
 
 /// Damages each file of a store in many ways and asks every reader what it makes of it.
@@ -48,13 +63,16 @@ struct DamageSweep {
 
   let store: CanonicalStore
   let isWide: Bool
+  let witnesses: Witnesses
 
   /// - Parameters:
   ///   - store: the store before.
   ///   - isWide: whether more than a bit is damaged at once.
-  init(_ store: CanonicalStore, isWide: Bool = false) {
+  ///   - witnesses: who is asked.
+  init(_ store: CanonicalStore, isWide: Bool = false, asking witnesses: Witnesses = .all) {
     self.store = store
     self.isWide = isWide
+    self.witnesses = witnesses
   }
 
   /// Tries every damage and says how many there were.
@@ -67,7 +85,7 @@ struct DamageSweep {
       for damage in damages(path, bytes) {
         let honesty = Honesty(
           store: store, damaged: store.replacing(path, by: damage.bytes), file: path,
-          isWide: isWide)
+          isWide: isWide, witnesses: witnesses)
         let violation: String?
         do {
           violation = try honesty.violation()
@@ -131,6 +149,10 @@ struct SweepTests {
     let store = try CanonicalStore(ending, variant: variant)
     try DamageSweep(store).expectHonest(counting: "flipped bits") { _, bytes in
       DamageScope.flips(of: bytes, step: Self.step)
+    }
+    guard DamageScope.otherBitCount > 0 else { return }
+    try DamageSweep(store, asking: .readers).expectHonest(counting: "flipped bits") { _, bytes in
+      DamageScope.otherFlips(of: bytes)
     }
   }
 
