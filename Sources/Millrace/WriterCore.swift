@@ -218,11 +218,11 @@ final class WriterCore: ReadSource {
 
   var renewal: (@Sendable () throws(CommitLogFailure) -> Void)? { nil }
 
-  func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {
+  func waitForMore(in partition: Int, beyond number: UInt64) async throws(EventStoreError) -> Bool {
     guard let stream = PartitionID.stream(partition) else {
-      return await partitions[partition].tail.wait(beyond: number)
+      return try await partitions[partition].tail.wait(beyond: number)
     }
-    return await streams.tail(of: stream).wait(beyond: number)
+    return try await streams.tail(of: stream).wait(beyond: number)
   }
 
   /// The place of the partition that holds a device's events (format-spec §7).

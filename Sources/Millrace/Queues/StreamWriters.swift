@@ -128,7 +128,9 @@ final class StreamSource: ReadSource {
 
   func refresh() {}
   var renewal: (@Sendable () throws(CommitLogFailure) -> Void)? { nil }
-  func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool { false }
+  func waitForMore(in partition: Int, beyond number: UInt64) async throws(EventStoreError) -> Bool {
+    false
+  }
 }
 
 extension PartitionID {

@@ -66,7 +66,7 @@ public struct EventBatches: AsyncSequence, Sendable {
         case .failed(let failure): throw failure
         case .atTail(let number):
           guard batches.follows,
-            await batches.source.waitForMore(in: batches.partition.number, beyond: number)
+            try await batches.source.waitForMore(in: batches.partition.number, beyond: number)
           else { return nil }
         }
       }

@@ -14,6 +14,8 @@ final class FollowerCore: ReadSource {
   /// By the partition's number.
   private let tails: [Int: TailSignal]
   private let watch: TailWatch
+  /// Looks that may fail before those who wait are told: about as many seconds where nothing moves.
+  private static let failureCountMax = 3
 
   /// Opens the store; blocks.
   init(
@@ -36,6 +38,7 @@ final class FollowerCore: ReadSource {
     }
     self.tails = tails
     let signals = tails
+    let failures = FailureCount()
     // Threads last: nobody would stop those of an attempt that failed.
     readers = WorkerPool(threadCount: 2)
     watch = TailWatch {
@@ -46,8 +49,12 @@ final class FollowerCore: ReadSource {
     } look: {
       do throws(CommitLogFailure) {
         _ = try log.refresh()
+        failures.clear()
       } catch {
-        // Nothing new is shown; the next look may.
+        // Nothing new is shown; the next look may, unless the store is gone.
+        if failures.add() >= Self.failureCountMax {
+          for tail in signals.values { tail.fail(EventStoreError(error)) }
+        }
         return signals.values.contains { $0.isAwaited }
       }
       // Also what another reader's refresh has found.
@@ -124,8 +131,18 @@ final class FollowerCore: ReadSource {
     return { () throws(CommitLogFailure) in _ = try log.refresh() }
   }
 
-  func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool {
+  func waitForMore(in partition: Int, beyond number: UInt64) async throws(EventStoreError) -> Bool {
     guard let tail = tails[partition] else { return false }
-    return await tail.wait(beyond: number) { [watch] in watch.wake() }
+    return try await tail.wait(beyond: number) { [watch] in watch.wake() }
   }
+}
+
+/// Looks that have failed in a row.
+private final class FailureCount: Sendable {
+  private let count = Atomic(0)
+
+  func clear() { count.store(0, ordering: .relaxed) }
+
+  /// Counts one more, and returns how many they are.
+  func add() -> Int { count.add(1, ordering: .relaxed).newValue }
 }

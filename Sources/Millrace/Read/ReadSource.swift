@@ -18,7 +18,7 @@ protocol ReadSource: AnyObject, Sendable {
   /// Has a stale snapshot renewed for a reader whose file is gone; nil where none is ever stale.
   var renewal: (@Sendable () throws(CommitLogFailure) -> Void)? { get }
   /// Returns once there is something behind `number`: false if there never will be.
-  func waitForMore(in partition: Int, beyond number: UInt64) async -> Bool
+  func waitForMore(in partition: Int, beyond number: UInt64) async throws(EventStoreError) -> Bool
 }
 
 extension ReadSource {

@@ -150,15 +150,19 @@ struct StrangeStoreTests {
     }
   }
 
-  @Test("A store that vanishes while it is followed")
-  func vanished() throws {
+  @Test("A store that vanishes while it is followed", arguments: [true, false])
+  func vanished(atOnce: Bool) throws {
     let scratch = try Scratch()
     let store = try SpoiltStore(eventCount: 200, scratch: scratch)
     try store.renew()
     let reader = try Executable(["read", store.path, "--follow"], scratch: scratch)
     var printed = 0
     while printed < 200 { printed += try reader.receive().lineEnds.count }
-    try FileManager.default.removeItem(atPath: store.path)
+    if atOnce {
+      try FileManager.default.moveItem(atPath: store.path, toPath: scratch.path("elsewhere"))
+    } else {
+      try FileManager.default.removeItem(atPath: store.path)
+    }
     let outcome = try reader.finish()
     #expect(outcome.status == 1 && outcome.errors.hasPrefix("millrace: "), "\(outcome.errors)")
   }
