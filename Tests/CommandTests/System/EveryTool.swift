@@ -9,7 +9,7 @@ struct EveryTool {
   private static let checks: Set<Int32> = [0, 4, 8]
   private static let repairs: Set<Int32> = [0, 1, 4, 5, 8, 9, 12, 13]
   /// Far more than any of them needs, and far less than a file's length may claim.
-  private static let memoryMax = 768 << 20
+  private static let memoryMax = 1 << 30
 
   let scratch: Scratch
   /// Every event that was ever appended.

@@ -5,11 +5,7 @@ import Testing
 /// A real store, spoilt in several ways at once by random, given to every tool.
 @Suite("Stores that are spoilt by random")
 struct MangledStoreTests {
-  #if DEBUG
-    private static let roundCount = 4
-  #else
-    private static let roundCount = 16
-  #endif
+  private static let roundCount = 4
   private static let changeCounts = [1, 1, 2, 3, 6]
 
   private static let seed =
