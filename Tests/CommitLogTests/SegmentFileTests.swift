@@ -31,6 +31,12 @@ import Testing
     let fileSystem = image.memory()
     let store = try TestStore.open(on: fileSystem)
     #expect(store.partition.isLost && !store.partition.report.isClean)
+    let file = try #require(store.partition.snapshot.segments.last?.activeFile)
+    #expect(try file.size() == .zero && file.allocatedSize() == .zero)
+    #expect(throws: IOFailure.self) { try file.write([1].span.bytes, at: .start) }
+    #expect(throws: IOFailure.self) { try file.reserve(ByteCount(1)) }
+    #expect(throws: IOFailure.self) { try file.truncate(to: .zero) }
+    #expect(throws: IOFailure.self) { try file.map(.zero) }
     #expect(throws: CommitLogFailure.missingFile(path)) { try store.append(count..<count + 1) }
     #expect(try store.read().serials == Array(0..<base))
     try store.log.close()

@@ -5,7 +5,7 @@ internal import SystemPackage
 
 /// A file read as it was before bits in it flipped, by a process that must not write: it shows what
 /// the next writer will recover.
-final class HealedFile: StorageFile {
+final class HealedFile: ReadOnlyFile {
   private let below: any StorageFile
   private let repairs: [BitRepair]
 
@@ -15,6 +15,7 @@ final class HealedFile: StorageFile {
   }
 
   var path: FilePath { below.path }
+  var refusal: Errno { .readOnlyFileSystem }
   func size() throws(IOFailure) -> ByteCount { try below.size() }
   func dataStart(from position: FilePosition) throws(IOFailure) -> FilePosition {
     let data = try below.dataStart(from: position)
@@ -28,17 +29,5 @@ final class HealedFile: StorageFile {
     let count = try below.read(into: &buffer, at: position)
     repairs.apply(to: &buffer, at: position.bytes)
     return count
-  }
-
-  /// A map would show the file as it is.
-  func map(_ size: ByteCount) throws(IOFailure) -> FileMapping { throw refusal(.map) }
-  func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure) {
-    throw refusal(.write)
-  }
-  func reserve(_ size: ByteCount) throws(IOFailure) { throw refusal(.reserve) }
-  func truncate(to size: ByteCount) throws(IOFailure) { throw refusal(.truncate) }
-
-  private func refusal(_ operation: IOFailure.Operation) -> IOFailure {
-    IOFailure(operation, path, .readOnlyFileSystem)
   }
 }

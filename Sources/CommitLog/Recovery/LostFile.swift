@@ -7,8 +7,9 @@ internal import SystemPackage
 ///
 /// Its log shows what its other segments hold and says what is gone; nothing is made in the file's
 /// place, because it may be found again.
-final class LostFile: StorageFile {
+final class LostFile: ReadOnlyFile {
   let path: FilePath
+  var refusal: Errno { .noSuchFileOrDirectory }
 
   init(_ path: FilePath) { self.path = path }
 
@@ -16,14 +17,4 @@ final class LostFile: StorageFile {
   func allocatedSize() -> ByteCount { .zero }
   func read(into buffer: inout MutableRawSpan, at position: FilePosition) -> Int { 0 }
   func synchronize() {}
-  func map(_ size: ByteCount) throws(IOFailure) -> FileMapping { throw refusal(.map) }
-  func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure) {
-    throw refusal(.write)
-  }
-  func reserve(_ size: ByteCount) throws(IOFailure) { throw refusal(.reserve) }
-  func truncate(to size: ByteCount) throws(IOFailure) { throw refusal(.truncate) }
-
-  private func refusal(_ operation: IOFailure.Operation) -> IOFailure {
-    IOFailure(operation, path, .noSuchFileOrDirectory)
-  }
 }
