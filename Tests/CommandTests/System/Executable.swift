@@ -12,8 +12,6 @@ final class Executable {
     let status: Int32
     let output: Data
     let errors: String
-    /// Bytes of memory that it had at most.
-    var peakMemory = 0
 
     /// What it printed, line by line.
     var lines: [String] { output.lines.map { String(decoding: $0, as: UTF8.self) } }
@@ -145,13 +143,11 @@ final class Executable {
     var printed = Data()
     while output >= 0, case let more = try receive(), !more.isEmpty { printed += more }
     var status: Int32 = 0
-    var usage = rusage()
-    while wait4(processID, &status, 0, &usage) < 0 && errno == EINTR {}
+    while waitpid(processID, &status, 0) < 0 && errno == EINTR {}
     let signal = status & 0x7f
     return Outcome(
       status: signal == 0 ? (status >> 8) & 0xff : -signal, output: printed,
-      errors: try String(contentsOfFile: errors, encoding: .utf8),
-      peakMemory: usage.ru_maxrss << 10)
+      errors: try String(contentsOfFile: errors, encoding: .utf8))
   }
 
   private static func pipe() throws -> (reading: Int32, writing: Int32) {

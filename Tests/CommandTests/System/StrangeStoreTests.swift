@@ -2,8 +2,7 @@ import Foundation
 import Glibc
 import Testing
 
-/// Anything at all in a store's place, or in one of its files': an answer, in bounded time and
-/// memory.
+/// Anything at all in a store's place, or in one of its files': an answer, in bounded time.
 @Suite("What is no store, or no longer one")
 struct StrangeStoreTests {
   private static let hugeSize: off_t = 1 << 40
