@@ -9,6 +9,8 @@ import Testing
 @Suite("Blocking queues")
 struct BlockingQueuesTests {
   private static let device: DeviceID = "thermostat-17"
+  /// No lock runs out before the test is over, however slow the machine.
+  private static let lock: Duration = .seconds(86_400)
 
   @Test("Sends, receives and settles like the asynchronous form")
   func everyOperation() async throws {
@@ -24,7 +26,7 @@ struct BlockingQueuesTests {
     #expect(throws: EventStoreError.self) {
       try queues.enqueue(DeviceMessage(body: "x"), to: device)
     }
-    let locked = try queues.receive(by: device, max: 10, lockFor: .seconds(30))
+    let locked = try queues.receive(by: device, max: 10, lockFor: Self.lock)
     #expect(locked.map(\.message.body) == ["0", "1", "2", "3"])
     #expect(locked.map(\.sequenceNumber) == [first] + outcome.sequenceNumbers)
     try queues.complete(locked[0].lockToken, of: device)
@@ -58,7 +60,7 @@ struct BlockingQueuesTests {
             feedback: $0 % 5 == 0 ? FeedbackMode.none : .full)
         )
       })
-    let received = try queues.receive(by: device, max: 1_000)
+    let received = try queues.receive(by: device, max: 1_000, lockFor: Self.lock)
     #expect(received.map(\.sequenceNumber) == outcome.sequenceNumbers)
     let done = try queues.complete(received.map { (device, $0.lockToken) })
     #expect(done == Array(repeating: true, count: 600))
@@ -79,7 +81,7 @@ struct BlockingQueuesTests {
     let queues = try store.makeBlockingQueues()
     let device = Self.device
     try queues.enqueue(DeviceMessage(body: "1"), to: device)
-    let token = try queues.receive(by: device, max: 1)[0].lockToken
+    let token = try queues.receive(by: device, max: 1, lockFor: Self.lock)[0].lockToken
     func code(_ body: () throws(EventStoreError) -> Void) -> EventStoreError.Code? {
       do throws(EventStoreError) {
         try body()
