@@ -11,7 +11,7 @@ package protocol FrameSource {
   func read(at position: Int, into buffer: inout MutableRawSpan) throws(Failure) -> Int
 
   /// Where the next bytes stand that may be other than zero, from a position on: files know their
-  /// holes.
+  /// holes. A hint.
   func dataStart(from position: Int) throws(Failure) -> Int
 }
 
@@ -117,7 +117,9 @@ package struct FrameScanner<Source: FrameSource>: ~Copyable {
           noteData(position, min(FrameHeader.alignment, available), &result)
         }
         position += max(1, zeros / FrameHeader.alignment) * FrameHeader.alignment
-        if zeros >= Self.hopWindow { position = try behindHole(from: position) }
+        if position - result.endOfData >= Limits.unsyncedSizeMax {
+          position = try behindHole(from: position)
+        }
         isSearching = true
       }
     }
@@ -125,6 +127,9 @@ package struct FrameScanner<Source: FrameSource>: ~Copyable {
   }
 
   /// The place of a frame that the next data may be a part of: a hole may have any size.
+  ///
+  /// Asked only where more zeros were read than a writer leaves unsynced: file systems have called
+  /// data a hole that had just been written, and what recovery cuts must not rest on that.
   private func behindHole(from position: Int) throws(Source.Failure) -> Int {
     let data = min(source.size, try source.dataStart(from: position))
     return max(position, data / FrameHeader.alignment * FrameHeader.alignment)

@@ -143,21 +143,23 @@ struct FrameJudge {
   }
 
   func scanPiece(at position: Int) -> Piece {
-    let end = Piece(frames: [], endOfData: 0, unsupported: nil, next: source.size)
-    guard position < source.size else { return end }
-    let first = source.dataStart(from: position)
-    // The grid of the frames.
-    let position = max(position, first / FrameHeader.alignment * FrameHeader.alignment)
-    guard position < source.size else { return end }
+    guard position < source.size else {
+      return Piece(frames: [], endOfData: 0, unsupported: nil, next: position)
+    }
     let limit = min(position + Self.pieceSize, source.size)
     var scanner = FrameScanner(SourcePiece(source: source, size: limit), identity: identity)
     let scan = scanner.scan(from: position)
     // The scan takes its own beginning for data; the last frame may reach beyond the piece.
     let last = scan.frames.last?.end ?? 0
     let data = scan.endOfData == position ? 0 : scan.endOfData
+    var next = max(limit, last)
+    if max(data, last) == 0 {
+      // A piece of zeros: a hole may have any size. On with the grid of the frames.
+      next = max(next, source.dataStart(from: next) / FrameHeader.alignment * FrameHeader.alignment)
+    }
     return Piece(
       frames: scan.frames, endOfData: min(source.size, max(data, last)),
-      unsupported: scan.unsupported, next: max(limit, last))
+      unsupported: scan.unsupported, next: next)
   }
 
   /// Tells what a verdict decided, in the order of the file, and returns the frames behind the last

@@ -49,7 +49,10 @@ struct SalvageScan: ~Copyable {
     var position = start
     while true {
       if !reachesEnd, position + FileHeader.size > windowStart + window.count {
-        position = max(position, source.dataStart(from: position))
+        // Behind a window of zeros a hole of any size may lie.
+        if window.count > 0, window.isZero {
+          position = max(position, source.dataStart(from: position))
+        }
         load(position)
         progress(position)
       }

@@ -46,16 +46,22 @@ package struct Quarantine: Sendable {
     }
   }
 
-  /// Writes a range of a file into another one, from its start; a hole stays a hole.
+  /// Writes a range of a file into another one, from its start.
+  ///
+  /// A hole stays one where it goes on behind more zeros than a writer leaves unsynced: file
+  /// systems have called data a hole that had just been written, and a copy must not rest on that.
   package static func copy(
     _ range: Range<Int>, of file: any StorageFile, to copy: any StorageFile
   ) throws(IOFailure) {
     var buffer = [UInt8](repeating: 0, count: min(range.count, copySize))
     var position = range.lowerBound
     var end = position
-    while true {
-      position = max(position, try file.dataStart(from: FilePosition(position)).bytes)
-      guard position < range.upperBound else { break }
+    var zeroCount = 0
+    while position < range.upperBound {
+      if zeroCount >= Limits.unsyncedSizeMax {
+        position = max(position, try file.dataStart(from: FilePosition(position)).bytes)
+        guard position < range.upperBound else { break }
+      }
       let wanted = min(range.upperBound - position, buffer.count)
       if wanted < buffer.count { buffer.removeLast(buffer.count - wanted) }
       var span = buffer.mutableSpan
@@ -67,6 +73,7 @@ package struct Quarantine: Sendable {
       try unsafe copy.write(
         buffer.span.extracting(0..<count).bytes,
         at: FilePosition(position - range.lowerBound))
+      zeroCount = buffer[..<count].allSatisfy { $0 == 0 } ? zeroCount + count : 0
       position += count
       end = position
     }

@@ -29,6 +29,17 @@ import Testing
     #expect(scan(image).frames.count == 2)
   }
 
+  @Test func `a frame behind zeros is found although the file calls it a hole`() {
+    var image = LogImage()
+    image.append(watermark: 100)
+    image.bytes += [UInt8](repeating: 0, count: 1 << 20)
+    let behind = image.append(watermark: 100)
+    let source = MemorySource(bytes: image.bytes, isCalledHole: true)
+    var scanner = FrameScanner(source, identity: image.header.identity)
+    let found = scanner.scan(from: FileHeader.size).frames.map(\.position)
+    #expect(found.count == 2 && found.last == behind.range.lowerBound)
+  }
+
   @Test func `a file that is shorter than it claims ends the scan`() {
     var image = LogImage()
     image.append(watermark: 100)

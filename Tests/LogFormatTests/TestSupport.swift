@@ -28,6 +28,10 @@ struct SeededRandom: RandomNumberGenerator {
 struct MemorySource: FrameSource {
   var bytes: [UInt8]
   var claimedSize: Int?
+  /// Whether it calls everything a hole, as file systems with a mistake do.
+  var isCalledHole = false
+
+  func dataStart(from position: Int) throws(Never) -> Int { isCalledHole ? size : position }
 
   var size: Int { claimedSize ?? bytes.count }
 

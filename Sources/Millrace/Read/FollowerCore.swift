@@ -14,8 +14,9 @@ final class FollowerCore: ReadSource {
   /// By the partition's number.
   private let tails: [Int: TailSignal]
   private let watch: TailWatch
-  /// Looks that may fail before those who wait are told: about as many seconds where nothing moves.
-  private static let failureCountMax = 3
+  /// Microseconds of nothing but failures before those who wait are told: a change by another
+  /// process is over sooner.
+  private static let outageMax: Int64 = 2_000_000
 
   /// Opens the store; blocks.
   init(
@@ -38,7 +39,7 @@ final class FollowerCore: ReadSource {
     }
     self.tails = tails
     let signals = tails
-    let failures = FailureCount()
+    let outage = Outage()
     // Threads last: nobody would stop those of an attempt that failed.
     readers = WorkerPool(threadCount: 2)
     watch = TailWatch {
@@ -49,10 +50,10 @@ final class FollowerCore: ReadSource {
     } look: {
       do throws(CommitLogFailure) {
         _ = try log.refresh()
-        failures.clear()
+        outage.end()
       } catch {
         // Nothing new is shown; the next look may, unless the store is gone.
-        if failures.add() >= Self.failureCountMax {
+        if outage.note(at: log.context.environment.steady()) >= Self.outageMax {
           for tail in signals.values { tail.fail(EventStoreError(error)) }
         }
         return signals.values.contains { $0.isAwaited }
@@ -137,12 +138,18 @@ final class FollowerCore: ReadSource {
   }
 }
 
-/// Looks that have failed in a row.
-private final class FailureCount: Sendable {
-  private let count = Atomic(0)
+/// Since when every look has failed.
+private final class Outage: Sendable {
+  private let start = Mutex<Int64?>(nil)
 
-  func clear() { count.store(0, ordering: .relaxed) }
+  func end() { start.withLock { $0 = nil } }
 
-  /// Counts one more, and returns how many they are.
-  func add() -> Int { count.add(1, ordering: .relaxed).newValue }
+  /// Notes a failure at a time of the steady clock; returns for how long there were only failures.
+  func note(at time: Int64) -> Int64 {
+    start.withLock { start in
+      let first = start ?? time
+      start = first
+      return time - first
+    }
+  }
 }
