@@ -163,7 +163,6 @@ extension PartitionLog {
         return false
       }
       do throws(IOFailure) {
-        manifest.reserve()
         return try writing.segment.takeReserve(context.settings)
       } catch {
         throw failedWrite(error)

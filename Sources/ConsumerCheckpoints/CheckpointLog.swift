@@ -29,6 +29,7 @@ package final class CheckpointLog: Sendable {
     /// Whether the tail has been cut and an epoch begun.
     var isPrepared: Bool
     var verdict: RecoveryRule.Verdict?
+    var reserve = SpaceReserve()
   }
 
   /// Takes over what was read.
@@ -65,6 +66,7 @@ package final class CheckpointLog: Sendable {
         table: image.table, file: file, log: FrameLog(identity: identity, end: end),
         rewriteSize: max(Self.rewriteSize, 2 * end.position), isPrepared: false,
         verdict: image.verdict))
+    contents.withLock { Self.keepReserve(&$0) }
   }
 
   package var table: CheckpointTable { contents.withLock { $0.table } }
@@ -81,6 +83,7 @@ package final class CheckpointLog: Sendable {
       if contents.file == nil || contents.log.end.position > contents.rewriteSize,
         try rewrite(&contents, as: table)
       {
+        Self.keepReserve(&contents)
         return
       }
       guard let file = contents.file else { preconditionFailure("there is no file to append to") }
@@ -103,7 +106,13 @@ package final class CheckpointLog: Sendable {
       }
       contents.log.confirm()
       contents.table = table
+      Self.keepReserve(&contents)
     }
+  }
+
+  private static func keepReserve(_ contents: inout Contents) {
+    guard let file = contents.file else { return }
+    contents.reserve.keep(behind: contents.log.end.position, of: file)
   }
 
   private func writePending(
@@ -123,6 +132,7 @@ package final class CheckpointLog: Sendable {
     if let cut = contents.verdict?.cut, !cut.isEmpty {
       try keep(cut, of: file)
       try file.truncate(to: ByteCount(cut.lowerBound))
+      contents.reserve = SpaceReserve()
       do throws(IOFailure) {
         try file.synchronize()
       } catch {
@@ -153,6 +163,7 @@ package final class CheckpointLog: Sendable {
     }
     contents.rewriteSize = max(Self.rewriteSize, 2 * encoded.end.position)
     contents.log = FrameLog(identity: encoded.identity, end: encoded.end)
+    contents.reserve = SpaceReserve()
     contents.table = table
     contents.isPrepared = true
     return true

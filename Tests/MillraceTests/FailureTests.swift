@@ -179,6 +179,36 @@ struct FailureTests {
     try await store.close()
   }
 
+  @Test("On a disk that nothing fits onto, groups commit and retention makes room again (I9)")
+  func roomKept() async throws {
+    let disk = SimulatedDisk()
+    let created = try await disk.openStore(
+      .init(partitionCount: 1, segmentSize: .kibibytes(64), compression: CompressionCodec.none))
+    try await created.consumerGroup("g").commit(Checkpoint(partition: 0, next: 0))
+    try await created.close()
+    let store = try await disk.openStore(access: .readWrite)
+    let group = try await store.consumerGroup("g")
+    disk.plan = FaultPlan(capacity: .kibibytes(600))
+    let event = Event(from: "d", body: Payload(String(repeating: "-", count: 3_000)))
+    var count = 0
+    do throws(EventStoreError) {
+      while count < 1_000 {
+        try await store.append(event)
+        count += 1
+      }
+    } catch {
+      #expect(error.code == .storageFull)
+    }
+    #expect((100..<1_000).contains(count))
+    for next in 1...100 {
+      try await group.commit(Checkpoint(partition: 0, next: Offset(UInt64(next))))
+    }
+    let dropped = try await store.retain(.init(size: .kibibytes(200)))
+    #expect(dropped.partitions.first.map { $0.segments > 3 } == true)
+    try await store.append(event)
+    try await store.close()
+  }
+
   @Test("A disk that is full to the last byte opens, reads, commits nothing and closes (I9)")
   func fullFromTheStart() async throws {
     let disk = SimulatedDisk()

@@ -11,8 +11,6 @@ package import SystemPackage
 package final class ManifestLog: Sendable {
   /// A manifest larger than this is rewritten as the least edits that add up to its state.
   package static let rewriteSize = 1 << 20
-  /// Space that ``reserve()`` takes.
-  private static let reserveSize = 64 << 10
 
   private let path: FilePath
   private let storeID: StoreID
@@ -28,8 +26,7 @@ package final class ManifestLog: Sendable {
     var body = ByteBuffer(capacity: 4 << 10)
     /// Rewriting waits until the file has grown to this.
     var rewriteSize: Int
-    /// How far space is reserved.
-    var reserved = 0
+    var reserve = SpaceReserve()
     /// Given out once, even when the segment could not be made.
     var segmentIDNext: UInt64
     /// How the file was found, until this writer's epoch.
@@ -50,6 +47,8 @@ package final class ManifestLog: Sendable {
       Contents(
         file: file, log: log, state: state, rewriteSize: rewriteSize,
         segmentIDNext: state.segmentIDMax + 1, taken: taken, isOpened: taken == nil))
+    // Before anything fills the disk.
+    contents.withLock { Self.keepReserve(&$0) }
   }
 
   /// Makes durable that a writer is at work, before its first frame: no clean close holds then.
@@ -108,24 +107,12 @@ package final class ManifestLog: Sendable {
       contents.isOpened = true
       contents.state = state
       if contents.log.end.position > contents.rewriteSize { try rewrite(&contents) }
+      Self.keepReserve(&contents)
     }
   }
 
-  /// Takes space for a hundred edits and more, if there is room: on a full disk segments are given
-  /// back only once an edit says so (I9).
-  package func reserve() {
-    contents.withLock { contents in
-      let needed = contents.log.end.position + Self.reserveSize / 2
-      guard contents.poison == nil, needed > contents.reserved else { return }
-      let wanted = contents.log.end.position + Self.reserveSize
-      do throws(IOFailure) {
-        try contents.file.reserve(ByteCount(wanted))
-        contents.reserved = wanted
-      } catch {
-        // It was only a provision: the edit will tell.
-        return
-      }
-    }
+  private static func keepReserve(_ contents: inout Contents) {
+    contents.reserve.keep(behind: contents.log.end.position, of: contents.file)
   }
 
   private func write(_ contents: inout Contents) throws(CommitLogFailure) {
@@ -153,13 +140,14 @@ package final class ManifestLog: Sendable {
     _ failure: IOFailure, _ contents: inout Contents
   ) throws(CommitLogFailure) -> Never {
     do throws(IOFailure) {
-      contents.reserved = 0
       try contents.file.truncate(to: ByteCount(contents.log.end.position))
       try contents.file.synchronize()
     } catch {
       contents.poison = error
       throw .poisoned(error)
     }
+    contents.reserve = SpaceReserve()
+    Self.keepReserve(&contents)
     throw CommitLogFailure(failure)
   }
 
@@ -187,7 +175,7 @@ package final class ManifestLog: Sendable {
       throw .poisoned(error)
     }
     contents.log = FrameLog(identity: replacement.identity, end: replacement.end)
-    contents.reserved = 0
+    contents.reserve = SpaceReserve()
     contents.rewriteSize = max(Self.rewriteSize, 2 * replacement.end.position)
   }
 
@@ -253,6 +241,7 @@ package final class ManifestLog: Sendable {
           verdict.cut, of: contents.file,
           name: "\(FileNames.manifest).\(verdict.tail.label).\(verdict.cut.lowerBound)")
         try contents.file.truncate(to: ByteCount(verdict.cut.lowerBound))
+        contents.reserve = SpaceReserve()
         try contents.file.synchronize()
         // Should the disk be full now, it is done all the same.
         contents.taken?.cut = verdict.cut.lowerBound..<verdict.cut.lowerBound
