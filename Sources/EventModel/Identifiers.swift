@@ -16,8 +16,13 @@ public struct DeviceID: Sendable {
   ///
   /// - Throws: ``InvalidIdentifier`` that names the rule the bytes break.
   public init(utf8 bytes: Span<UInt8>) throws(InvalidIdentifier) {
-    try CharacterSet.device.check(bytes, "device id")
+    try Self.check(bytes)
     storage = IdentifierStorage(bytes)
+  }
+
+  /// Checks what would be the bytes of an id, without making one.
+  package static func check(_ bytes: Span<UInt8>) throws(InvalidIdentifier) {
+    try CharacterSet.device.check(bytes, "device id")
   }
 
   /// Makes an id from bytes that were checked when they were stored or decoded.
@@ -31,6 +36,9 @@ public struct DeviceID: Sendable {
   ///
   /// It decides the partition, so it can never change (format-spec §7).
   @inlinable public var hash: UInt64 { storage.hash }
+
+  /// The ``hash`` of an id with these bytes.
+  package static func hash(of bytes: Span<UInt8>) -> UInt64 { IdentifierStorage.hash(bytes) }
 
   /// The number of the id's bytes.
   @inlinable public var size: Int { storage.bytes.count }
@@ -108,18 +116,21 @@ final class IdentifierStorage: Sendable {
   init(_ span: Span<UInt8>) {
     var copy: [UInt8] = []
     copy.reserveCapacity(span.count)
-    var state: UInt64 = 0xcbf2_9ce4_8422_2325
-    for index in span.indices {
-      copy.append(span[index])
-      state = (state ^ UInt64(span[index])) &* 0x0000_0100_0000_01b3
-    }
+    for index in span.indices { copy.append(span[index]) }
     bytes = copy
+    hash = Self.hash(span)
+  }
+
+  static func hash(_ bytes: Span<UInt8>) -> UInt64 {
+    var state: UInt64 = 0xcbf2_9ce4_8422_2325
+    for index in bytes.indices {
+      state = (state ^ UInt64(bytes[index])) &* 0x0000_0100_0000_01b3
+    }
     state ^= state >> 33
     state = state &* 0xff51_afd7_ed55_8ccd
     state ^= state >> 33
     state = state &* 0xc4ce_b9fe_1a85_ec53
-    state ^= state >> 33
-    hash = state
+    return state ^ state >> 33
   }
 
   @inlinable

@@ -38,7 +38,12 @@ public struct PartitionID: Hashable, Comparable, Sendable {
   /// The partition that holds a device's events: a stable hash of its id modulo the count
   /// (format-spec §7).
   public init(of device: DeviceID, partitionCount: Int) {
-    self.init(Int(truncatingIfNeeded: device.hash % UInt64(partitionCount)))
+    self.init(ofHash: device.hash, partitionCount: partitionCount)
+  }
+
+  /// The same by the device's hash alone.
+  package init(ofHash hash: UInt64, partitionCount: Int) {
+    self.init(Int(truncatingIfNeeded: hash % UInt64(partitionCount)))
   }
 }
 

@@ -154,6 +154,20 @@ package final class DecodedBatch: Sendable {
     try deviceIDs.withBytes(deviceRange(index), body)
   }
 
+  /// Gives the bytes of each device's id, in their order.
+  package func forEachDevice<Failure: Error>(
+    _ body: (Span<UInt8>) throws(Failure) -> Void
+  ) throws(Failure) {
+    var start = 0
+    for end in deviceEnds {
+      try deviceIDs.withBytes(start..<Int(end)) { (bytes) throws(Failure) in
+        // SAFETY: every byte is a valid value and needs no alignment.
+        try body(unsafe bytes._unsafeView(as: UInt8.self))
+      }
+      start = Int(end)
+    }
+  }
+
   /// The records of some devices among a range, ascending.
   package func indexes(of filter: DeviceFilter, in range: Range<Int>) -> [Int] {
     let places = Set(filter.places(in: deviceIDs, deviceEnds))

@@ -13,7 +13,6 @@ final class FrameContents {
   /// A batch whose every checksum holds.
   struct Batch {
     let section: BatchClearSection
-    let devices: [DeviceID]
     let decoded: DecodedBatch
   }
 
@@ -88,10 +87,16 @@ final class FrameContents {
     guard content.value == header.contentChecksum else {
       throw .corrupt(mismatch("content", header.contentChecksum, content.value))
     }
-    return Batch(
-      section: section,
-      devices: try BatchClearSection.devices(clear, count: section.deviceCount),
-      decoded: try DecodedBatch(header: header, section: section, clear: clear, blocks: blocks))
+    let decoded = try DecodedBatch(header: header, section: section, clear: clear, blocks: blocks)
+    // Readers trust the ids of a frame whose checksums hold.
+    try decoded.forEachDevice { (id) throws(FormatError) in
+      do throws(InvalidIdentifier) {
+        try DeviceID.check(id)
+      } catch {
+        throw .corrupt("\(error)")
+      }
+    }
+    return Batch(section: section, decoded: decoded)
   }
 
   /// Gives the checked body of a frame that is no batch.

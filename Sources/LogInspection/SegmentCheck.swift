@@ -155,15 +155,19 @@ final class SegmentCheck {
     _ frame: InspectedFrame, _ batch: FrameContents.Batch, _ add: (Damage) -> Void
   ) {
     guard let partitionCount, partitionCount > 0 else { return }
-    let stray = batch.devices.first {
-      PartitionID(of: $0, partitionCount: partitionCount).number != Int(header.partition)
+    var stray: (device: DeviceID, home: PartitionID)?
+    batch.decoded.forEachDevice { id in
+      let home = PartitionID(ofHash: DeviceID.hash(of: id), partitionCount: partitionCount)
+      if stray == nil, home.number != Int(header.partition) {
+        stray = (DeviceID(trusted: id.bytes), home)
+      }
     }
     guard let stray else { return }
     isDamaged = true
-    let home = PartitionID(of: stray, partitionCount: partitionCount).number
     add(
       Damage(
         .misplacedDevice, file: name, position: frame.position,
-        detail: "device \(stray) belongs to partition \(home), not to \(header.partition)"))
+        detail: "device \(stray.device) belongs to partition \(stray.home.number), not to "
+          + "\(header.partition)"))
   }
 }
