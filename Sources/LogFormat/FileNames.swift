@@ -39,6 +39,11 @@ package enum FileNames {
       || name.hasSuffix(footerSuffix + replacementSuffix)
   }
 
+  /// Whether a name is one of a segment of events, of a stream or of the queues' journal.
+  package static func isLog(_ name: String) -> Bool {
+    name.hasSuffix(segmentSuffix) || name.hasSuffix(journalSuffix)
+  }
+
   /// The base number and id that the name of a segment or of a file about it states, nil for other
   /// names.
   package static func parseSegmentStem(

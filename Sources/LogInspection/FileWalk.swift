@@ -49,7 +49,7 @@ struct FileWalk {
   ) -> WalkStep {
     guard let source = open(visit) else { return .goOn }
     guard let begun = begin(source, fallback: expected, visit) else { return .stop }
-    guard let header = begun else { return .goOn }
+    guard let header = begun else { return end(source, visit) }
     let walk = SegmentWalk(
       source: source, header: header, evidence: evidence, contents: contents, isSealed: isSealed,
       records: RecordCheck())
@@ -85,7 +85,7 @@ struct FileWalk {
   ) -> WalkStep {
     guard let source = open(visit) else { return .goOn }
     guard let begun = begin(source, fallback: nil, visit) else { return .stop }
-    guard let header = begun else { return .goOn }
+    guard let header = begun else { return end(source, visit) }
     let walk = EntryLogWalk<Entry>(
       source: source, header: header, contents: contents, entryType: type,
       damageKind: damageKind, decode: decode)
@@ -103,7 +103,7 @@ struct FileWalk {
   func footer(_ visit: Visitor) -> WalkStep {
     guard let source = open(visit) else { return .goOn }
     guard let begun = begin(source, fallback: nil, visit) else { return .stop }
-    guard let header = begun else { return .goOn }
+    guard let header = begun else { return end(source, visit) }
     let reading: FooterReading
     do throws(FormatError) {
       reading = try FooterReading(source, identity: header.identity)
@@ -142,7 +142,7 @@ struct FileWalk {
   func index(_ visit: Visitor) -> WalkStep {
     guard let source = open(visit) else { return .goOn }
     guard let begun = begin(source, fallback: nil, visit) else { return .stop }
-    guard let header = begun else { return .goOn }
+    guard let header = begun else { return end(source, visit) }
     var cursor = IndexCursor(source, identity: header.identity)
     var number: UInt64 = 0
     while let found = cursor.next() {

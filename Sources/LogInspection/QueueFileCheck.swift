@@ -223,7 +223,9 @@ final class QueueFileCheck {
       case .frame(let frame):
         part.count { $0.frames += 1 }
         last = frame
-      case .damage(let damage): problem = problem ?? damage
+      case .damage(let damage):
+        // Zeros stood in for what the disk did not give: that is behind whatever else is wrong.
+        problem = damage.kind == .unreadable ? damage : problem ?? damage
       case .record(let record):
         // The header may be set right here; whoever opens the file takes it as it is.
         guard problem?.kind != .badFileHeader else { break }

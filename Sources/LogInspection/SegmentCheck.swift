@@ -159,7 +159,8 @@ final class SegmentCheck {
     batch.decoded.forEachDevice { id in
       let home = PartitionID(ofHash: DeviceID.hash(of: id), partitionCount: partitionCount)
       if stray == nil, home.number != Int(header.partition) {
-        stray = (DeviceID(trusted: id.bytes), home)
+        // SAFETY: bytes have no padding.
+        stray = (DeviceID(trusted: unsafe id.bytes), home)
       }
     }
     guard let stray else { return }

@@ -2,6 +2,7 @@ import EventModel
 import LogFormat
 import LogInspection
 import Millrace
+import SimulationKit
 import StorageIO
 import SystemPackage
 import Testing
@@ -164,6 +165,30 @@ struct QueueFileTests {
     let left = try await again.deviceQueue(for: device).receive(max: 9)
     #expect(left.compactMap { $0.message.body.bytes.first } == [0, 1, 4, 5])
     try await again.close()
+  }
+
+  @Test(
+    "A queue file that the disk does not read stays as it is",
+    arguments: [FileNames.queueSuffix, FileNames.journalSuffix])
+  func unreadable(_ suffix: String) async throws {
+    let store = try await open()
+    try await fill(store)
+    try await store.close()
+    let failing = SimulatedDisk(files: disk.image)
+    failing.plan = FaultPlan(
+      failures: [.init(.call(.read, pathSuffix: suffix), .ioError, isLasting: true)])
+    let found = try Fsck.check("/store", fileSystem: failing).findings
+    #expect(found.contains { $0.kind == .unreadable && $0.file.hasSuffix(suffix) })
+    let environment = EngineEnvironment(
+      fileSystem: failing, now: { Timestamp(microseconds: 1_700_000_000_000_000) }, steady: { 0 },
+      random: EngineEnvironment.system().random)
+    _ = try StoreRepair.run("/store", environment: environment)
+    failing.plan = .none
+    let left = failing.image.filter { !$0.key.string.contains("/quarantine/") }
+    for (path, bytes) in disk.image
+    where !FileNames.isDerived(path.string) && path.lastComponent?.string != FileNames.lock {
+      #expect(left[path] == bytes || path.extension == "directory", "\(path) is another")
+    }
   }
 
   @Test(

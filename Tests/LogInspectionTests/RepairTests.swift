@@ -114,8 +114,10 @@ struct RepairTests {
     #expect(statistics.partitions.map(\.nextSequence) == [11, 0])
   }
 
-  @Test("Where a merge was under way and the manifest is gone, every event is there once")
-  func mergeWithoutManifest() throws {
+  /// A store of 301 events as it is before a merge of its sealed segment, and behind it.
+  private static func mergedStore() throws -> (
+    before: [FilePath: [UInt8]], after: MemoryFileSystem
+  ) {
     let disk = MemoryFileSystem()
     try SimulatedStore.create(on: disk, partitionCount: 1, seed: 1)
     let store = try SimulatedStore.open(on: disk, segmentSize: 1 << 20, seed: 1)
@@ -126,29 +128,41 @@ struct RepairTests {
     _ = try partition.synchronize()
     let before = disk.image
     try #require(try partition.mergeSmallBatches(store.log.mappings))
+    return (before, disk)
+  }
+
+  @Test("Where a merge was under way and the manifest is gone, every event is there once")
+  func mergeWithoutManifest() throws {
+    let (before, disk) = try Self.mergedStore()
     // Both the old segment and the one that takes its place, and nothing that says which counts.
     var files = before.merging(disk.image) { $1 }
     files[SimulatedStore.root.appending(FileNames.manifest)] = nil
     let both = MemoryFileSystem(files: files, directories: disk.directories)
-    let environment = SimulatedStore.environment(both, seed: 3)
+    try Self.expectWhole(both)
+  }
+
+  /// Repairs a store that has no manifest, and expects all of the 301 events.
+  private static func expectWhole(_ fileSystem: MemoryFileSystem) throws {
+    let environment = SimulatedStore.environment(fileSystem, seed: 3)
     let outcome = try StoreRepair.run(SimulatedStore.root, environment: environment)
     #expect(outcome.repairs.contains { $0.kind == .rebuilt })
-    #expect(try Fsck.check(SimulatedStore.root, fileSystem: both).clean)
-    let again = try SimulatedStore.open(on: both, segmentSize: 1 << 20, seed: 4)
+    #expect(try Fsck.check(SimulatedStore.root, fileSystem: fileSystem).clean)
+    let again = try SimulatedStore.open(on: fileSystem, segmentSize: 1 << 20, seed: 4)
     #expect(again.log.partitions[0].snapshot.highWatermark == 301)
-    let statistics = try StoreStatistics.collect(SimulatedStore.root, fileSystem: both)
+    let statistics = try StoreStatistics.collect(SimulatedStore.root, fileSystem: fileSystem)
     #expect(statistics.partitions.map(\.events) == [301])
   }
 
-  @Test("Checkpoints keep what can be read of them")
-  func checkpoints() throws {
-    var store = try SampleStore()
-    let size = try #require(store.files[SampleStore.checkpoints]?.count)
-    for index in 200..<210 { store.files[SampleStore.checkpoints]?[index] ^= 0xff }
-    let (repairs, files) = try repaired(store)
-    #expect(repairs.map(\.kind) == [.rebuilt])
-    #expect(files.keys.contains { $0.string.contains("quarantine/CHECKPOINTS") })
-    #expect(files[SampleStore.checkpoints].map { $0.count < size } ?? false)
+  @Test("Where a merge was under way, the file that holds more of the same events counts")
+  func mergeOfCutSegment() throws {
+    let (before, disk) = try Self.mergedStore()
+    var files = before.merging(disk.image) { $1 }
+    files[SimulatedStore.root.appending(FileNames.manifest)] = nil
+    let old = try #require(
+      before.keys.first { disk.image[$0] == nil && $0.extension == "segment" })
+    files[old] = files[old].map { Array($0[..<($0.count / 2)]) }
+    let both = MemoryFileSystem(files: files, directories: disk.directories)
+    try Self.expectWhole(both)
   }
 
   @Test("A folder in a segment's place is set aside")
@@ -159,6 +173,74 @@ struct RepairTests {
     let (repairs, files) = try repaired(store)
     #expect(repairs.contains { $0.kind == .setAside && $0.file == name(store.other) })
     #expect(files.values.contains([1, 2, 3]))
+  }
+
+  @Test("A folder in the lock's place is set aside once there is something to repair")
+  func folderForLock() throws {
+    var store = try SampleStore()
+    let lock = SampleStore.root.appending(FileNames.lock)
+    store.files[lock] = nil
+    store.files[lock.appending("inside")] = [7, 8, 9]
+    #expect(try repair(store.fileSystem).repairs == [])
+    store.files[store.sealed]?[300] ^= 0x40
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.contains { $0.kind == .setAside && $0.file == FileNames.lock })
+    #expect(repairs.contains { $0.kind == .healed })
+    #expect(files.values.contains([7, 8, 9]))
+  }
+
+  @Test("What else lies among the partitions is none of them")
+  func strayFolder() throws {
+    var store = try SampleStore()
+    let stray = SampleStore.root.appending(FileNames.partitions).appending("notes/to-do")
+    store.files[stray] = [1]
+    store.files[SampleStore.manifest] = nil
+    let (_, files) = try repaired(store)
+    #expect(files[stray] == [1])
+    let statistics = try StoreStatistics.collect(
+      SampleStore.root, fileSystem: MemoryFileSystem(files: files))
+    #expect(statistics.partitions.map(\.nextSequence) == [11, 4])
+  }
+
+  @Test(
+    "A call that fails on the way is told or passed over, and the next repair does the rest",
+    arguments: [
+      IOFailure.Operation.open, .read, .map, .create, .inspect, .list, .lock, .write, .rename,
+      .synchronize,
+      .synchronizeDirectory, .truncate,
+    ], ["", FileNames.lock, FileNames.manifest, FileNames.checkpoints, ".segment", "s/000"])
+  func failingCall(_ operation: IOFailure.Operation, _ suffix: String) throws {
+    var store = try SampleStore()
+    store.files[store.sealed]?[300] ^= 0x40
+    store.files[store.other] = nil
+    for index in 200..<210 { store.files[SampleStore.checkpoints]?[index] ^= 0xff }
+    let expected = try Self.shown(by: MemoryFileSystem(files: try repaired(store).files))
+    let disk = SimulatedDisk(files: store.files)
+    disk.plan = FaultPlan(
+      failures: [.init(.call(operation, pathSuffix: suffix), .ioError, isLasting: true)])
+    do throws(RepairFailure) {
+      _ = try StoreRepair.run(
+        SampleStore.root, environment: SimulatedStore.environment(disk, seed: 1))
+    } catch {
+      #expect("\(error)".contains("Input/output error"))
+    }
+    disk.plan = .none
+    _ = try repair(disk)
+    let left = try Fsck.check(SampleStore.root, fileSystem: disk).findings
+    #expect(left.filter { $0.severity > .note } == [])
+    #expect(try Self.shown(by: disk) == expected)
+  }
+
+  /// Every record that `dump` shows: partition, number and body.
+  private static func shown(by fileSystem: any FileSystem) throws -> [String] {
+    var shown: [String] = []
+    try StoreInspector(SampleStore.root, fileSystem: fileSystem).walk { item in
+      if case .record(let record) = item {
+        shown.append("\(record.partition) \(record.sequenceNumber) \(record.body)")
+      }
+      return .goOn
+    }
+    return shown
   }
 
   /// Changes a byte of a file's header and the checksum with it.

@@ -12,11 +12,14 @@ extension StoreRepair {
     let isDamaged =
       snapshot.isRebuilt
       || left.findings.contains { $0.file == FileNames.manifest && $0.severity > .note }
+    let unreadable = left.unreadableFiles
+    if isDamaged, unreadable.contains(where: FileNames.isLog) { return }
     var plan = ManifestPlan(snapshot.state)
     if isDamaged { try complete(&plan, snapshot) }
     try makeActiveSegments(&plan, snapshot)
     var recorded: [(finding: FsckFinding, gap: ManifestEdit.RecordedGap)] = []
-    for finding in left.findings where finding.severity == .error {
+    for finding in left.findings
+    where finding.severity == .error && !unreadable.contains(finding.file) {
       guard let gap = plan.record(finding, now: environment.now()) else { continue }
       recorded.append((finding, gap))
     }

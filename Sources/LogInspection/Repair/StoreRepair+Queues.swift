@@ -7,7 +7,7 @@ internal import SystemPackage
 /// are gone.
 extension StoreRepair {
   func mendQueueFiles(_ left: FsckResult) throws(IOFailure) {
-    let names = left.damagedFiles
+    let names = left.mendableFiles
     let files = names.filter { $0.hasSuffix(FileNames.queueSuffix) }
     for name in files { try mendQueueFile(name) }
     guard !files.isEmpty || names.contains(where: { $0.hasSuffix(FileNames.directorySuffix) })

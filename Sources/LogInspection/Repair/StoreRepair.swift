@@ -145,6 +145,9 @@ package final class StoreRepair {
   func readSnapshot() -> StoreSnapshot { StoreSnapshot(reading: root, fileSystem) }
 
   /// Whether something has the name that cannot be a file of a store.
+  ///
+  /// - Throws: ``IOFailure``, also for a folder that cannot be listed: it may be the store's own,
+  ///   and what is in it must not go.
   private func isNoFile(_ name: String) throws(IOFailure) -> Bool {
     do throws(IOFailure) {
       _ = try fileSystem.open(root.appending(name), .readOnly)
@@ -152,7 +155,9 @@ package final class StoreRepair {
     } catch {
       // A link to nothing is something.
       guard error.isNoFile else { throw error }
-      return try fileSystem.kind(of: root.appending(name)) != nil
+      let kind = try fileSystem.kind(of: root.appending(name))
+      if kind == .directory { _ = try fileSystem.list(root.appending(name)) }
+      return kind != nil
     }
   }
 
@@ -169,7 +174,7 @@ package final class StoreRepair {
         )
       }
     }
-    for name in found.damagedFiles {
+    for name in found.mendableFiles {
       let isAlone =
         name == FileNames.manifest || name == FileNames.checkpoints
         || name.hasSuffix(FileNames.queueSuffix)
@@ -228,7 +233,7 @@ package final class StoreRepair {
   // MARK: Derived files
 
   private func setAsideDerived(_ left: FsckResult) throws(IOFailure) {
-    for name in left.damagedFiles where FileNames.isDerived(name) {
+    for name in left.mendableFiles where FileNames.isDerived(name) {
       try setAside(name, "readers do without, and it is made again")
     }
   }
@@ -250,6 +255,7 @@ package final class StoreRepair {
     let isDamaged = left.findings.contains {
       $0.file == FileNames.checkpoints && $0.severity > .note && $0.kind != .checkpointAhead
     }
+    guard !left.unreadableFiles.contains(FileNames.checkpoints) else { return }
     let path = root.appending(FileNames.checkpoints)
     guard isDamaged, try fileSystem.kind(of: path) != nil else { return }
     var snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
@@ -292,5 +298,19 @@ extension FsckResult {
   /// The files that more than a note is about, in the order of their names.
   var damagedFiles: [String] {
     Set(findings.filter { $0.severity > .note }.map(\.file)).sorted()
+  }
+
+  /// The files that the disk does not give today.
+  ///
+  /// They may be whole tomorrow: nothing is concluded from them, but for what can be made again.
+  var unreadableFiles: Set<String> {
+    Set(
+      findings.lazy.filter { $0.kind == .unreadable && !FileNames.isDerived($0.file) }.map(\.file))
+  }
+
+  /// The files that a repair does something about.
+  var mendableFiles: [String] {
+    let unreadable = unreadableFiles
+    return damagedFiles.filter { !unreadable.contains($0) }
   }
 }

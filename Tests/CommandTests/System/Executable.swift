@@ -43,13 +43,26 @@ final class Executable {
   /// - Parameters:
   ///   - arguments: after the command's name.
   ///   - file: what it reads; a pipe from the test if there is none.
+  ///   - memoryMax: the KiB that it may take beside files that it maps; nil for any.
   ///   - scratch: where its standard error is kept.
   /// - Throws: what the system refuses.
-  init(_ arguments: [String], input file: String? = nil, scratch: Scratch) throws {
+  init(
+    _ arguments: [String], input file: String? = nil, memoryMax: Int? = nil, scratch: Scratch
+  ) throws {
     Signals.ignoreBrokenPipes()
+    let command = [Self.folder.appending(path: "millrace").path] + arguments
+    let words = memoryMax.map { Self.limited(command, memoryMax: $0) } ?? command
     (processID, input, output, errors) = try Self.starting.withLock { _ in
-      try Self.start(arguments, file, scratch)
+      try Self.start(words, file, scratch)
     }
+  }
+
+  /// The words of a command that is killed where it takes more memory; without a limit under a
+  /// sanitizer, which takes much for itself.
+  private static func limited(_ command: [String], memoryMax: Int) -> [String] {
+    let names = ["ASAN_OPTIONS", "TSAN_OPTIONS"]
+    guard names.allSatisfy({ getenv($0) == nil }) else { return command }
+    return ["/bin/sh", "-c", #"ulimit -d "$0" && exec "$@""#, "\(memoryMax)"] + command
   }
 
   /// One start at a time: an end of a pipe that another test's command inherits would keep that
@@ -57,7 +70,7 @@ final class Executable {
   private static let starting = Mutex(())
 
   private static func start(
-    _ arguments: [String], _ file: String?, _ scratch: Scratch
+    _ command: [String], _ file: String?, _ scratch: Scratch
   ) throws -> (processID: pid_t, input: Int32, output: Int32, errors: String) {
     let errors = scratch.path("errors-\(UUID().uuidString)")
     let toCommand = try Self.pipe()
@@ -73,11 +86,10 @@ final class Executable {
     }
     posix_spawn_file_actions_adddup2(&actions, fromCommand.writing, 1)
     posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    let path = Self.folder.appending(path: "millrace").path
-    var words = ([path] + arguments).map { strdup($0) } + [nil]
+    var words = command.map { strdup($0) } + [nil]
     defer { for word in words { free(word) } }
     var child = pid_t()
-    let status = posix_spawn(&child, path, &actions, nil, &words, environ)
+    let status = posix_spawn(&child, command[0], &actions, nil, &words, environ)
     guard status == 0 else { throw POSIXError(POSIXErrorCode(rawValue: status) ?? .ENOENT) }
     return (child, toCommand.writing, fromCommand.reading, errors)
   }
