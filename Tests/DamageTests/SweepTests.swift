@@ -15,7 +15,7 @@ enum DamageScope {
   static let isWhole = bitCount != nil
 
   /// The canonical stores in which bits are flipped: for each ending as many.
-  static let variants = 0..<(isWhole ? 7 : 1)
+  static let variants = 0..<(isWhole ? 8 : 1)
 
   /// A sweep's random numbers.
   static func random(_ sweep: UInt64) -> SeededRandom {
