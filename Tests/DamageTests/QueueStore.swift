@@ -45,6 +45,15 @@ struct QueueStore: Sendable {
     }
   }
 
+  /// A file with few of the zeros that its writer has written ahead: they are all alike, and would
+  /// be most of what is damaged.
+  private static func trimmed(_ bytes: [UInt8]) -> [UInt8] {
+    let end = bytes.lastIndex { $0 != 0 } ?? -1
+    return Array(bytes.prefix(end + 1 + zeroCountMax))
+  }
+
+  private static let zeroCountMax = 512
+
   /// The same store with another content of one file; nil removes it.
   func replacing(_ path: FilePath, by bytes: [UInt8]?) -> QueueStore {
     var store = self
@@ -91,8 +100,8 @@ struct QueueStore: Sendable {
     contents = try await writer.contents(reports: 2 * writer.rounds + 2)
     sent = writer.sent
     if ending == .closed { try await writer.store.close() }
-    files = disk.image
-    self.disk = disk.copy()
+    files = disk.image.mapValues(Self.trimmed)
+    self.disk = MemoryFileSystem(files: files, directories: disk.directories)
     if ending == .killed { try await writer.store.close() }
     self.ending = ending
   }
