@@ -25,7 +25,7 @@ struct QueueFileTests {
       environment: environment(disk ?? self.disk))
   }
 
-  private func environment(_ disk: MemoryFileSystem) -> EngineEnvironment {
+  private func environment(_ disk: any FileSystem) -> EngineEnvironment {
     EngineEnvironment(
       fileSystem: disk, now: { Timestamp(microseconds: 1_700_000_000_000_000) }, steady: { 0 },
       random: EngineEnvironment.system().random)
@@ -179,10 +179,7 @@ struct QueueFileTests {
       failures: [.init(.call(.read, pathSuffix: suffix), .ioError, isLasting: true)])
     let found = try Fsck.check("/store", fileSystem: failing).findings
     #expect(found.contains { $0.kind == .unreadable && $0.file.hasSuffix(suffix) })
-    let environment = EngineEnvironment(
-      fileSystem: failing, now: { Timestamp(microseconds: 1_700_000_000_000_000) }, steady: { 0 },
-      random: EngineEnvironment.system().random)
-    _ = try StoreRepair.run("/store", environment: environment)
+    _ = try StoreRepair.run("/store", environment: environment(failing))
     failing.plan = .none
     let left = failing.image.filter { !$0.key.string.contains("/quarantine/") }
     for (path, bytes) in disk.image

@@ -165,6 +165,17 @@ struct RepairTests {
     try Self.expectWhole(both)
   }
 
+  @Test("Checkpoints keep what can be read of them")
+  func checkpoints() throws {
+    var store = try SampleStore()
+    let size = try #require(store.files[SampleStore.checkpoints]?.count)
+    for index in 200..<210 { store.files[SampleStore.checkpoints]?[index] ^= 0xff }
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.map(\.kind) == [.rebuilt])
+    #expect(files.keys.contains { $0.string.contains("quarantine/CHECKPOINTS") })
+    #expect(files[SampleStore.checkpoints].map { $0.count < size } ?? false)
+  }
+
   @Test("A folder in a segment's place is set aside")
   func folderInPlace() throws {
     var store = try SampleStore()
@@ -206,8 +217,7 @@ struct RepairTests {
     "A call that fails on the way is told or passed over, and the next repair does the rest",
     arguments: [
       IOFailure.Operation.open, .read, .map, .create, .inspect, .list, .lock, .write, .rename,
-      .synchronize,
-      .synchronizeDirectory, .truncate,
+      .synchronize, .synchronizeDirectory, .truncate,
     ], ["", FileNames.lock, FileNames.manifest, FileNames.checkpoints, ".segment", "s/000"])
   func failingCall(_ operation: IOFailure.Operation, _ suffix: String) throws {
     var store = try SampleStore()

@@ -57,8 +57,8 @@ final class Executable {
     }
   }
 
-  /// The words of a command that is killed where it takes more memory; without a limit under a
-  /// sanitizer, which takes much for itself.
+  /// The words of a command that gets no more memory than that, and traps where it asks for it;
+  /// without a limit under a sanitizer, which takes much for itself.
   private static func limited(_ command: [String], memoryMax: Int) -> [String] {
     let names = ["ASAN_OPTIONS", "TSAN_OPTIONS"]
     guard names.allSatisfy({ getenv($0) == nil }) else { return command }
