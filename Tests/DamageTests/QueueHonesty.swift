@@ -45,6 +45,15 @@ struct QueueHonesty {
 
   private var part: Part { Part(file) }
 
+  /// What is broken, or the error that kept it from being seen.
+  func violationOrError() async -> String? {
+    do {
+      return try await violation()
+    } catch {
+      return "\(error)"
+    }
+  }
+
   /// What is broken, in words; nil when everything holds.
   func violation() async throws -> String? {
     let reading = damaged.fileSystem

@@ -17,6 +17,8 @@ struct QueueSweepTests {
     private static let countMax = 40
   #endif
   private static let sector = 512
+  /// How many stores are looked at side by side: they wait for their threads most of the time.
+  private static let inFlightMax = 8
 
   /// Tries some damages, by a seed, of every file that the queues go by.
   private func expectHonest(
@@ -41,17 +43,20 @@ struct QueueSweepTests {
     let kinds = Set(files.keys.compactMap(\.extension))
     #expect(kinds.isSuperset(of: ["journal", "queue", "directory", "segment"]))
     for (path, bytes) in files.sorted(by: { $0.key.string < $1.key.string }) {
-      for damage in damages(path, bytes) {
-        let honesty = QueueHonesty(
-          store: store, damaged: store.replacing(path, by: damage.bytes), file: path,
-          isWide: isWide, witnesses: witnesses)
-        let violation: String?
-        do {
-          violation = try await honesty.violation()
-        } catch {
-          violation = "\(error)"
+      await withTaskGroup(of: (what: String, violation: String?).self) { group in
+        var inFlight = 0
+        for damage in damages(path, bytes) {
+          if inFlight == Self.inFlightMax, let tried = await group.next() {
+            tally.note(tried.what, of: path, tried.violation)
+            inFlight -= 1
+          }
+          let honesty = QueueHonesty(
+            store: store, damaged: store.replacing(path, by: damage.bytes), file: path,
+            isWide: isWide, witnesses: witnesses)
+          group.addTask { (damage.what, await honesty.violationOrError()) }
+          inFlight += 1
         }
-        tally.note(damage.what, of: path, violation)
+        for await tried in group { tally.note(tried.what, of: path, tried.violation) }
       }
     }
     tally.expectNone(name)
