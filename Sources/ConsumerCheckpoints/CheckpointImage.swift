@@ -24,20 +24,26 @@ package struct CheckpointImage: Sendable {
     let source: CheckpointFrames
     var bytes = ByteBuffer(capacity: FileHeader.size)
     do throws(IOFailure) {
-      guard try fileSystem.kind(of: path) == .file else { return CheckpointImage(header: nil) }
       let file = try fileSystem.open(path, .readOnly)
       source = CheckpointFrames(file: file, size: try file.size().bytes)
       _ = try source.append(0..<min(FileHeader.size, source.size), to: &bytes)
+    } catch  where error.isMissing {
+      return CheckpointImage(header: nil)
+    } catch  where error.isNoFile {
+      return CheckpointImage(unusable: "\(error)")
     } catch {
       throw .io(error)
     }
     let header: FileHeader
+    var damage: String?
     do throws(FormatError) {
       header = try bytes.withBytes { (bytes) throws(FormatError) in
         try FileHeader(decoding: bytes)
       }
     } catch .corrupt(let detail) {
-      return CheckpointImage(unusable: detail)
+      guard let healed = FileHeader.healed(&bytes) else { return CheckpointImage(unusable: detail) }
+      header = healed
+      damage = detail
     } catch {
       throw .format(path, position: 0, error)
     }
@@ -45,6 +51,7 @@ package struct CheckpointImage: Sendable {
       return CheckpointImage(unusable: "the file belongs to another store or is of another kind")
     }
     var image = CheckpointImage(header: header)
+    if let damage { image.findings.append((0, "\(damage); one flipped bit explains it")) }
     let frames = try image.judge(source, header, path)
     for frame in frames.kept { try image.apply(frame, frames.source, path) }
     return image
@@ -52,7 +59,13 @@ package struct CheckpointImage: Sendable {
 
   private init(unusable detail: String) {
     self.init(header: nil)
-    findings.append((0, detail))
+    noteLost(detail, at: 0)
+  }
+
+  /// Notes damage with which groups may be lost.
+  private mutating func noteLost(_ detail: String, at position: Int) {
+    findings.append((position, detail))
+    table.loss = table.loss ?? detail
   }
 
   /// Decides what of the file stands, and notes what is wrong with the rest.
@@ -68,13 +81,14 @@ package struct CheckpointImage: Sendable {
       verdict = try Self.decide(source, header, path)
     }
     if verdict.tail == .undecidableTail {
+      // A commit that a power failure tore looks like that.
       findings.append((verdict.end.position, "the last commits are damaged"))
     }
     for finding in verdict.findings where finding.lostRecords {
-      findings.append((finding.position, "commits are damaged or missing"))
+      noteLost("commits are damaged or missing", at: finding.position)
     }
     if verdict.lostSuffix != nil {
-      findings.append((verdict.end.position, "the last commits are missing"))
+      noteLost("the last commits are missing", at: verdict.end.position)
     }
     self.verdict = verdict
     let damaged = Set(verdict.findings.filter { $0.kind == .damaged }.map(\.position))
@@ -141,7 +155,7 @@ package struct CheckpointImage: Sendable {
       }
       for entry in entries { table.apply(entry) }
     } catch .corrupt(let detail) {
-      findings.append((frame.position, detail))
+      noteLost(detail, at: frame.position)
     } catch {
       throw .format(path, position: frame.position, error)
     }

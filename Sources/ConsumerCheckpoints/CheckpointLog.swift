@@ -152,7 +152,7 @@ package final class CheckpointLog: Sendable {
   ///
   /// One that was damaged is kept in the quarantine (I7).
   ///
-  /// - Returns: false when there is no room for that and the file may go on growing.
+  /// - Returns: false where the new file cannot be written and this one may go on growing.
   private func rewrite(
     _ contents: inout Contents, as table: CheckpointTable
   ) throws(CheckpointFailure) -> Bool {
@@ -208,7 +208,7 @@ package final class CheckpointLog: Sendable {
         try keep(0..<(try damaged.size().bytes), of: damaged)
       }
     } catch {
-      if error.isStorageFull, contents.file != nil { return false }
+      if contents.file != nil { return false }
       throw .io(error)
     }
     do throws(IOFailure) {

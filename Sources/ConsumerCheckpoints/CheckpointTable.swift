@@ -12,6 +12,10 @@ package struct CheckpointTable: Hashable, Sendable {
   package private(set) var groups: [GroupName: Group] = [:]
   /// The highest epoch that an owner was given.
   package private(set) var highestEpoch: UInt64 = 0
+  /// What is wrong with the file where groups may be lost with it; nil where all of them are here.
+  ///
+  /// Holds until the store is opened again: by then they have begun anew, or are no longer used.
+  package internal(set) var loss: String?
 
   package init() {}
 
@@ -41,9 +45,10 @@ package struct CheckpointTable: Hashable, Sendable {
   }
 
   /// The smallest number that some group has yet to read in a partition, 0 for a group that has
-  /// committed nothing there; nil without any group that was made or has committed.
+  /// committed nothing there or that is lost; nil without any group that was made or has committed.
   package func smallest(in partition: UInt32) -> UInt64? {
-    groups.values.map { $0.checkpoints[partition]?.next ?? 0 }.min()
+    guard loss == nil else { return 0 }
+    return groups.values.map { $0.checkpoints[partition]?.next ?? 0 }.min()
   }
 
   /// The highest checkpoint of each partition: what it covers was durable when it was committed.

@@ -33,6 +33,13 @@ package enum FileNames {
     decimal(baseNumber, digits: 20) + "-" + Hexadecimal.text(UInt32(truncatingIfNeeded: segmentID))
   }
 
+  /// Whether something with the name, from the store's folder on, has to be a file: no folder of a
+  /// store has a dot in its name.
+  package static func isFile(_ name: String) -> Bool {
+    let last = name.split(separator: "/").last ?? ""
+    return [manifest, checkpoints, lock].contains(name) || last.contains(".")
+  }
+
   /// Whether a name is one of a file that can be made again from its segment (I6).
   package static func isDerived(_ name: String) -> Bool {
     name.hasSuffix(indexSuffix) || name.hasSuffix(footerSuffix)

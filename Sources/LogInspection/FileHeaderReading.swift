@@ -33,7 +33,7 @@ enum FileHeaderReading {
       self = .sound(try Self.decode(bytes))
     } catch .corrupt(let detail) {
       let damage = Damage(.badFileHeader, file: source.name, detail: detail)
-      if let header = Self.heal(&bytes) {
+      if let header = FileHeader.healed(&bytes) {
         var healed = damage
         healed.detail += "; one flipped bit explains it"
         self = .healed(header, healed)
@@ -47,32 +47,6 @@ enum FileHeaderReading {
 
   private static func decode(_ bytes: borrowing ByteBuffer) throws(FormatError) -> FileHeader {
     try bytes.withBytes { (span) throws(FormatError) in try FileHeader(decoding: span) }
-  }
-
-  /// The checksum has no seed, so the bit that explains it can be found.
-  ///
-  /// Frames confirm the result: theirs are seeded with what the header says.
-  private static func heal(_ bytes: inout ByteBuffer) -> FileHeader? {
-    let size = FileHeader.size - 4
-    guard bytes.count == FileHeader.size else { return nil }
-    let expected = bytes.load(at: size, as: UInt32.self)
-    let found = bytes.withBytes(0..<size) { CRC32C.checksum($0) }
-    let difference = expected ^ found
-    if difference == 0 || difference.nonzeroBitCount == 1 {
-      bytes.store(found, at: size)
-    } else if let flip = BitHealing.flippedBit(
-      found: found, expected: expected, byteCount: size)
-    {
-      let value = bytes.load(at: flip.byte, as: UInt8.self)
-      bytes.store(value ^ (1 << flip.bit), at: flip.byte)
-    } else {
-      return nil
-    }
-    do throws(FormatError) {
-      return try decode(bytes)
-    } catch {
-      return nil
-    }
   }
 }
 

@@ -94,8 +94,10 @@ extension StoreSnapshot {
     }
     for edit in old.snapshot {
       switch edit {
-      case .gap, .cut, .closed, .opened: try state.apply(edit)
-      default: break
+      case .identity, .configuration, .segmentAdded, .segmentSealed, .segmentRetired,
+        .segmentReplaced, .segmentIDFloor:
+        break
+      case .gap, .cut, .closed, .opened, .readingFirst, .queuesFiled: try state.apply(edit)
       }
     }
     return state

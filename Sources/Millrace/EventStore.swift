@@ -76,16 +76,19 @@ public final class EventStore: Sendable {
     let now = environment.now
     guard access != .readOnly else {
       let core = try FollowerCore(at: root, environment: environment)
-      let notices = (0..<core.partitionCount).flatMap {
-        RecoveryNotice.notices(core.log.report(of: $0))
-      }
+      let notices =
+        (0..<core.partitionCount).flatMap {
+          RecoveryNotice.notices(core.log.report(of: $0))
+        } + [RecoveryNotice(core.checkpoints)].compactMap { $0 }
       return EventStore(.follower(core), source: core, notices: notices, now: now)
     }
     let core = try WriterCore.open(
       at: root, configuration: configuration, createsIfAbsent: access == .createIfAbsent,
       environment: environment, metrics: StoreMetrics(logger: configuration.logger))
     try core.openQueues()
-    let notices = core.log.logs.flatMap { RecoveryNotice.notices($0.report) }
+    let notices =
+      core.log.logs.flatMap { RecoveryNotice.notices($0.report) }
+      + [RecoveryNotice(core.checkpoints.table)].compactMap { $0 }
     return EventStore(.writer(core), source: core, notices: notices, now: now)
   }
 

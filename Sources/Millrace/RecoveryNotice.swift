@@ -1,5 +1,6 @@
 public import EventModel
 internal import CommitLog
+internal import ConsumerCheckpoints
 internal import LogFormat
 
 /// Something that opening the store found and dealt with.
@@ -16,14 +17,14 @@ public struct RecoveryNotice: Hashable, Sendable {
     /// A flipped bit was set right.
     case healed
     /// Damage below the durable end that the scan met, or a file that is gone; readers meet a
-    /// `Gap`.
+    /// `Gap`. Without a partition: the consumer groups' checkpoints are damaged.
     case damaged
   }
 
   /// What was found.
   public let kind: Kind
-  /// Where.
-  public let partition: PartitionID
+  /// Where; nil for the consumer groups.
+  public let partition: PartitionID?
   /// The events concerned; empty where none are.
   public let offsets: Range<Offset>
   /// The same, for people.
@@ -31,6 +32,15 @@ public struct RecoveryNotice: Hashable, Sendable {
 }
 
 extension RecoveryNotice {
+  /// What is to be said of the consumer groups; nil for nothing.
+  init?(_ table: CheckpointTable) {
+    guard let loss = table.loss else { return nil }
+    self.init(
+      kind: .damaged, partition: nil, offsets: 0..<0,
+      message: "the consumer groups' checkpoints are damaged (\(loss)): groups go on at older ones "
+        + "or begin anew; `millrace fsck` tells more")
+  }
+
   static func notices(_ report: RecoveryReport) -> [RecoveryNotice] {
     let partition = report.log.partitionID
     func notice(_ kind: Kind, _ range: Range<UInt64>, _ message: String) -> RecoveryNotice {

@@ -167,6 +167,7 @@ final class WriterCore: ReadSource {
       pacemaker.watch([{ writer.beat() }])
       return writer
     }
+    if let notice = RecoveryNotice(image.table) { metrics.noteRecovery(notice) }
     for partition in log.logs {
       for notice in RecoveryNotice.notices(partition.report) { metrics.noteRecovery(notice) }
     }

@@ -2,6 +2,7 @@ import CommitLog
 import EventModel
 import SimulationKit
 import StorageIO
+import Synchronization
 import Testing
 
 /// What a reader beside a live writer takes for durable.
@@ -26,6 +27,34 @@ struct FollowerWatermarkTests {
       snapshot
     }
     #expect(try PartitionContents(cursor).serials.count == Int(snapshot.highWatermark))
+  }
+
+  /// The follower had found nobody, synced what was there and showed what came behind the sync.
+  @Test("A writer that comes while a follower opens: nothing is shown that is not durable")
+  func writerBetween() throws {
+    let fileSystem = MemoryFileSystem()
+    try SimulatedStore.create(on: fileSystem, partitionCount: 1, seed: 1)
+    let first = try SimulatedStore.open(on: fileSystem, segmentSize: 64 << 10, seed: 1)
+    try first.append(0..<3, to: 0)
+    try first.log.close()
+    let observed = ObservedFileSystem(fileSystem)
+    let writer = Mutex<SimulatedStore?>(nil)
+    observed.afterNextSync {
+      writer.withLock { writer in
+        writer = try? SimulatedStore.open(on: fileSystem, segmentSize: 64 << 10, seed: 2)
+        try? writer?.append(3..<7, to: 0)
+      }
+    }
+    let follower = try LogFollower.open(
+      at: SimulatedStore.root, environment: SimulatedStore.environment(observed, seed: 3)
+    ) { _ in [:] }
+    #expect(follower.snapshot(of: 0).highWatermark == 3)
+    let store = try #require(writer.withLock { $0 })
+    #expect(store.log.partitions[0].unsyncedSize > 0)
+    _ = try store.log.partitions[0].synchronize()
+    try store.log.partitions[0].writeMark()
+    _ = try follower.refresh()
+    #expect(follower.snapshot(of: 0).highWatermark == 7)
   }
 
   /// A crash kept the length of a longer file and not its bytes; a follower that looked only where

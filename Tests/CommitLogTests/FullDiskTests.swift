@@ -179,9 +179,14 @@ import Testing
     }
   }
 
-  /// The edit was durable, and yet the store gave up for want of room to write it anew.
-  @Test("A manifest that has grown waits with its replacement until there is room")
-  func grownManifest() throws {
+  /// The edit was durable, and yet the store gave up because it could not write it anew.
+  @Test(
+    "A manifest that has grown waits with its replacement until that can be written",
+    arguments: [
+      (IOFailure.Operation.write, Errno.noSpace), (.write, .ioError),
+      (.create, .tooManyOpenFiles), (.inspect, .ioError),
+    ])
+  func grownManifest(_ operation: IOFailure.Operation, _ reason: Errno) throws {
     let disk = SimulatedDisk()
     try TestStore.create(on: disk)
     let store = try TestStore.open(on: disk)
@@ -191,7 +196,7 @@ import Testing
       from: store.clock.now(), to: store.clock.now())
     let edits = Array(repeating: ManifestEdit.gap(gap), count: 5_000)
     disk.plan = FaultPlan(failures: [
-      .init(.call(.write, pathSuffix: "MANIFEST.new"), .noSpace, isLasting: true)
+      .init(.call(operation, pathSuffix: "MANIFEST.new"), reason, isLasting: true)
     ])
     for _ in 0..<5 { try store.log.manifest.append(edits) }
     #expect(store.log.manifest.state.gaps.count == 25_000)

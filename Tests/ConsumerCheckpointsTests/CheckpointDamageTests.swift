@@ -63,6 +63,8 @@ import Testing
     let fileSystem = memory(bytes)
     let image = try Checkpoints.read(fileSystem)
     #expect(image.findings.map(\.position) == [frames[3].position])
+    // A group that nobody knows of any more may have been in it.
+    #expect(image.table.loss != nil && image.table.smallest(in: 0) == 0)
     #expect(groups.map { image.table.checkpoint(of: $0, in: 0) } == [10, 20, 20])
     let log = try Checkpoints.open(on: fileSystem, seed: 2)
     #expect(fileSystem.image[Checkpoints.path] == bytes)
@@ -71,6 +73,33 @@ import Testing
     let after = try Checkpoints.read(fileSystem)
     #expect(after.findings.isEmpty)
     #expect(groups.map { after.table.checkpoint(of: $0, in: 0) } == [30, 20, 20])
+    #expect(log.table.smallest(in: 0) == 0 && after.table.smallest(in: 0) == 20)
+  }
+
+  /// One bit took all groups away, and nothing held retention back any more.
+  @Test("A flipped bit of the header costs nothing", arguments: 0..<FileHeader.size)
+  func healedHeader(_ index: Int) throws {
+    let whole = try written()
+    for bit in 0..<8 {
+      var bytes = whole
+      bytes[index] ^= 1 << UInt8(bit)
+      let fileSystem = memory(bytes)
+      let image = try Checkpoints.read(fileSystem)
+      #expect(image.table == (try Checkpoints.read(memory(whole)).table))
+      #expect(image.findings.map(\.position) == [0])
+      let log = try Checkpoints.open(on: fileSystem, seed: 2)
+      try log.commit([Checkpoints.entry("a", 0, 30)])
+      #expect(quarantine(fileSystem) == [bytes])
+      #expect(try Checkpoints.read(fileSystem).table == log.table)
+    }
+  }
+
+  /// It was taken for a file that is not there, and `fsck` followed it.
+  @Test("What is no file is told, as if its groups were lost")
+  func noFile() throws {
+    let fileSystem = MemoryFileSystem(files: [:], directories: [Checkpoints.path])
+    let image = try Checkpoints.read(fileSystem)
+    #expect(image.table.loss?.contains("CHECKPOINTS") == true && image.header == nil)
   }
 
   @Test("A torn commit is cut and kept, and the ones before it stand")
@@ -95,7 +124,7 @@ import Testing
   func lostHeader(_ isDamaged: Bool) throws {
     var bytes = try written()
     if isDamaged {
-      bytes[50] ^= 1
+      for index in 50..<60 { bytes[index] = 0 }
     } else {
       var header = FileHeader(
         kind: .checkpoints, storeID: StoreID(high: 1, low: 2), fileID: 0, salt: 3,
@@ -110,7 +139,7 @@ import Testing
     #expect(log.table.groups.isEmpty)
     try log.commit([Checkpoints.entry("a", 0, 1)])
     #expect(quarantine(fileSystem) == [bytes])
-    #expect(try Checkpoints.read(fileSystem).table == log.table)
+    #expect(try Checkpoints.read(fileSystem).table.groups == log.table.groups)
   }
 
   /// A newer program's checkpoints were moved to the quarantine as if they were damaged.

@@ -1,4 +1,5 @@
 import EventModel
+import LogFormat
 import LogInspection
 import SimulationKit
 import StorageIO
@@ -75,6 +76,42 @@ struct QueueRepairTests {
       let (index, bit) = (random.below(bytes.count), random.below(8))
       damaged[index] ^= 1 << UInt8(bit)
       return ("bit \(bit) of byte \(index)", damaged)
+    }
+  }
+
+  /// A manifest that was put together forgot the checkpoint of the queue files, and the next opening
+  /// removed them as left over.
+  @Test(
+    "A manifest that has lost a frame keeps every message that waits",
+    arguments: QueueStore.Ending.allCases, [true, false])
+  func lostEdits(_ ending: QueueStore.Ending, _ hasDirectory: Bool) async throws {
+    var store = try await QueueStore(ending)
+    let manifest = QueueStore.root.appending(FileNames.manifest)
+    var frames: [Range<Int>] = []
+    try StoreInspector(QueueStore.root, fileSystem: store.fileSystem).walk { item in
+      guard case .frame(let frame) = item, frame.file == FileNames.manifest else { return .goOn }
+      frames.append(frame.position..<frame.frame.end)
+      return .goOn
+    }
+    try #require(frames.count > 4)
+    if !hasDirectory {
+      let path = store.files.keys.first { $0.extension == "directory" }
+      store = store.replacing(try #require(path), by: nil)
+    }
+    var random = DamageScope.random(23)
+    // Nothing testifies to the last one.
+    for frame in frames.dropLast().shuffled(using: &random).prefix(2 * Self.countMax) {
+      var bytes = try #require(store.files[manifest])
+      for index in frame { bytes[index] = 0 }
+      let disk = store.replacing(manifest, by: bytes).fileSystem
+      #expect(try repair(disk).repairs.contains { $0.file == FileNames.manifest })
+      // Once more, since the first opening clears up.
+      for _ in 0..<2 {
+        let opened = try await QueueStore.open(disk, .readWrite)
+        let seen = try await QueueContents(of: opened)
+        #expect(seen.waiting == store.contents.waiting, "without the frame at \(frame.lowerBound)")
+        try await opened.close()
+      }
     }
   }
 

@@ -1,4 +1,6 @@
+import CommitLog
 import EventModel
+import LogFormat
 import LogInspection
 import Millrace
 import StorageIO
@@ -10,12 +12,15 @@ import Testing
 struct EngineStoreTests {
   private static let root: FilePath = "/store"
 
-  private func open(_ fileSystem: MemoryFileSystem) async throws -> EventStore {
+  private func open(
+    _ fileSystem: MemoryFileSystem, retention: EventStore.Retention = .unlimited
+  ) async throws -> EventStore {
     let system = EngineEnvironment.system()
     return try await EventStore.open(
       at: Self.root.string,
       configuration: .init(
-        partitionCount: 3, segmentSize: .kibibytes(64), batchSize: .kibibytes(4)),
+        partitionCount: 3, segmentSize: .kibibytes(64), retention: retention,
+        batchSize: .kibibytes(4)),
       access: .createIfAbsent,
       environment: EngineEnvironment(
         fileSystem: fileSystem, now: system.now, random: system.random))
@@ -42,6 +47,35 @@ struct EngineStoreTests {
     let kinds = Set(result.findings.map(\.kind))
     #expect(kinds.isSubset(of: notes), "\(when): \(result.findings)")
     #expect(result.checked.events == events, "\(when)")
+  }
+
+  /// A manifest that had lost a roll was put together without it, and events went unread.
+  @Test("A manifest that was put together still says that readers come first")
+  func readingFirst() async throws {
+    let fileSystem = MemoryFileSystem()
+    let rule = EventStore.Retention(size: .kibibytes(64), keepUntilConsumed: true)
+    let store = try await open(fileSystem, retention: rule)
+    try await fill(store, from: 0, count: 1_000)
+    try await store.close()
+    let path = Self.root.appending(FileNames.manifest)
+    var bytes = try #require(fileSystem.image[path])
+    var frames: [Range<Int>] = []
+    try StoreInspector(Self.root, fileSystem: fileSystem).walk { item in
+      guard case .frame(let frame) = item, frame.file == FileNames.manifest else { return .goOn }
+      frames.append(frame.position..<frame.frame.end)
+      return .goOn
+    }
+    try #require(frames.count > 4)
+    for index in frames[2] { bytes[index] = 0 }
+    let damaged = fileSystem.replacing(path, by: bytes)
+    let system = EngineEnvironment.system()
+    let repaired = try StoreRepair.run(
+      Self.root,
+      environment: EngineEnvironment(
+        fileSystem: damaged, now: system.now, random: system.random))
+    #expect(repaired.repairs.contains { $0.kind == .rebuilt && $0.file == FileNames.manifest })
+    let image = try ManifestImage.read(root: Self.root, fileSystem: damaged)
+    #expect(image.state.readingFirst == ManifestEdit.ReadingFirst(isOn: true, sizeMax: 0))
   }
 
   @Test("They are clean while open, after a kill, after a reopening and after closing")

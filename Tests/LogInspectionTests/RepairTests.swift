@@ -241,6 +241,26 @@ struct RepairTests {
     #expect(try Self.shown(by: disk) == expected)
   }
 
+  /// A folder of the store was taken for what stands in a file's place, and set aside.
+  @Test(
+    "A folder that is not listed once stays where it is", arguments: 1...12,
+    ["s/000", FileNames.partitions])
+  func unlistedOnce(_ nth: Int, _ suffix: String) throws {
+    var store = try SampleStore()
+    store.files[store.sealed]?[300] ^= 0x40
+    let expected = try Self.shown(by: MemoryFileSystem(files: try repaired(store).files))
+    let disk = SimulatedDisk(files: store.files)
+    disk.plan = FaultPlan(failures: [.init(.call(.list, pathSuffix: suffix, nth: nth), .ioError)])
+    _ = try repair(disk)
+    disk.plan = .none
+    _ = try repair(disk)
+    #expect(try Self.shown(by: disk) == expected)
+    #expect(
+      try Fsck.check(SampleStore.root, fileSystem: disk).findings.allSatisfy {
+        $0.severity == .note
+      })
+  }
+
   /// Every record that `dump` shows: partition, number and body.
   private static func shown(by fileSystem: any FileSystem) throws -> [String] {
     var shown: [String] = []

@@ -1,6 +1,8 @@
 import EventModel
 import Millrace
 import MillraceTesting
+import StorageIO
+import SystemPackage
 import Testing
 
 /// Old events go, and nobody is left in the dark about it.
@@ -68,6 +70,29 @@ struct RetentionTests {
     try await store.close()
     let again = try await storage.open(configuration: configuration(.unlimited))
     #expect(try await numbers(again).events == Array(first..<3_000))
+    try await again.close()
+  }
+
+  /// A flipped bit had taken the only group away, and its events went unread.
+  @Test("Where groups may be lost, what is to be read first stays", arguments: [true, false])
+  func lostGroups(_ isHealed: Bool) async throws {
+    let storage = MemoryFileSystem()
+    let rule = EventStore.Retention(size: .kibibytes(200), keepUntilConsumed: true)
+    let store = try await storage.openStore(configuration(rule))
+    _ = try await store.consumerGroup("readers")
+    try await fill(store)
+    #expect(try await store.retain().partitions.isEmpty)
+    try await store.close()
+    let path: FilePath = "/store/CHECKPOINTS"
+    var bytes = try #require(storage.image[path])
+    for index in 40..<(isHealed ? 41 : 60) { bytes[index] ^= 0x10 }
+    let disk = storage.replacing(path, by: bytes)
+    let again = try await disk.openStore(configuration(rule))
+    #expect(try await again.retain().partitions.isEmpty)
+    #expect(try await numbers(again).events == Array(0..<3_000))
+    let notices = again.recoveryNotices.filter { $0.kind == .damaged }
+    #expect(notices.map(\.partition) == (isHealed ? [] : [nil]))
+    #expect(notices.allSatisfy { $0.message.contains("consumer groups") })
     try await again.close()
   }
 

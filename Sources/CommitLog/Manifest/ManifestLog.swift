@@ -153,20 +153,20 @@ package final class ManifestLog: Sendable {
 
   /// Replaces the file by one that holds the state and nothing else.
   ///
-  /// Without room for that the file goes on growing.
+  /// Where that one cannot be written, for want of room or another reason, the file goes on growing.
   private func rewrite(_ contents: inout Contents) throws(CommitLogFailure) {
     let replacement = EntryFile(
       manifest: contents.state.snapshot, storeID: storeID, salt: environment.random(),
       at: environment.now())
     do throws(IOFailure) {
-      do throws(IOFailure) {
-        try replacement.bytes.withBytes { (bytes) throws(IOFailure) in
-          try AtomicReplace.prepare(path, with: bytes, in: environment.fileSystem)
-        }
-      } catch  where error.isStorageFull {
-        contents.rewriteSize = 2 * contents.log.end.position
-        return
+      try replacement.bytes.withBytes { (bytes) throws(IOFailure) in
+        try AtomicReplace.prepare(path, with: bytes, in: environment.fileSystem)
       }
+    } catch {
+      contents.rewriteSize = 2 * contents.log.end.position
+      return
+    }
+    do throws(IOFailure) {
       try AtomicReplace.commit(path, in: environment.fileSystem)
       contents.file = try environment.fileSystem.open(path, .readWrite)
     } catch {

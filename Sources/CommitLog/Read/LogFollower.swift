@@ -182,14 +182,23 @@ package final class LogFollower: Sendable {
     _ manifest: ManifestState, _ manifestSize: Int, _ context: LogContext,
     _ evidence: [UInt32: UInt64], mayBeLost: Bool, known: State?
   ) throws(CommitLogFailure) -> State {
-    var state = State(manifest: manifest, manifestSize: manifestSize)
-    let isLive = try writer(context) != nil
-    for log in manifest.recordedLogs {
-      let outside = log.stream == .events ? evidence[log.partition] ?? 0 : 0
-      state.logs[log] = try FollowedLog.scan(
-        log, manifest: manifest, evidence: outside, isLive: isLive, mayBeLost: mayBeLost,
-        known: known?.logs[log],
-        context: context)
+    func scan(isLive: Bool) throws(CommitLogFailure) -> State {
+      var state = State(manifest: manifest, manifestSize: manifestSize)
+      for log in manifest.recordedLogs {
+        let outside = log.stream == .events ? evidence[log.partition] ?? 0 : 0
+        state.logs[log] = try FollowedLog.scan(
+          log, manifest: manifest, evidence: outside, isLive: isLive, mayBeLost: mayBeLost,
+          known: known?.logs[log],
+          context: context)
+      }
+      return state
+    }
+    guard try writer(context) == nil else { return try scan(isLive: true) }
+    let state = try scan(isLive: false)
+    // What a writer that came meanwhile has added behind our sync, a crash may take back: a
+    // writer's first edit makes the manifest longer, so it shows also where that one is gone.
+    guard try writer(context) == nil, try self.manifestSize(context) == manifestSize else {
+      return try scan(isLive: true)
     }
     return state
   }

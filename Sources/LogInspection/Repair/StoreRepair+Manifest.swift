@@ -111,15 +111,24 @@ extension StoreRepair {
     return summary
   }
 
-  /// The checkpoint whose directory is there.
+  /// The checkpoint whose directory is there, or where there is none and nothing is known, the last
+  /// one that queue files are of.
   ///
   /// Two are there only before the older one is removed, and until then its files are there too.
   private func queueCheckpoint(
     _ plan: ManifestPlan, _ snapshot: StoreSnapshot
   ) -> ManifestEdit.QueueCheckpoint? {
     let known = snapshot.state.queueCheckpoint
-    let numbers = SegmentFiles.entries(of: root.appending(FileNames.queues), fileSystem)
-      .compactMap { FileNames.parseQueueDirectory($0.name) }
+    let path = root.appending(FileNames.queues)
+    let entries = SegmentFiles.entries(of: path, fileSystem)
+    var numbers = entries.compactMap { FileNames.parseQueueDirectory($0.name) }
+    if numbers.isEmpty, known == nil {
+      let files = entries.filter { $0.kind == .directory && $0.name.utf8.count == 2 }.flatMap {
+        SegmentFiles.entries(of: path.appending($0.name), fileSystem)
+      }
+      let filed = files.compactMap { FileNames.parseQueueFile($0.name)?.checkpoint }
+      numbers = filed.max().map { [$0] } ?? []
+    }
     guard let number = numbers.min(), number > known?.number ?? 0 else { return nil }
     // Replaying more of the journal than is needed changes nothing.
     let journal = plan.logs[.only(of: .journal)]?.first?.added.baseNumber ?? 0

@@ -120,7 +120,8 @@ package final class StoreRepair {
   private func mendOnce(_ found: FsckResult) throws(RepairFailure) {
     let count = repairs.count
     do throws(IOFailure) {
-      for name in found.damagedFiles where try isNoFile(name) {
+      for name in found.damagedFiles where FileNames.isFile(name) {
+        guard try isNoFile(name) else { continue }
         try setAside(name, "it is no file")
       }
       try healFiles(found)
@@ -146,8 +147,7 @@ package final class StoreRepair {
 
   /// Whether something has the name that cannot be a file of a store.
   ///
-  /// - Throws: ``IOFailure``, also for a folder that cannot be listed: it may be the store's own,
-  ///   and what is in it must not go.
+  /// - Throws: ``IOFailure``.
   private func isNoFile(_ name: String) throws(IOFailure) -> Bool {
     do throws(IOFailure) {
       _ = try fileSystem.open(root.appending(name), .readOnly)
@@ -155,9 +155,7 @@ package final class StoreRepair {
     } catch {
       // A link to nothing is something.
       guard error.isNoFile else { throw error }
-      let kind = try fileSystem.kind(of: root.appending(name))
-      if kind == .directory { _ = try fileSystem.list(root.appending(name)) }
-      return kind != nil
+      return try fileSystem.kind(of: root.appending(name)) != nil
     }
   }
 

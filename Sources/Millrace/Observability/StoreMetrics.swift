@@ -89,6 +89,9 @@ struct StoreMetrics: Sendable {
 
   func noteRecovery(_ notice: RecoveryNotice) {
     logger.notice(
-      "recovery", metadata: ["partition": "\(notice.partition)", "found": "\(notice.message)"])
+      "recovery",
+      metadata: [
+        "partition": "\(notice.partition?.description ?? "none")", "found": "\(notice.message)",
+      ])
   }
 }

@@ -13,6 +13,8 @@ final class ScrubPass: Sendable {
     var waiting: ArraySlice<Int>
     var place: Place?
     var report = ScrubReport()
+    /// The first failure; the other partitions are read all the same.
+    var failure: EventStoreError?
   }
 
   /// Where reading goes on: no cursor, for that would keep the store.
@@ -45,14 +47,21 @@ final class ScrubPass: Sendable {
   /// Blocks.
   ///
   /// - Returns: how many bytes were read; nil at the end of the pass.
+  /// - Throws: at the end, what kept a partition from being read.
   func step(_ size: Int, of source: any ReadSource) throws(EventStoreError) -> Int? {
     try state.withLock { (state) throws(EventStoreError) in
       var read = 0
       while read < size {
         guard let place = state.place ?? Self.begin(&state.waiting, source) else {
+          if read == 0, let failure = state.failure.take() { throw failure }
           return read > 0 ? read : nil
         }
-        read += try Self.read(place, size - read, source, &state)
+        do throws(EventStoreError) {
+          read += try Self.read(place, size - read, source, &state)
+        } catch {
+          state.failure = state.failure ?? error
+          state.place = nil
+        }
       }
       return read
     }

@@ -17,6 +17,8 @@ final class ObservedFileSystem: FileSystem {
     var calls: [Call] = []
     var bytesRead = 0
     var mappings: [WeakMapping] = []
+    /// Called once, when a file has been synced.
+    var onSync: (@Sendable () -> Void)?
   }
 
   private struct WeakMapping {
@@ -32,6 +34,14 @@ final class ObservedFileSystem: FileSystem {
   var bytesRead: Int { seen.withLock { $0.bytesRead } }
   /// Maps that somebody still holds.
   var mappingCount: Int { seen.withLock { $0.mappings.count { $0.mapping != nil } } }
+
+  /// Does something once, between the next sync of a file and whatever is asked behind it.
+  func afterNextSync(_ body: @escaping @Sendable () -> Void) { seen.withLock { $0.onSync = body } }
+
+  fileprivate func synced() {
+    let body = seen.withLock { $0.onSync.take() }
+    body?()
+  }
 
   func forget() { seen.withLock { $0 = Seen() } }
 
@@ -129,6 +139,7 @@ private final class ObservedFile: StorageFile {
   func synchronize() throws(IOFailure) {
     owner.note(.synchronize, path)
     try real.synchronize()
+    owner.synced()
   }
 
   func map(_ size: ByteCount) throws(IOFailure) -> FileMapping {

@@ -5,7 +5,7 @@ import Millrace
 enum RecoveryReport {
   static func show(_ store: EventStore, path: String) {
     for notice in store.recoveryNotices {
-      StandardError.notice("\(path), \(notice.partition.name): \(notice.message)")
+      StandardError.notice("\(path), \(notice.partition?.name ?? "groups"): \(notice.message)")
     }
   }
 }

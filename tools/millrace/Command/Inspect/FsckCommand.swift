@@ -158,14 +158,14 @@ extension CommandFailure {
 extension Repair {
   /// What opening the store has changed; nil for what it has only seen.
   fileprivate init?(_ notice: RecoveryNotice) {
-    guard notice.kind != .damaged else { return nil }
+    guard notice.kind != .damaged, let partition = notice.partition else { return nil }
     let stream = FileHeader.Stream.allCases.first { stream in
       stream != .events
-        && ManifestEdit.LogID(stream: stream, partition: 0).partitionID == notice.partition
+        && ManifestEdit.LogID(stream: stream, partition: 0).partitionID == partition
     }
     let log = ManifestEdit.LogID(
       stream: stream ?? .events,
-      partition: stream == nil ? UInt32(clamping: notice.partition.number) : 0)
+      partition: stream == nil ? UInt32(clamping: partition.number) : 0)
     self.init(.recovered, file: log.folder, detail: notice.message)
   }
 
