@@ -79,8 +79,8 @@ struct QueueRepairTests {
     }
   }
 
-  /// A manifest that was put together forgot the checkpoint of the queue files, and the next opening
-  /// removed them as left over.
+  /// A manifest that was put together forgot the checkpoint of the queue files, and the next
+  /// opening removed them as left over.
   @Test(
     "A manifest that has lost a frame keeps every message that waits",
     arguments: QueueStore.Ending.allCases, [true, false])

@@ -299,12 +299,16 @@ struct RepairTests {
     #expect(fileSystem.image == store.files)
   }
 
-  @Test("A store with features that this program may only read is not written to")
-  func readOnlyFeatures() throws {
+  /// The manifest alone was asked.
+  @Test(
+    "A store with features that this program may only read is not written to",
+    arguments: [FileNames.manifest, FileNames.checkpoints, FileNames.segmentSuffix])
+  func readOnlyFeatures(_ suffix: String) throws {
     var store = try SampleStore()
     store.files[store.sealed]?[300] ^= 0x40
+    let path = store.files.keys.first { $0.string.hasSuffix(suffix) && $0 != store.sealed }
     // The read-only compatible features.
-    try change(&store, SampleStore.manifest, byte: 16, to: 1)
+    try change(&store, try #require(path), byte: 16, to: 1)
     let fileSystem = store.fileSystem
     #expect(try repair(fileSystem).repairs == [])
     var files = fileSystem.image

@@ -153,7 +153,7 @@ package final class ManifestLog: Sendable {
 
   /// Replaces the file by one that holds the state and nothing else.
   ///
-  /// Where that one cannot be written, for want of room or another reason, the file goes on growing.
+  /// Where that one cannot be written, for want of room or else, the file goes on growing.
   private func rewrite(_ contents: inout Contents) throws(CommitLogFailure) {
     let replacement = EntryFile(
       manifest: contents.state.snapshot, storeID: storeID, salt: environment.random(),

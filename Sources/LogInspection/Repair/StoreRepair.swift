@@ -106,8 +106,7 @@ package final class StoreRepair {
   /// Mends until nothing more comes of it: a manifest that was put together names files that nobody
   /// had checked.
   private func mend(_ found: FsckResult) throws(RepairFailure) {
-    // A newer program's features may be read here, and not written.
-    guard readSnapshot().header?.isReadOnly != true else { return }
+    guard !mayOnlyRead() else { return }
     var found = found
     for _ in 0..<Self.passCountMax where found.needsRepair {
       let count = repairs.count
@@ -115,6 +114,16 @@ package final class StoreRepair {
       if repairs.count == count { return }
       found = try check()
     }
+  }
+
+  /// Whether a file has features of a newer program that may be read here, and not written.
+  private func mayOnlyRead() -> Bool {
+    let headers = [FileNames.manifest, FileNames.checkpoints].compactMap { name in
+      SegmentFiles.source(at: root.appending(name), name: name, fileSystem)
+        .flatMap { FileHeaderReading($0).header }
+    }
+    return (headers + SegmentFiles.headers(in: root, fileSystem: fileSystem))
+      .contains(where: \.isReadOnly)
   }
 
   private func mendOnce(_ found: FsckResult) throws(RepairFailure) {

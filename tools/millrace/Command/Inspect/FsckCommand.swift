@@ -52,6 +52,7 @@ struct FsckCommand: AsyncParsableCommand {
       throw CommandFailure(
         error.description, status: ExitStatus.FileSystemCheck.operationalError)
     }
+    if let failure = report.failure { throw failure }
     let repaired = report.repairs.isEmpty ? 0 : ExitStatus.FileSystemCheck.repaired
     if !report.left.clean { throw report.left.failure(of: store, besides: repaired) }
     if repaired != 0 { throw ExitCode(repaired) }
@@ -108,7 +109,7 @@ struct FsckCommand: AsyncParsableCommand {
       try await open.close()
     } catch {
       let done = report.repairs.isEmpty ? 0 : ExitStatus.FileSystemCheck.repaired
-      throw CommandFailure(
+      report.failure = CommandFailure(
         "\(error); what was repaired stays, run it again",
         status: ExitStatus.FileSystemCheck.operationalError | done)
     }
@@ -122,6 +123,8 @@ private struct FsckReport {
   let found: FsckResult
   var repairs: [Repair] = []
   var left: FsckResult
+  /// Why the store could not be opened after it was repaired.
+  var failure: CommandFailure?
 
   init(_ found: FsckResult) {
     self.found = found
