@@ -36,18 +36,20 @@ final class QueueFileCheck {
   private var findings: [(damage: Damage, severity: Severity?)] = []
   private lazy var journal = readJournal()
 
-  private init(_ part: FsckPart) {
+  private init(_ part: FsckPart, _ checkpoint: UInt32?) {
     self.part = part
-    checkpoint = Self.state(part).state.queueCheckpoint?.number
+    self.checkpoint = checkpoint
   }
 
   static func run(_ part: FsckPart) {
+    var checkpoint = part.snapshot.state.queueCheckpoint?.number
     for attempt in 1...attemptsMax {
-      let check = QueueFileCheck(part)
+      let check = QueueFileCheck(part, checkpoint)
       check.look()
+      guard !check.findings.isEmpty else { return }
       // A checkpoint that came between has moved what was looked for.
-      let isStill = state(part).state.queueCheckpoint?.number == check.checkpoint
-      guard isStill || attempt == attemptsMax else { continue }
+      checkpoint = state(part).state.queueCheckpoint?.number
+      guard checkpoint == check.checkpoint || attempt == attemptsMax else { continue }
       for (damage, severity) in check.findings { part.add(damage, severity: severity) }
       return
     }
