@@ -10,10 +10,10 @@ import Testing
 /// What waits for long leaves the journal, and nothing else changes.
 @Suite("Queue files")
 struct QueueFileTests {
-  private static let offline = (0..<40).map { EventModel.DeviceID(stringLiteral: "offline-\($0)") }
-  private let disk = MemoryFileSystem()
+  static let offline = (0..<40).map { EventModel.DeviceID(stringLiteral: "offline-\($0)") }
+  let disk = MemoryFileSystem()
 
-  private func open(
+  func open(
     _ disk: MemoryFileSystem? = nil, at path: String = "/store",
     _ access: EventStore.Access = .createIfAbsent
   ) async throws -> EventStore {
@@ -25,7 +25,7 @@ struct QueueFileTests {
       environment: environment(disk ?? self.disk))
   }
 
-  private func environment(_ disk: any FileSystem) -> EngineEnvironment {
+  func environment(_ disk: any FileSystem) -> EngineEnvironment {
     EngineEnvironment(
       fileSystem: disk, now: { Timestamp(microseconds: 1_700_000_000_000_000) }, steady: { 0 },
       random: EngineEnvironment.system().random)
@@ -38,7 +38,7 @@ struct QueueFileTests {
       properties: ["n": "\(number)"], feedback: .full)
   }
 
-  private func files(_ disk: MemoryFileSystem, _ root: FilePath = "/store") -> [FilePath] {
+  func files(_ disk: MemoryFileSystem, _ root: FilePath = "/store") -> [FilePath] {
     disk.image.keys.filter { $0.string.hasPrefix(root.string) && $0.extension == "queue" }
   }
 
@@ -49,7 +49,7 @@ struct QueueFileTests {
   /// Messages to devices that are offline, then traffic until the journal knows nothing of them.
   ///
   /// Each of these devices has three messages; the first was received and abandoned once.
-  private func fill(_ store: EventStore) async throws {
+  func fill(_ store: EventStore) async throws {
     for number in 0..<3 {
       let outcome = try await store.enqueue(
         Self.offline.map { ($0, message(number, $0)) })
@@ -65,7 +65,7 @@ struct QueueFileTests {
     #expect(try await store.deviceQueue(for: fresh).counts() == nil)
   }
 
-  private func churn(
+  func churn(
     _ store: EventStore, rounds: Int = 12, on disk: MemoryFileSystem? = nil
   ) async throws {
     let queue = store.deviceQueue(for: "busy")
@@ -80,7 +80,7 @@ struct QueueFileTests {
   }
 
   /// Receives everything that waits for a device, and checks it.
-  private func expectWhole(_ store: EventStore, _ device: EventModel.DeviceID) async throws {
+  func expectWhole(_ store: EventStore, _ device: EventModel.DeviceID) async throws {
     let peeked = try await store.deviceQueue(for: device).peek(max: 10)
     #expect(peeked.map(\.deliveryCount) == [1, 0, 0])
     let messages = try await store.deviceQueue(for: device).receive(max: 10)
@@ -94,7 +94,7 @@ struct QueueFileTests {
     #expect(messages.count == 3)
   }
 
-  private func findings(_ disk: MemoryFileSystem) throws -> [FsckFinding] {
+  func findings(_ disk: MemoryFileSystem) throws -> [FsckFinding] {
     try Fsck.check("/store", fileSystem: disk).findings
   }
 
@@ -132,39 +132,6 @@ struct QueueFileTests {
     #expect(try await last.queueSummaries().map(\.device) == [Self.offline[0]])
     try await last.close()
     #expect(try findings(disk).isEmpty)
-  }
-
-  /// Two messages fill a frame.
-  @Test("Of a queue file with a damaged frame a repair keeps the others")
-  func repairedFrames() async throws {
-    let store = try await open()
-    let device = EventModel.DeviceID(stringLiteral: "large")
-    let body = [UInt8](repeating: 0, count: 40_000)
-    let messages = (0..<6).map { number in
-      DeviceMessage(body: Payload([UInt8(number)] + body))
-    }
-    for message in messages { try await store.deviceQueue(for: device).enqueue(message) }
-    try await churn(store)
-    try await store.close()
-    let path = try #require(files(disk).first { $0.string.contains("large") })
-    var bytes = try #require(disk.image[path])
-    let starts = stride(from: FileHeader.size, to: bytes.count, by: FrameHeader.alignment).filter {
-      FrameHeader.bearsMagic(bytes.span.bytes, at: $0)
-    }
-    try #require(starts.count == 4, "three frames and a mark")
-    for index in starts[1] + 80..<starts[1] + 90 { bytes[index] ^= 0xff }
-    let file = try disk.open(path, .readWrite)
-    try file.write(bytes.span.bytes, at: .start)
-
-    let lost = try findings(disk).compactMap(\.acknowledgedLoss)
-    #expect(lost.map(\.devices) == [["large"]])
-    let outcome = try StoreRepair.run("/store", environment: environment(disk))
-    #expect(outcome.repairs.contains { $0.kind == .rebuilt && path.string.hasSuffix($0.file) })
-    #expect(try Fsck.check("/store", fileSystem: disk).clean)
-    let again = try await open()
-    let left = try await again.deviceQueue(for: device).receive(max: 9)
-    #expect(left.compactMap { $0.message.body.bytes.first } == [0, 1, 4, 5])
-    try await again.close()
   }
 
   @Test(

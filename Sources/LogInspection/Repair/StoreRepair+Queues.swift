@@ -9,7 +9,8 @@ extension StoreRepair {
   func mendQueueFiles(_ left: FsckResult) throws(IOFailure) {
     let names = left.mendableFiles
     let files = names.filter { $0.hasSuffix(FileNames.queueSuffix) }
-    for name in files { try mendQueueFile(name) }
+    let storeID = readSnapshot().header?.storeID
+    for name in files { try mendQueueFile(name, storeID) }
     guard !files.isEmpty || names.contains(where: { $0.hasSuffix(FileNames.directorySuffix) })
     else { return }
     // It would go on naming what is gone.
@@ -19,65 +20,156 @@ extension StoreRepair {
       "the queue files say what is so, and it is made again")
   }
 
-  /// Writes a queue file anew with the frames that hold, or sets it aside where none does.
-  private func mendQueueFile(_ name: String) throws(IOFailure) {
-    guard let source = SegmentFiles.source(at: root.appending(name), name: name, fileSystem) else {
-      return
-    }
+  /// Writes a queue file anew with the messages that can be read, or sets it aside where none can.
+  ///
+  /// A file of another checkpoint holds the device's messages all the same, one of another store
+  /// does not.
+  private func mendQueueFile(_ name: String, _ storeID: StoreID?) throws(IOFailure) {
+    guard let source = SegmentFiles.source(at: root.appending(name), name: name, fileSystem),
+      let named = FilePath(name).lastComponent.flatMap({ FileNames.parseQueueFile($0.string) })
+    else { return }
     guard let header = FileHeaderReading(source).header, header.kind == .queue,
-      let frames = try intactFrames(of: source, header)
+      header.storeID == storeID ?? header.storeID
     else { return try setAside(name, "nothing in it can be read") }
+    let frames = readableFrames(of: source, header, device: named.device)
+    var file = QueueFileCopy(header, checkpoint: named.checkpoint)
+    for frame in frames {
+      guard file.append(frame, of: source) else { return }
+    }
+    guard file.count > 0 else {
+      return try setAside(name, "no message to \(named.device) in it can be read")
+    }
+    file.finish()
     try keepWhole(name)
-    try replace(name, with: frames.bytes)
-    note(.rebuilt, name, "\(frames.count) messages could be read and stay")
+    try replace(name, with: file.bytes)
+    note(.rebuilt, name, "\(file.count) messages could be read and stay")
   }
 
-  private struct QueueFrames: ~Copyable {
-    var bytes = ByteBuffer(capacity: 64 << 10)
-    var count = 0
-  }
-
-  /// A queue file of what can be read of one: its frames one behind the other, and the mark that
-  /// says that it is whole; nil if there are none.
-  private func intactFrames(
-    of source: InspectedSource, _ header: FileHeader
-  ) throws(IOFailure) -> QueueFrames? {
-    var result = QueueFrames()
-    header.encode(into: &result.bytes)
-    var end = RecoveryRule.Start.behind(header)
-    let contents = FrameContents()
+  /// The whole frames of a queue file that hold messages to its device.
+  private func readableFrames(
+    of source: InspectedSource, _ header: FileHeader, device: EventModel.DeviceID
+  ) -> [QueueFileCopy.Frame] {
     let walk = SegmentWalk(
       // The mark that proves them all stands at the end and may be gone: every whole frame counts.
-      source: source, header: header, evidence: Limits.numberMax, contents: contents,
-      isSealed: true,
-      records: RecordCheck())
-    var frames: [ScannedFrame] = []
+      source: source, header: header, evidence: Limits.numberMax, contents: FrameContents(),
+      isSealed: true, records: RecordCheck())
+    let filter = DeviceFilter([device])
+    var frames: [QueueFileCopy.Frame] = []
     _ = walk.run { item in
-      if case .frame(let frame, .some) = item { frames.append(frame.frame) }
+      guard case .frame(let frame, let contents?) = item else { return .goOn }
+      let batch = contents.decoded
+      let readable = batch.indexes(of: filter, in: 0..<batch.count).filter { index in
+        do throws(FormatError) {
+          var reader = ByteReader(batch.body(at: index))
+          _ = try FiledMessage(decoding: &reader)
+          return true
+        } catch {
+          return false
+        }
+      }
+      if readable.count == batch.count {
+        frames.append(.whole(frame.frame))
+      } else if !readable.isEmpty {
+        frames.append(.part(batch, readable))
+      }
       return .goOn
     }
-    for frame in frames {
-      let start = FrameAssembly.begin(in: &result.bytes)
-      guard
-        source.append(frame.clearRange.lowerBound..<frame.bodyRange.upperBound, to: &result.bytes)
-      else { return nil }
-      var moved = frame.header
-      moved.baseNumber = end.nextNumber
-      moved.chain = end.chain
-      let checksum = FrameAssembly.end(
-        &moved, in: &result.bytes, from: start, clearSize: frame.clearRange.count,
-        identity: header.identity, position: FilePosition(end.position))
-      end = RecoveryRule.Start(
-        position: result.bytes.count, chain: checksum, nextNumber: moved.nextNumber, epoch: 0)
+    return frames
+  }
+}
+
+/// A queue file of what can be read of one: its frames one behind the other, and the mark that says
+/// that it is whole.
+private struct QueueFileCopy: ~Copyable {
+  enum Frame {
+    case whole(ScannedFrame)
+    /// Some records of a batch, of which the others are none of the device's messages.
+    case part(DecodedBatch, [Int])
+  }
+
+  private(set) var bytes = ByteBuffer(capacity: 64 << 10)
+  private let identity: FrameIdentity
+  private var end: RecoveryRule.Start
+  private var time: Timestamp
+
+  /// The number of messages.
+  var count: Int { Int(clamping: end.nextNumber) }
+
+  /// Begins a file of a checkpoint like another one.
+  init(_ header: FileHeader, checkpoint: UInt32) {
+    var header = header
+    header.fileID = UInt64(checkpoint)
+    identity = header.identity
+    end = .behind(header)
+    time = header.created
+    header.encode(into: &bytes)
+  }
+
+  /// Adds a frame; returns whether it could be read again.
+  mutating func append(_ frame: Frame, of source: InspectedSource) -> Bool {
+    switch frame {
+    case .whole(let frame):
+      let start = FrameAssembly.begin(in: &bytes)
+      let range = frame.clearRange.lowerBound..<frame.bodyRange.upperBound
+      guard source.append(range, to: &bytes) else { return false }
+      endFrame(frame.header, from: start, clearSize: frame.clearRange.count)
+    case .part(let batch, let indexes):
+      append(indexes, of: batch)
     }
-    guard let last = frames.last else { return nil }
+    return true
+  }
+
+  private mutating func append(_ indexes: [Int], of batch: DecodedBatch) {
+    let encoder = BatchEncoder(targetSize: batch.size)
+    for index in indexes {
+      let event = batch.event(at: index)
+      encoder.append(
+        from: event.deviceID, body: batch.body(at: index), properties: event.properties,
+        at: batch.time(at: index).microseconds)
+      if !event.systemProperties.isEmpty { encoder.setSystemProperties(event.systemProperties) }
+    }
+    var clear = ByteBuffer()
+    var body = ByteBuffer()
+    encoder.seal(clear: &clear, columns: &body)
+    BatchClearSection.setStoredSize(columns: body.count, in: &clear, at: 0)
+    var content = ContentChecksum()
+    clear.withBytes { content.addClearSection($0) }
+    body.withBytes { content.add($0) }
+    encoder.withPayload { payload in
+      content.add(payload)
+      body.append(payload)
+    }
+    let start = FrameAssembly.begin(in: &bytes)
+    clear.withBytes { bytes.append($0) }
+    body.withBytes { bytes.append($0) }
+    var header = FrameHeader(
+      type: FrameHeader.FrameType.batch, codec: .none, epoch: 0,
+      recordCount: UInt32(encoder.count), baseNumber: 0,
+      baseTime: Timestamp(microseconds: encoder.firstTime), watermark: 0, chain: 0)
+    header.contentChecksum = content.value
+    endFrame(header, from: start, clearSize: clear.count)
+  }
+
+  /// Puts the frame that begins at a place behind the one before it.
+  private mutating func endFrame(_ header: FrameHeader, from start: Int, clearSize: Int) {
+    var header = header
+    header.baseNumber = end.nextNumber
+    header.chain = end.chain
+    let checksum = FrameAssembly.end(
+      &header, in: &bytes, from: start, clearSize: clearSize, identity: identity,
+      position: FilePosition(end.position))
+    time = header.baseTime
+    end = RecoveryRule.Start(
+      position: bytes.count, chain: checksum, nextNumber: header.nextNumber, epoch: 0)
+  }
+
+  /// Ends the file with its mark.
+  mutating func finish() {
     let mark = FrameHeader(
       type: FrameHeader.FrameType.mark, epoch: 0, recordCount: 0, baseNumber: end.nextNumber,
-      baseTime: last.header.baseTime, watermark: end.nextNumber, chain: end.chain)
+      baseTime: time, watermark: end.nextNumber, chain: end.chain)
     _ = FrameAssembly.append(
-      mark, body: ByteBuffer(capacity: 0), to: &result.bytes, identity: header.identity,
+      mark, body: ByteBuffer(capacity: 0), to: &bytes, identity: identity,
       position: FilePosition(end.position))
-    result.count = Int(clamping: end.nextNumber)
-    return result
   }
 }

@@ -1,0 +1,142 @@
+import CommitLog
+import EventModel
+import LogFormat
+import LogInspection
+import Millrace
+import StorageIO
+import SystemPackage
+import Testing
+
+/// What a repair does about queue files.
+extension QueueFileTests {
+  /// Two messages fill a frame.
+  @Test("Of a queue file with a damaged frame a repair keeps the others")
+  func repairedFrames() async throws {
+    let store = try await open()
+    let device = EventModel.DeviceID(stringLiteral: "large")
+    let body = [UInt8](repeating: 0, count: 40_000)
+    let messages = (0..<6).map { number in
+      DeviceMessage(body: Payload([UInt8(number)] + body))
+    }
+    for message in messages { try await store.deviceQueue(for: device).enqueue(message) }
+    try await churn(store)
+    try await store.close()
+    let path = try #require(files(disk).first { $0.string.contains("large") })
+    var bytes = try #require(disk.image[path])
+    let starts = stride(from: FileHeader.size, to: bytes.count, by: FrameHeader.alignment).filter {
+      FrameHeader.bearsMagic(bytes.span.bytes, at: $0)
+    }
+    try #require(starts.count == 4, "three frames and a mark")
+    for index in starts[1] + 80..<starts[1] + 90 { bytes[index] ^= 0xff }
+    let file = try disk.open(path, .readWrite)
+    try file.write(bytes.span.bytes, at: .start)
+
+    let lost = try findings(disk).compactMap(\.acknowledgedLoss)
+    #expect(lost.map(\.devices) == [["large"]])
+    let outcome = try StoreRepair.run("/store", environment: environment(disk))
+    #expect(outcome.repairs.contains { $0.kind == .rebuilt && path.string.hasSuffix($0.file) })
+    #expect(try Fsck.check("/store", fileSystem: disk).clean)
+    let again = try await open()
+    let left = try await again.deviceQueue(for: device).receive(max: 9)
+    #expect(left.compactMap { $0.message.body.bytes.first } == [0, 1, 4, 5])
+    try await again.close()
+  }
+
+  private func path(of device: EventModel.DeviceID) throws -> FilePath {
+    try #require(
+      files(disk).first { $0.lastComponent?.string.hasPrefix("\(device)-0") == true })
+  }
+
+  private func replace(_ path: FilePath, _ bytes: [UInt8]) throws {
+    try disk.openAnew(path).write(bytes.span.bytes, at: .start)
+  }
+
+  /// Repairs the store; says what was done the first time, and expects nothing the second time.
+  private func repaired() throws -> [Repair] {
+    let repairs = try StoreRepair.run("/store", environment: environment(disk)).repairs
+    #expect(try Fsck.check("/store", fileSystem: disk).clean)
+    #expect(try StoreRepair.run("/store", environment: environment(disk)).repairs == [])
+    return repairs
+  }
+
+  @Test("Records that are none of the device's messages are left out of the file that is repaired")
+  func strangeRecords() async throws {
+    let store = try await open()
+    try await fill(store)
+    try await store.close()
+    let (device, other) = (Self.offline[3], Self.offline[4])
+    for path in disk.image.keys where path.extension == "directory" { try disk.remove(path) }
+    try rewrite(device, with: records(of: [device, other]), isBetweenOthers: true)
+    #expect(try findings(disk).contains { $0.kind == .badRecord })
+    #expect(try repaired().map(\.kind).first == .rebuilt)
+    let again = try await open()
+    for device in Self.offline { try await expectWhole(again, device) }
+    try await again.close()
+  }
+
+  @Test("A file that is a copy of another device's is set aside once")
+  func otherDevice() async throws {
+    let store = try await open()
+    try await fill(store)
+    try await store.close()
+    try replace(
+      path(of: Self.offline[3]), try #require(disk.image[path(of: Self.offline[4])]))
+    #expect(try repaired().map(\.kind) == [.setAside, .setAside])
+    let again = try await open()
+    for device in Self.offline where device != Self.offline[3] {
+      try await expectWhole(again, device)
+    }
+    try await again.close()
+  }
+
+  /// Writes a device's file anew with these records, as the engine would.
+  ///
+  /// - Parameters:
+  ///   - device: the device.
+  ///   - records: the records.
+  ///   - checkpointStep: how far the checkpoint in its header is from the one in its name.
+  ///   - isBetweenOthers: whether behind each there is a record that is none.
+  /// - Throws: what goes wrong.
+  private func rewrite(
+    _ device: EventModel.DeviceID, with records: [InspectedRecord], checkpointStep: UInt64 = 0,
+    isBetweenOthers: Bool = false
+  ) throws {
+    let path = try path(of: device)
+    var bytes = ByteBuffer(capacity: FileHeader.size)
+    for byte in try #require(disk.image[path]).prefix(FileHeader.size) { bytes.append(byte) }
+    var header = try bytes.withBytes { try FileHeader(decoding: $0) }
+    header.fileID += checkpointStep
+    var writer = try BatchFileWriter(.lz4)
+    writer.begin(try disk.openAnew(path), header)
+    let nothing: [UInt8] = []
+    for record in records {
+      try writer.append(
+        from: EventModel.DeviceID(record.deviceID), body: record.batch.body(at: record.index),
+        properties: record.properties, systemProperties: record.systemProperties,
+        at: record.enqueuedTime)
+      guard isBetweenOthers else { continue }
+      try writer.append(from: device, body: nothing.span.bytes, at: record.enqueuedTime)
+    }
+    try writer.finish()
+  }
+
+  /// The records of some devices' queue files, in the order of their times.
+  private func records(of devices: [EventModel.DeviceID]) throws -> [InspectedRecord] {
+    var records: [InspectedRecord] = []
+    for device in devices {
+      try StoreInspector(path(of: device), fileSystem: disk).walk { item in
+        if case .record(let record) = item { records.append(record) }
+        return .goOn
+      }
+    }
+    return records.sorted { $0.enqueuedTime < $1.enqueuedTime }
+  }
+}
+
+extension MemoryFileSystem {
+  /// A file in another's place, still empty.
+  fileprivate func openAnew(_ path: FilePath) throws(IOFailure) -> any StorageFile {
+    try remove(path)
+    return try open(path, .create)
+  }
+}
