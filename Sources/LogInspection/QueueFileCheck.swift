@@ -131,7 +131,7 @@ final class QueueFileCheck {
   private func readDirectory(_ checkpoint: UInt32) -> [EventModel.DeviceID: Queue]? {
     let name = FileNames.queues + "/" + FileNames.queueDirectory(checkpoint: checkpoint)
     var queues: [EventModel.DeviceID: Queue] = [:]
-    let problem = walk(name, .queueDirectory) { record throws(FormatError) in
+    let problem = walk(name, .queueDirectory, checkpoint) { record throws(FormatError) in
       let device = try record.device()
       let queue = try FiledQueue(decoding: record.batch.body(at: record.index))
       queues[device, default: Queue(checkpoint: queue.checkpoint)].messages +=
@@ -153,7 +153,7 @@ final class QueueFileCheck {
 
   private func check(_ file: QueueFile, _ expected: [UInt64]?) {
     var found: Set<UInt64> = []
-    let problem = walk(file.name, .queue) { record throws(FormatError) in
+    let problem = walk(file.name, .queue, file.checkpoint) { record throws(FormatError) in
       guard try record.device() == file.device else {
         throw .corrupt("a message to \(record.deviceID) in the file of \(file.device)")
       }
@@ -206,7 +206,7 @@ final class QueueFileCheck {
 
   /// Reads the records of a file; returns what is wrong with it first, or that it is not whole.
   private func walk(
-    _ name: String, _ kind: FileHeader.Kind,
+    _ name: String, _ kind: FileHeader.Kind, _ checkpoint: UInt32,
     _ body: (InspectedRecord) throws(FormatError) -> Void
   ) -> Damage? {
     var problem: Damage?
@@ -218,9 +218,8 @@ final class QueueFileCheck {
       switch item {
       case .file(let file):
         part.count { $0.bytes += file.size }
-        if let header = file.header, header.kind != kind {
-          problem = Damage(
-            .badFileHeader, file: name, detail: "the header is one of a \(header.kind) file")
+        if let header = file.header {
+          problem = self.problem(with: header, of: name, kind, checkpoint)
         }
       case .frame(let frame):
         part.count { $0.frames += 1 }
@@ -251,6 +250,22 @@ final class QueueFileCheck {
       return Damage(.damagedFrame, file: name, detail: "the mark at its end is not there")
     }
     return nil
+  }
+
+  /// What keeps the engine from reading a file by this header, nil if nothing does.
+  private func problem(
+    with header: FileHeader, of name: String, _ kind: FileHeader.Kind, _ checkpoint: UInt32
+  ) -> Damage? {
+    let storeID = part.snapshot.header?.storeID ?? header.storeID
+    let detail: String
+    if header.kind != kind {
+      detail = "the header is one of a \(header.kind) file"
+    } else if header.storeID != storeID || header.fileID != UInt64(checkpoint) {
+      detail = "the header is one of checkpoint \(header.fileID) of store \(header.storeID)"
+    } else {
+      return nil
+    }
+    return Damage(.badFileHeader, file: name, detail: detail)
   }
 
   private func readJournal() -> Journal {

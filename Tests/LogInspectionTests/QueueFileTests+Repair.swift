@@ -59,6 +59,49 @@ extension QueueFileTests {
     return repairs
   }
 
+  /// A check that knew the kind of file only called this clean, and the engine read nothing of it.
+  @Test("A queue file of another checkpoint is damage, and a repair writes it anew")
+  func otherCheckpoint() async throws {
+    let store = try await open()
+    try await fill(store)
+    try await store.close()
+    let device = Self.offline[3]
+    try rewrite(device, with: records(of: [device]), checkpointStep: 1)
+    let found = try findings(disk)
+    #expect(found.map(\.kind) == [.badFileHeader])
+    #expect(found.first?.acknowledgedLoss?.devices == [device.description])
+    let reader = try await open(at: "/store", .readOnly)
+    #expect(try await reader.deviceQueue(for: device).peek(max: 10).isEmpty)
+    try await reader.close()
+
+    #expect(try repaired().map(\.kind) == [.rebuilt, .setAside])
+    let again = try await open()
+    for device in Self.offline { try await expectWhole(again, device) }
+    try await again.close()
+  }
+
+  @Test("Files of another store are damage", arguments: ["queue", "directory"])
+  func otherStore(_ kind: String) async throws {
+    for root in ["/store", "/other"] {
+      let store = try await open(at: root)
+      try await fill(store)
+      try await store.close()
+    }
+    func path(_ root: String) throws -> FilePath {
+      try #require(
+        disk.image.keys.first { path in
+          path.string.hasPrefix(root) && path.extension == kind
+            && (kind == "directory" || path.string.contains("offline-3-0"))
+        })
+    }
+    try replace(path("/store"), try #require(disk.image[path("/other")]))
+    let found = try findings(disk)
+    #expect(found.map(\.kind) == [kind == "queue" ? .badFileHeader : .badIndex])
+    #expect(found.first?.detail.contains("the header is one of checkpoint") == true)
+    let repairs = try repaired()
+    #expect(repairs.allSatisfy { $0.kind == .setAside } && !repairs.isEmpty)
+  }
+
   @Test("Records that are none of the device's messages are left out of the file that is repaired")
   func strangeRecords() async throws {
     let store = try await open()
