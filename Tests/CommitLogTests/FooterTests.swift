@@ -181,6 +181,40 @@ struct FooterTests {
     #expect(gaps.count == 1)
   }
 
+  /// Whoever believed the footer gave an older event for good.
+  @Test("The last event is found in a batch that was damaged only when the footer was made")
+  func healedHoles() throws {
+    let sealed = try Sealed(batchCount: 40, seed: 6)
+    let path = sealed.segment.path
+    let good = try bytes(path, sealed.disk)
+    var damaged = good
+    for place in stride(from: good.count / 2 / 64 * 64, to: good.count, by: 64)
+    where FrameHeader.bearsMagic(good.span.bytes, at: place) {
+      damaged[place + FrameHeader.size + 2] ^= 1
+    }
+    for (state, writes) in [(damaged, true), (good, false)] {
+      try replace(path, state, sealed.disk)
+      let follower = try LogFollower.open(
+        at: SimulatedStore.root, environment: SimulatedStore.environment(sealed.disk, seed: 1)
+      ) { _ in [:] }
+      let snapshot = follower.snapshot(of: 0)
+      if writes {
+        #expect(
+          try FooterWriter.write(
+            snapshot.segments[0], mappings: follower.mappings, context: follower.context))
+        continue
+      }
+      #expect(follower.mappings.footer(of: snapshot.segments[0])?.footer.hasHoles == true)
+      for device in Self.devices {
+        let last = try LastEvent.find(
+          of: device, in: snapshot, mappings: follower.mappings, fileSystem: sealed.disk)
+        #expect(
+          last.map { Int($0.batch.baseOffset) + $0.index }
+            == sealed.expectedNumbers(of: device).last)
+      }
+    }
+  }
+
   private func bytes(_ path: FilePath, _ disk: MemoryFileSystem) throws -> [UInt8] {
     let file = try disk.open(path, .readOnly)
     var buffer = ByteBuffer(capacity: 4 << 10)

@@ -53,6 +53,34 @@ struct RepairTests {
     #expect(try #require(kept.first).value.contains(try #require(store.files[path]?[300])))
   }
 
+  /// It would be believed for good: nothing makes a footer again that says what it is.
+  @Test("The footer that leaves out what is healed is set aside")
+  func footerOfHealed() throws {
+    let disk = MemoryFileSystem()
+    try SimulatedStore.create(on: disk, partitionCount: 1, seed: 1)
+    let store = try SimulatedStore.open(on: disk, segmentSize: 1 << 20, seed: 1)
+    for number in 0..<20 { try store.append(UInt64(number)..<UInt64(number) + 1, to: 0) }
+    let partition = store.log.partitions[0]
+    try partition.sealActive()
+    let segment = partition.snapshot.segments[0]
+    let bytes = try #require(disk.image[segment.path])
+    let frame = try #require(
+      stride(from: bytes.count / 2 / 64 * 64, to: bytes.count, by: 64).first {
+        FrameHeader.bearsMagic(bytes.span.bytes, at: $0)
+      })
+    let place = frame + FrameHeader.size + 2
+    let flipped = [bytes[place] ^ 1]
+    try disk.open(segment.path, .readWrite)
+      .write(flipped.span.bytes, at: FilePosition(place))
+    #expect(try partition.writeMissingFooter(store.log.mappings))
+    let files = MemoryFileSystem(files: disk.image, directories: disk.directories)
+    let outcome = try StoreRepair.run(
+      SimulatedStore.root, environment: SimulatedStore.environment(files, seed: 3))
+    #expect(outcome.repairs.map(\.kind) == [.setAside, .healed])
+    #expect(files.image[segment.path] == bytes)
+    #expect(files.image[segment.footerPath] == nil)
+  }
+
   @Test("What cannot be set right becomes a gap with the numbers, and the bytes stay")
   func gap() throws {
     var store = try SampleStore()

@@ -26,14 +26,14 @@ package enum LastEvent {
   }
 
   /// The base numbers of a sealed segment's batches that hold the device, the newest first; nil
-  /// where the segment has no footer.
+  /// where the segment has no footer, or one that may leave batches out.
   private static func bases(
     of device: DeviceID, in segment: SegmentHandle, _ mappings: MappingCache
   ) -> [UInt64]? {
-    guard let footer = mappings.footer(of: segment), let known = footer.device(device) else {
-      return nil
-    }
-    guard let known else { return footer.footer.hasHoles ? nil : [] }
+    guard let footer = mappings.footer(of: segment), !footer.footer.hasHoles,
+      let known = footer.device(device)
+    else { return nil }
+    guard let known else { return [] }
     guard let postings = footer.postings(of: known) else { return nil }
     var bases: [UInt64] = []
     for place in postings.reversed() {

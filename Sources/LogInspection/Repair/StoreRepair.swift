@@ -202,6 +202,8 @@ package final class StoreRepair {
   private func write(_ healing: FileHealing) throws(IOFailure) {
     let (source, repairs) = (healing.source, healing.source.repairs)
     guard healing.isHeaderWrong || !repairs.isEmpty else { return }
+    // First, so that a repair that is cut short finds both again.
+    try setAsideFooter(of: healing)
     let label = Self.label(of: source.name)
     if healing.isHeaderWrong {
       try quarantine.keep(
@@ -230,6 +232,24 @@ package final class StoreRepair {
       healing.header.encode(into: &header)
       try header.withBytes { (bytes) throws(IOFailure) in try file.write(bytes, at: .start) }
     }
+  }
+
+  /// Sets aside a footer that leaves out what was damaged when it was made, and no longer is.
+  private func setAsideFooter(of healing: FileHealing) throws(IOFailure) {
+    let segment = healing.source.name
+    guard segment.hasSuffix(FileNames.segmentSuffix) else { return }
+    let name =
+      String(segment.dropLast(FileNames.segmentSuffix.count)) + FileNames.footerSuffix
+    guard let footer = SegmentFiles.source(at: root.appending(name), name: name, fileSystem)
+    else { return }
+    do throws(FormatError) {
+      let reading = try FooterReading(footer, identity: healing.header.identity)
+      guard reading.footer.hasHoles else { return }
+    } catch {
+      // The check of it tells, and it goes with what is derived.
+      return
+    }
+    try setAside(name, "it leaves out what is healed, and it is made again")
   }
 
   /// A path inside the store as a part of a file's name.
