@@ -224,25 +224,43 @@ final class LogCheck {
     _ check: SegmentCheck, _ outcome: FrameJudge.Outcome, _ segment: ManifestState.Segment,
     _ name: String
   ) {
-    let closed = part.snapshot.state.closedEnd(of: log).flatMap {
+    let closed = closedSummary(of: segment, part.snapshot)
+    guard outcome.lostSuffix == nil, let summary = segment.summary ?? closed,
+      let damage = difference(from: summary, check, outcome, name)
+    else { return }
+    // A writer may have opened the store between reading the manifest and this.
+    if segment.summary == nil {
+      let now = StoreSnapshot(reading: part.root, part.fileSystem)
+      guard now.isRebuilt || closedSummary(of: segment, now) == closed else { return }
+    }
+    add(damage)
+  }
+
+  /// What a segment held when the store was closed; nil where somebody writes to it.
+  private func closedSummary(
+    of segment: ManifestState.Segment, _ snapshot: StoreSnapshot
+  ) -> SegmentSummary? {
+    snapshot.state.closedEnd(of: log).flatMap {
       $0.segmentID == segment.added.segmentID ? $0.summary : nil
     }
-    guard outcome.lostSuffix == nil, let summary = segment.summary ?? closed else { return }
+  }
+
+  private func difference(
+    from summary: SegmentSummary, _ check: SegmentCheck, _ outcome: FrameJudge.Outcome,
+    _ name: String
+  ) -> Damage? {
     // All of it was synced before the manifest said so: what looks like a tail is damage.
     guard outcome.end.position >= Int(clamping: summary.endPosition) else {
-      add(
-        Damage(
-          .damagedFrame, file: name, position: outcome.end.position,
-          detail: "what stands here up to position \(summary.endPosition) was synced and is "
-            + "damaged; no event is lost", number: outcome.end.nextNumber))
-      return
+      return Damage(
+        .damagedFrame, file: name, position: outcome.end.position,
+        detail: "what stands here up to position \(summary.endPosition) was synced and is "
+          + "damaged; no event is lost", number: outcome.end.nextNumber)
     }
-    guard !check.isDamaged else { return }
+    guard !check.isDamaged else { return nil }
     let differences = check.tally.differences(from: summary, end: outcome.end)
-    guard !differences.isEmpty else { return }
-    add(
-      Damage(
-        .badSummary, file: name, position: Int(clamping: summary.endPosition),
-        detail: "the manifest says otherwise: " + differences.joined(separator: ", ")))
+    guard !differences.isEmpty else { return nil }
+    return Damage(
+      .badSummary, file: name, position: Int(clamping: summary.endPosition),
+      detail: "the manifest says otherwise: " + differences.joined(separator: ", "))
   }
 }

@@ -1,7 +1,9 @@
 import EventModel
 import LogFormat
 import LogInspection
+import SimulationKit
 import StorageIO
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -240,5 +242,33 @@ struct FsckTests {
     #expect(throws: InspectionFailure.notAFolder(SampleStore.manifest)) {
       try Fsck.check(SampleStore.manifest, fileSystem: store.fileSystem)
     }
+  }
+
+  /// The manifest said how the store was closed, and the segment went on since.
+  @Test("A writer that opens the store while it is checked damages nothing")
+  func openedMeanwhile() throws {
+    let disk = MemoryFileSystem()
+    try SimulatedStore.create(on: disk, partitionCount: 1, seed: 1)
+    let store = try SimulatedStore.open(on: disk, segmentSize: 1 << 20, seed: 1)
+    try store.append(0..<10, to: 0)
+    try store.log.close()
+    let isFirst = Mutex(true)
+    // The first that is told is what the manifest holds.
+    let result = try Fsck.check(SimulatedStore.root, fileSystem: disk) { _ in
+      let mayWrite = isFirst.withLock { isFirst in
+        defer { isFirst = false }
+        return isFirst
+      }
+      guard mayWrite else { return }
+      do {
+        let writer = try SimulatedStore.open(on: disk, segmentSize: 1 << 20, seed: 2)
+        try writer.append(10..<20, to: 0)
+        _ = try writer.log.partitions[0].synchronize()
+      } catch {
+        Issue.record(error)
+      }
+    }
+    #expect(result.clean && result.findings.isEmpty, "\(result.findings)")
+    #expect(result.checked.events == 20)
   }
 }
