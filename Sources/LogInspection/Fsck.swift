@@ -12,23 +12,26 @@ package import SystemPackage
 package struct Fsck {
   private let snapshot: StoreSnapshot
   private let tally: FsckTally
+  private let findingMax: Int
 
   /// Checks a store.
   ///
   /// - Parameters:
   ///   - root: the store's folder.
   ///   - fileSystem: where the folder is.
+  ///   - findingMax: how many findings of a sort are kept.
   ///   - progress: told after each file what was looked at so far, by one thread at a time.
   /// - Returns: what was looked at and what is wrong with it.
   /// - Throws: ``InspectionFailure`` when the path cannot be read or holds no store.
   package static func check(
-    _ root: FilePath, fileSystem: any FileSystem,
+    _ root: FilePath, fileSystem: any FileSystem, findingMax: Int = FsckResult.findingMax,
     progress: @escaping @Sendable (FsckCounts) -> Void = { _ in }
   ) throws(InspectionFailure) -> FsckResult {
     let inspector = try StoreInspector(root, fileSystem: fileSystem, wantsStore: true)
     precondition(inspector.target == .store, "a store was asked for, not \(inspector.target)")
     let fsck = Fsck(
-      snapshot: StoreSnapshot(reading: root, fileSystem), tally: FsckTally(progress))
+      snapshot: StoreSnapshot(reading: root, fileSystem), tally: FsckTally(progress),
+      findingMax: findingMax)
     return fsck.run()
   }
 
@@ -48,7 +51,7 @@ package struct Fsck {
   }
 
   private func part(_ check: (FsckPart) -> Void) -> FsckResult {
-    let part = FsckPart(snapshot, tally)
+    let part = FsckPart(snapshot, tally, findingMax: findingMax)
     check(part)
     return part.result
   }
@@ -61,7 +64,7 @@ package struct Fsck {
   private func checkSideBySide() -> (logs: [(ManifestEdit.LogID, CheckedLog)], queues: FsckResult) {
     let logs = snapshot.logs
     let checked = Mutex<[ManifestEdit.LogID: CheckedLog]>([:])
-    let queues = Mutex(FsckResult())
+    let queues = Mutex(FsckResult(findingMax: findingMax))
     DispatchQueue.concurrentPerform(iterations: logs.count + 1) { number in
       guard number < logs.count else {
         let result = part { QueueFileCheck.run($0) }

@@ -9,19 +9,22 @@ final class FsckPart {
   let contents = FrameContents()
   private let tally: FsckTally
   /// Its findings; what was looked at counts for all parts together.
-  private(set) var result = FsckResult()
+  private(set) var result: FsckResult
+  private let gaps: RecordedGaps
 
   var root: FilePath { snapshot.root }
   var fileSystem: any FileSystem { snapshot.fileSystem }
 
-  init(_ snapshot: StoreSnapshot, _ tally: FsckTally) {
+  init(_ snapshot: StoreSnapshot, _ tally: FsckTally, findingMax: Int) {
     self.snapshot = snapshot
     self.tally = tally
+    result = FsckResult(findingMax: findingMax)
+    gaps = RecordedGaps(snapshot.state.gaps)
   }
 
   /// Adds a finding; damage that the manifest records is a note.
   func add(_ damage: Damage, severity: Severity? = nil, log: ManifestEdit.LogID? = nil) {
-    guard let log, let range = damage.range, snapshot.state.gaps.cover(range, of: log) else {
+    guard let log, let range = damage.range, gaps.cover(range, of: log) else {
       result.add(FsckFinding(damage, severity: severity))
       return
     }

@@ -62,23 +62,45 @@ package struct FsckCounts: Hashable, Sendable {
 package struct FsckResult: Hashable, Sendable {
   package var checked = FsckCounts()
   package internal(set) var findings: [FsckFinding] = []
-  /// Findings behind the first ``findingMax``, which are counted and not kept.
-  package internal(set) var omitted = 0
+  /// Findings that are counted and not kept: those of a sort behind the first so many.
+  package private(set) var omitted = 0
   /// Whether nothing worse than a warning was found.
   package internal(set) var clean = true
+  /// How many findings there are that are worse than notes, those that are not kept included.
+  private(set) var damageCount = 0
+  private let findingMax: Int
+  private var counts: [Sort: Int] = [:]
 
-  /// A store that is wrong all over is described well enough by this many.
+  /// Findings that share their room: so notes hide no damage, and damage that there is much of
+  /// hides no damage of another kind.
+  private struct Sort: Hashable {
+    let kind: DamageKind
+    let severity: Severity
+  }
+
+  /// A store that is wrong all over is described well enough by this many of a sort.
   package static let findingMax = 10_000
+
+  init(findingMax: Int) { self.findingMax = findingMax }
 
   /// Adds what another part of the check has found.
   mutating func add(_ other: FsckResult) {
+    let kept = other.findings.count { $0.severity > .note }
     for finding in other.findings { add(finding) }
+    damageCount += other.damageCount - kept
     omitted += other.omitted
     clean = clean && other.clean
   }
 
   mutating func add(_ finding: FsckFinding) {
     if finding.severity == .error { clean = false }
-    if findings.count < Self.findingMax { findings.append(finding) } else { omitted += 1 }
+    if finding.severity > .note { damageCount += 1 }
+    let sort = Sort(kind: finding.kind, severity: finding.severity)
+    guard counts[sort, default: 0] < findingMax else {
+      omitted += 1
+      return
+    }
+    counts[sort, default: 0] += 1
+    findings.append(finding)
   }
 }

@@ -47,23 +47,6 @@ extension StoreSnapshot {
     guard log.stream == .events else { return nil }
     return groups.values.compactMap { $0[log.partition] }.max { $0.next < $1.next }
   }
-
-}
-
-extension [ManifestEdit.RecordedGap] {
-  /// Whether these numbers of a log are known to be gone; of no numbers, whether damage before the
-  /// one they stand at is known.
-  func cover(_ range: Range<UInt64>, of log: ManifestEdit.LogID) -> Bool {
-    let mine = filter { $0.log == log }
-    guard !range.isEmpty else {
-      return mine.contains { $0.first == $0.next && $0.next == range.upperBound }
-    }
-    var next = range.lowerBound
-    for gap in mine.sorted(by: { $0.first < $1.first }) where gap.first <= next {
-      next = Swift.max(next, gap.next)
-    }
-    return next >= range.upperBound
-  }
 }
 
 /// Segment files as the folders show them, for a store whose manifest is gone.

@@ -271,4 +271,23 @@ struct FsckTests {
     #expect(result.clean && result.findings.isEmpty, "\(result.findings)")
     #expect(result.checked.events == 20)
   }
+
+  @Test("Notes leave room for what is worse, however many they are")
+  func manyNotes() throws {
+    let time = Timestamp(microseconds: 1_000)
+    let gap = ManifestEdit.RecordedGap(
+      log: ManifestEdit.LogID(stream: .events, partition: 0), segmentID: 1, first: 4, next: 5,
+      reason: .damaged, from: time, to: time)
+    var store = try SampleStore(extraEdits: Array(repeating: .gap(gap), count: 10))
+    let whole = store.files[store.sealed]
+    for index in 300..<330 { store.files[store.sealed]?[index] ^= 0xff }
+    let result = try Fsck.check(SampleStore.root, fileSystem: store.fileSystem, findingMax: 3)
+    #expect(result.findings.count { $0.kind == .manifestGap } == 3)
+    #expect(result.findings.count { $0.severity == .error } == 1)
+    #expect(result.omitted == 7)
+    #expect(!result.clean && result.needsRepair)
+    store.files[store.sealed] = whole
+    let clean = try Fsck.check(SampleStore.root, fileSystem: store.fileSystem, findingMax: 3)
+    #expect(clean.clean && clean.omitted == 7 && !clean.needsRepair)
+  }
 }

@@ -96,6 +96,31 @@ struct RepairTests {
     #expect(gap.acknowledgedLoss?.nextSequence == 2)
   }
 
+  /// The first pass recorded as much as was told, the second one saw only that, as notes.
+  @Test("Damage that there is more of than a check tells is all recorded")
+  func manyGaps() throws {
+    let disk = MemoryFileSystem()
+    try SimulatedStore.create(on: disk, partitionCount: 1, seed: 1)
+    let store = try SimulatedStore.open(on: disk, segmentSize: 1 << 20, seed: 1)
+    for number in 0..<20 { try store.append(UInt64(number)..<UInt64(number) + 1, to: 0) }
+    try store.log.partitions[0].sealActive()
+    let path = store.log.partitions[0].snapshot.segments[0].path
+    try store.log.close()
+    let bytes = try #require(disk.image[path])
+    let file = try disk.open(path, .readWrite)
+    for frame in stride(from: FileHeader.size, to: bytes.count, by: FrameHeader.alignment)
+    where FrameHeader.bearsMagic(bytes.span.bytes, at: frame) {
+      let place = frame + FrameHeader.size + 50
+      let spoilt = bytes[place..<place + 10].map { ~$0 }
+      try file.write(spoilt.span.bytes, at: FilePosition(place))
+    }
+    let outcome = try StoreRepair.run(
+      SimulatedStore.root, environment: SimulatedStore.environment(disk, seed: 3), findingMax: 2)
+    #expect(outcome.repairs.count { $0.kind == .gapRecorded } >= 20)
+    let left = try Fsck.check(SimulatedStore.root, fileSystem: disk)
+    #expect(left.clean && !left.needsRepair)
+  }
+
   @Test("A sealed segment that is gone becomes a gap, one for new events is made again")
   func missingSegments() throws {
     var store = try SampleStore()

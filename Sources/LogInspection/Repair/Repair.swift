@@ -48,6 +48,6 @@ extension FsckResult {
   /// is a store that a newer program has written.
   package var needsRepair: Bool {
     guard !findings.contains(where: { $0.kind == .unsupported }) else { return false }
-    return omitted > 0 || findings.contains { $0.severity > .note }
+    return damageCount > 0
   }
 }

@@ -197,9 +197,13 @@ private struct ManifestPlan {
   var segmentIDMax: UInt64
   private(set) var gaps: [ManifestEdit.RecordedGap] = []
   private let state: ManifestState
+  private var known: RecordedGaps
+  /// The segments by the names of their files, once damage was looked up.
+  private var segments: [String: ManifestEdit.SegmentAdded] = [:]
 
   init(_ state: ManifestState) {
     self.state = state
+    known = RecordedGaps(state.gaps)
     identity = state.identity
     logs = state.logs
     queueCheckpoint = state.queueCheckpoint
@@ -213,8 +217,8 @@ private struct ManifestPlan {
   /// recorded already.
   mutating func record(_ finding: FsckFinding, now: Timestamp) -> ManifestEdit.RecordedGap? {
     let damage = finding.damage
-    guard let (log, segment) = find(damage.file), let range = damage.range,
-      !(state.gaps + gaps).cover(range, of: log)
+    guard let segment = find(damage.file), let range = damage.range,
+      !known.cover(range, of: segment.log)
     else { return nil }
     let reason: ManifestEdit.GapReason
     switch damage.kind {
@@ -225,20 +229,21 @@ private struct ManifestPlan {
     }
     let from = damage.acknowledgedLoss?.from ?? Timestamp(microseconds: 0)
     let gap = ManifestEdit.RecordedGap(
-      log: log, segmentID: segment.segmentID, first: range.lowerBound, next: range.upperBound,
+      log: segment.log, segmentID: segment.segmentID, first: range.lowerBound,
+      next: range.upperBound,
       reason: reason, from: from, to: max(from, damage.acknowledgedLoss?.to ?? now))
     gaps.append(gap)
+    known.insert(gap)
     return gap
   }
 
-  private func find(
-    _ name: String
-  ) -> (log: ManifestEdit.LogID, added: ManifestEdit.SegmentAdded)? {
-    for (log, segments) in logs {
-      let segment = segments.first { StoreSnapshot.name(of: $0.added) == name }
-      if let segment { return (log, segment.added) }
+  private mutating func find(_ name: String) -> ManifestEdit.SegmentAdded? {
+    if segments.isEmpty {
+      for segment in logs.values.joined() {
+        segments[StoreSnapshot.name(of: segment.added)] = segment.added
+      }
     }
-    return nil
+    return segments[name]
   }
 
   /// The edits that add up to it.

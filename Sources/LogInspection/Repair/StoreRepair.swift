@@ -17,22 +17,25 @@ package import SystemPackage
 /// The ends of active files are left to the next opening, whose business they are. Bytes that go or
 /// change are copied to the quarantine first. Blocks; one thread at a time.
 package final class StoreRepair {
+  /// Passes that leave no less to mend than the one before, at most.
   private static let passCountMax = 4
 
   let root: FilePath
   let environment: EngineEnvironment
   let quarantine: Quarantine
+  private let findingMax: Int
   private let progress: @Sendable (FsckCounts) -> Void
   private(set) var repairs: [Repair] = []
 
   var fileSystem: any FileSystem { environment.fileSystem }
 
   private init(
-    _ root: FilePath, _ environment: EngineEnvironment,
+    _ root: FilePath, _ environment: EngineEnvironment, findingMax: Int,
     _ progress: @escaping @Sendable (FsckCounts) -> Void
   ) {
     self.root = root
     self.environment = environment
+    self.findingMax = findingMax
     self.progress = progress
     quarantine = Quarantine(
       root.appending(FileNames.quarantine), fileSystem: environment.fileSystem)
@@ -49,15 +52,17 @@ package final class StoreRepair {
   /// - Parameters:
   ///   - root: the store's folder.
   ///   - environment: files, time and chance.
+  ///   - findingMax: how many findings of a sort are kept; the rest is mended behind them.
   ///   - progress: told after each file what was looked at so far.
   /// - Returns: what was found at first, and what was done. When anything was found that is worse
   ///   than a note, the store is to be opened for writing once, which does the rest.
   /// - Throws: ``RepairFailure``.
   package static func run(
     _ root: FilePath, environment: EngineEnvironment,
+    findingMax: Int = FsckResult.findingMax,
     progress: @escaping @Sendable (FsckCounts) -> Void = { _ in }
   ) throws(RepairFailure) -> Outcome {
-    let repair = StoreRepair(root, environment, progress)
+    let repair = StoreRepair(root, environment, findingMax: findingMax, progress)
     // Taking the lock writes to its file, and a store without damage stays as it is.
     try repair.refuseLocked()
     let found = try repair.check()
@@ -97,22 +102,26 @@ package final class StoreRepair {
 
   private func check() throws(RepairFailure) -> FsckResult {
     do throws(InspectionFailure) {
-      return try Fsck.check(root, fileSystem: fileSystem, progress: progress)
+      return try Fsck.check(
+        root, fileSystem: fileSystem, findingMax: findingMax, progress: progress)
     } catch {
       throw .inspection(error)
     }
   }
 
   /// Mends until nothing more comes of it: a manifest that was put together names files that nobody
-  /// had checked.
+  /// had checked, and behind damage that there is much of there is more.
   private func mend(_ found: FsckResult) throws(RepairFailure) {
     guard !mayOnlyRead() else { return }
     var found = found
-    for _ in 0..<Self.passCountMax where found.needsRepair {
+    var passCount = 0
+    while found.needsRepair, passCount < Self.passCountMax {
       let count = repairs.count
       try mendOnce(found)
       if repairs.count == count { return }
-      found = try check()
+      let left = try check()
+      if left.damageCount >= found.damageCount { passCount += 1 }
+      found = left
     }
   }
 

@@ -205,7 +205,7 @@ extension FsckResult {
       status |= ExitStatus.FileSystemCheck.operationalError
       parts.append("\(newer.file) at \(newer.position): \(newer.detail); use a newer program")
     }
-    if omitted > 0 || errors.contains(where: { $0.kind != .unsupported }) {
+    if errors.contains(where: { $0.kind != .unsupported }) {
       status |= ExitStatus.FileSystemCheck.damageLeft
       parts.append(
         bits == 0
@@ -220,7 +220,7 @@ extension FsckResult {
     text += "\(checked.files) files, \(checked.segments) segments, \(checked.frames) frames, "
     text += "\(checked.events) events checked"
     if !findings.isEmpty { text += "; \(findings.count + omitted) findings" }
-    if omitted > 0 { text += ", the last \(omitted) not shown" }
+    if omitted > 0 { text += ", \(omitted) not shown" }
     return text
   }
 }
