@@ -191,7 +191,8 @@ let package = Package(
       name: "CommandTests",
       // The tests run the command itself, so that it must be built.
       dependencies: [
-        "MillraceCommand", "CommandSupport", "EventModel", "CZstd", "CZlib", argumentParser,
+        "MillraceCommand", "CommandSupport", "Millrace", "EventModel", "CZstd", "CZlib",
+        argumentParser,
       ]),
   ]
 )

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Millrace
 import Testing
 
 /// The tools that look at a store, given one that may be anything.
@@ -94,18 +95,20 @@ struct SpoiltStore {
 
   /// Makes the store.
   ///
-  /// - Throws: what starting a process throws.
-  init(eventCount: Int, scratch: Scratch) throws {
+  /// - Throws: what starting a process throws, or the engine.
+  init(eventCount: Int, scratch: Scratch) async throws {
     template = scratch.path("template")
     path = scratch.path("spoilt")
+    let fill = String(repeating: "fill ", count: 12)
     let lines = (0..<eventCount).map { number in
-      #"{"device":"d\#(number % 20)","n":\#(number),"x":"\#(String(number &* 7_919, radix: 36))"}"#
+      #"{"device":"d\#(number % 20)","n":\#(number),"x":"\#(fill)\#(number &* 7_919)"}"#
     }
     try Executable.succeed(
       [
         "ingest", template, "--format", "ndjson", "--device-field", "/device", "--partitions", "2",
         "--segment-size", "64KiB", "--codec", "none",
       ], input: lines.joined(separator: "\n") + "\n", scratch: scratch)
+    try await Self.settle(template)
     for number in 0..<4 {
       try Executable.succeed(
         ["queue", "send", template, "d1", "--body", "m\(number)", "--ack", "full"],
@@ -121,6 +124,35 @@ struct SpoiltStore {
     let written = try Executable.succeed(["read", template], scratch: scratch).events
     try #require(written.count == eventCount)
     tools = EveryTool(scratch: scratch, written: Set(written))
+  }
+
+  /// Lets the engine do what nobody waits for: it makes the footers of sealed segments, and moves a
+  /// message that waits for long into a queue file.
+  ///
+  /// The segments of the journal that the command makes are far too large for that.
+  private static func settle(_ path: String) async throws {
+    var queues = EventStore.Queues(depthMax: 100)
+    queues.journalSegmentSize = 8 << 10
+    let store = try await EventStore.open(
+      at: path, configuration: .init(queues: queues), access: .readWrite)
+    try await store.deviceQueue(for: "offline").enqueue(DeviceMessage(body: "waits"))
+    let queue = store.deviceQueue(for: "busy")
+    let body = Payload([UInt8](repeating: 7, count: 500))
+    while try !isSettled(path) {
+      _ = try await store.enqueue((0..<12).map { _ in ("busy", DeviceMessage(body: body)) })
+      let messages = try await queue.receive(max: 12)
+      try await queue.complete(contentsOf: messages.map(\.lockToken))
+    }
+    try await store.close()
+  }
+
+  private static func isSettled(_ path: String) throws -> Bool {
+    let files = try FileManager.default.subpathsOfDirectory(atPath: path)
+    let segments = files.filter { $0.hasPrefix("partitions/") && $0.hasSuffix(".segment") }
+    let partitions = Set(segments.map { ($0 as NSString).deletingLastPathComponent })
+    let footers = files.count { $0.hasSuffix(".footer") }
+    return footers == segments.count - partitions.count
+      && files.contains { $0.hasSuffix(".queue") } && files.contains { $0.hasSuffix(".directory") }
   }
 
   /// Puts a copy of the store in place of what was spoilt last.

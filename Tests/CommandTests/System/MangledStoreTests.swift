@@ -12,9 +12,9 @@ struct MangledStoreTests {
     ProcessInfo.processInfo.environment["MILLRACE_MANGLE_SEED"].flatMap(UInt64.init) ?? 1
 
   @Test("Each tool answers, nothing is shown that was never written, and a repair loses nothing")
-  func mangled() throws {
+  func mangled() async throws {
     let scratch = try Scratch()
-    let store = try SpoiltStore(eventCount: 3_000, scratch: scratch)
+    let store = try await SpoiltStore(eventCount: 3_000, scratch: scratch)
     var random = SeededRandom(seed: Self.seed)
     for round in 0..<Self.roundCount {
       try store.renew()
@@ -29,9 +29,9 @@ struct MangledStoreTests {
 
   /// The looking itself: it must notice an event that was never appended, and one that is gone.
   @Test("An event that nobody knows, and one that a repair has lost, are noticed")
-  func notBlind() throws {
+  func notBlind() async throws {
     let scratch = try Scratch()
-    let store = try SpoiltStore(eventCount: 20, scratch: scratch)
+    let store = try await SpoiltStore(eventCount: 20, scratch: scratch)
     try store.renew()
     let events = try store.tools.read(store.path, "as it was written")
     let other = EveryTool(scratch: scratch, written: Set(events.dropFirst()))

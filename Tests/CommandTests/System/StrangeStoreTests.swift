@@ -13,8 +13,8 @@ struct StrangeStoreTests {
 
   /// One file of each kind, as a part of its path.
   private static let allKinds = [
-    "MANIFEST", ".segment", "CHECKPOINTS", "LOCK", ".index", ".journal", "feedback/",
-    "dead-letter/",
+    "MANIFEST", ".segment", "CHECKPOINTS", "LOCK", ".index", ".footer", ".journal", ".queue",
+    ".directory", "feedback/", "dead-letter/",
   ]
   private static let kinds = Array(allKinds.prefix(isWhole ? allKinds.count : 2))
 
@@ -52,9 +52,9 @@ struct StrangeStoreTests {
   }
 
   @Test("Files without a byte, with a hole of a TiB, and what is no file", arguments: kinds)
-  func files(_ kind: String) throws {
+  func files(_ kind: String) async throws {
     let scratch = try Scratch()
-    let store = try SpoiltStore(eventCount: 1_500, scratch: scratch)
+    let store = try await SpoiltStore(eventCount: 1_500, scratch: scratch)
     let manager = FileManager.default
     func spoil(_ what: String, _ change: (String) throws -> Void) throws {
       try store.renew()
@@ -89,9 +89,9 @@ struct StrangeStoreTests {
   }
 
   @Test("A store behind a link is the store")
-  func behindLink() throws {
+  func behindLink() async throws {
     let scratch = try Scratch()
-    let store = try SpoiltStore(eventCount: 200, scratch: scratch)
+    let store = try await SpoiltStore(eventCount: 200, scratch: scratch)
     try store.renew()
     let link = scratch.path("link")
     try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: store.path)
@@ -100,9 +100,9 @@ struct StrangeStoreTests {
   }
 
   @Test("Very many files that do not belong")
-  func strays() throws {
+  func strays() async throws {
     let scratch = try Scratch()
-    let store = try SpoiltStore(eventCount: 200, scratch: scratch)
+    let store = try await SpoiltStore(eventCount: 200, scratch: scratch)
     try store.renew()
     for folder in ["partitions/000", "queues/00", "partitions"] {
       let path = store.path + "/" + folder
@@ -120,9 +120,9 @@ struct StrangeStoreTests {
   }
 
   @Test("A file system that may only be read")
-  func readOnly() throws {
+  func readOnly() async throws {
     let scratch = try Scratch()
-    let store = try SpoiltStore(eventCount: 200, scratch: scratch)
+    let store = try await SpoiltStore(eventCount: 200, scratch: scratch)
     try store.renew()
     guard mount(store.path, store.path, nil, UInt(MS_BIND), nil) == 0 else {
       print("mounting is not permitted here: not tried")
@@ -145,9 +145,9 @@ struct StrangeStoreTests {
   }
 
   @Test("A store that vanishes while it is followed", arguments: [true, false])
-  func vanished(atOnce: Bool) throws {
+  func vanished(atOnce: Bool) async throws {
     let scratch = try Scratch()
-    let store = try SpoiltStore(eventCount: 200, scratch: scratch)
+    let store = try await SpoiltStore(eventCount: 200, scratch: scratch)
     try store.renew()
     let reader = try Executable(["read", store.path, "--follow"], scratch: scratch)
     var printed = 0
