@@ -185,7 +185,7 @@ final class QueueFileCheck {
     var damage = Damage(kind, file: file.name, position: position, detail: detail)
     guard isKnown else {
       damage.detail += "; messages to \(file.device) may be gone"
-      add(damage)
+      add(damage, severity: .error)
       return
     }
     guard let first = lost.first, let last = lost.last else {

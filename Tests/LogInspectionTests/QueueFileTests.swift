@@ -211,6 +211,21 @@ struct QueueFileTests {
     try await again.close()
   }
 
+  /// What a cut left looked like an unfinished write, which is a note.
+  @Test("A file that is cut within a frame is no unfinished write: its loss is an error")
+  func cutFile() async throws {
+    let store = try await open()
+    try await fill(store)
+    try await store.close()
+    let path = try #require(files(disk).first)
+    let bytes = try #require(disk.image[path])
+    for size in stride(from: FileHeader.size, to: bytes.count - FrameHeader.size, by: 37) {
+      let damaged = disk.replacing(path, by: Array(bytes[..<size]))
+      let result = try Fsck.check("/store", fileSystem: damaged)
+      #expect(!result.clean && result.findings.contains { $0.acknowledgedLoss != nil }, "\(size)")
+    }
+  }
+
   @Test("What was completed together is no loss where its file is damaged")
   func settledTogether() async throws {
     let store = try await open()
