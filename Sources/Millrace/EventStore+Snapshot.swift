@@ -1,5 +1,6 @@
 internal import CommitLog
 internal import ConsumerCheckpoints
+public import EventModel
 internal import LogFormat
 internal import StorageIO
 internal import SystemPackage
@@ -15,16 +16,18 @@ extension EventStore {
   /// down what is durable, some 20 ms behind it.
   ///
   /// - Parameter path: a folder that is empty or not there yet.
+  /// - Returns: what the store turned out to have lost while it was copied.
   /// - Throws: ``EventStoreError`` with `alreadyExists` when the folder holds anything,
   ///   `storageFull`, `readOnly`, `accessDenied`, `corrupt` or `ioFailure`; then the folder holds
   ///   no store.
-  public func snapshot(to path: String) async throws(EventStoreError) {
+  @discardableResult
+  public func snapshot(to path: String) async throws(EventStoreError) -> SnapshotReport {
     let core = core
-    try await source.readers.offload { () throws(EventStoreError) in
+    return try await source.readers.offload { () throws(EventStoreError) in
       do throws(CommitLogFailure) {
         switch core {
-        case .writer(let core): try core.snapshot(to: FilePath(path))
-        case .follower(let core): try core.snapshot(to: FilePath(path))
+        case .writer(let core): return try core.snapshot(to: FilePath(path))
+        case .follower(let core): return try core.snapshot(to: FilePath(path))
         }
       } catch {
         throw EventStoreError(error)
@@ -33,29 +36,53 @@ extension EventStore {
   }
 }
 
+/// What a snapshot does not hold although it was acknowledged once.
+public struct SnapshotReport: Hashable, Sendable {
+  /// Events, or records of the queues, that are gone from the end of a partition of the original,
+  /// and of which nothing said so yet: the snapshot says so to its readers, and gives none of their
+  /// numbers again.
+  ///
+  /// One without events stands for a file that is gone and of which nothing tells what was in it.
+  public let gaps: [Gap]
+}
+
+extension SnapshotReport {
+  fileprivate init(_ losses: [ManifestEdit.RecordedGap]) {
+    gaps = losses.map { loss in
+      Gap(
+        partition: loss.log.partitionID, first: Offset(loss.first), next: Offset(loss.next),
+        reason: loss.reason.publicReason, times: loss.from...loss.to)
+    }
+  }
+}
+
 extension WriterCore {
-  fileprivate func snapshot(to target: FilePath) throws(CommitLogFailure) {
+  fileprivate func snapshot(to target: FilePath) throws(CommitLogFailure) -> SnapshotReport {
     var table = CheckpointTable()
-    try StoreCopy.make(at: target, environment: log.context.environment) {
+    let losses = try StoreCopy.make(at: target, environment: log.context.environment) {
       table = checkpoints.table
       return StoreCopy.Source(log)
     } writeCheckpoints: { (root, storeID) throws(CommitLogFailure) in
       try table.write(to: root, storeID, log.context.environment)
     }
+    return SnapshotReport(losses)
   }
 }
 
 extension FollowerCore {
-  fileprivate func snapshot(to target: FilePath) throws(CommitLogFailure) {
+  fileprivate func snapshot(to target: FilePath) throws(CommitLogFailure) -> SnapshotReport {
     var table = CheckpointTable()
     let environment = log.context.environment
-    try StoreCopy.make(at: target, environment: environment) { () throws(CommitLogFailure) in
+    let losses = try StoreCopy.make(
+      at: target, environment: environment
+    ) { () throws(CommitLogFailure) in
       let (fresh, read) = try Self.open(log.context.root, environment)
       table = read
       return fresh.copySource
     } writeCheckpoints: { (root, storeID) throws(CommitLogFailure) in
       try table.write(to: root, storeID, environment)
     }
+    return SnapshotReport(losses)
   }
 }
 

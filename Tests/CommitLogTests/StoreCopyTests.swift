@@ -168,6 +168,78 @@ struct StoreCopyTests {
     }
   }
 
+  @discardableResult
+  private func copyFollowed(
+    _ fileSystem: any FileSystem, to place: FilePath
+  ) throws -> [ManifestEdit.RecordedGap] {
+    let environment = TestStore.environment(fileSystem, seed: 7)
+    return try StoreCopy.make(at: place, environment: environment) {
+      () throws(CommitLogFailure) in
+      try LogFollower.open(at: TestStore.root, environment: environment) {
+        (_) throws(CommitLogFailure) in [:]
+      }.copySource
+    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    }
+  }
+
+  @Test(
+    "What the original lost at its end is a gap in the copy, and numbers go on behind it (I15)",
+    arguments: [true, false])
+  func lostEnds(isGone: Bool) throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    for log in store.log.logs { _ = try log.synchronize() }
+    let logs = store.log.logs.map(\.id)
+    let ends = store.log.logs.map(\.nextNumber)
+    let actives = try store.log.logs.map { try #require($0.snapshot.segments.last) }
+    try store.log.close()
+    for active in actives {
+      if isGone {
+        try fileSystem.remove(active.path)
+      } else {
+        try fileSystem.open(active.path, .readWrite).truncate(to: ByteCount(FileHeader.size))
+      }
+    }
+    let losses = try copyFollowed(fileSystem, to: target)
+    #expect(losses.map(\.log) == logs)
+    #expect(losses.map(\.first) == actives.map(\.baseNumber) && losses.map(\.next) == ends)
+    #expect(losses.allSatisfy { $0.reason == (isGone ? .missingSegment : .lostSuffix) })
+    let copy = try openCopy(fileSystem)
+    #expect(copy.log.logs.map(\.nextNumber) == ends)
+    #expect(copy.log.manifest.state.gaps == losses)
+    try copy.append([9_999])
+    #expect(try copy.read().serials.last == 9_999)
+    #expect(try copy.count().missing == ends[0] - actives[0].baseNumber)
+    #expect(copy.partition.nextNumber == ends[0] + 1)
+  }
+
+  @Test("What the original records as lost is told once, and recorded in every copy")
+  func recordedEnds() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    let (end, active) = (store.partition.highWatermark, store.partition.snapshot.segments.last)
+    try store.log.close()
+    try fileSystem.open(try #require(active).path, .readWrite)
+      .truncate(to: ByteCount(FileHeader.size))
+    let again = try TestStore.open(on: fileSystem, segmentSize: 2_048)
+    #expect(again.partition.report.lostSuffix?.upperBound ?? 0 >= end)
+    let next = again.partition.nextNumber
+    for isFollowed in [false, true] {
+      let place: FilePath = isFollowed ? "/followed" : "/copied"
+      let losses =
+        isFollowed
+        ? try copyFollowed(fileSystem, to: place)
+        : try StoreCopy.make(at: place, environment: again.log.context.environment) {
+          StoreCopy.Source(again.log)
+        } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+        }
+      #expect(losses == [])
+      let copy = try TestStore.open(on: fileSystem, at: place, seed: 8)
+      #expect(copy.partition.nextNumber == next, "\(place)")
+      #expect(copy.log.manifest.state.gaps == again.log.manifest.state.gaps, "\(place)")
+    }
+  }
+
   @Test("A segment that is lost ends the copy with an error, and no store is left")
   func lostSegment() throws {
     let fileSystem = MemoryFileSystem()

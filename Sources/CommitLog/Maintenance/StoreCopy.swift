@@ -16,13 +16,20 @@ package struct StoreCopy {
     /// Names the snapshots' segments and no others.
     package let manifest: ManifestState
     package let snapshots: [LogSnapshot]
+    /// For each log, the number below which everything is known to have been durable.
+    fileprivate let evidence: [ManifestEdit.LogID: UInt64]
 
     /// - Parameters:
     ///   - context: of the store that is copied.
     ///   - manifest: what it consisted of when the snapshots were taken, or a moment before or
     ///     after: what came or went in between is taken as the snapshots have it.
     ///   - snapshots: one for each log.
-    package init(context: LogContext, manifest: ManifestState, snapshots: [LogSnapshot]) {
+    ///   - evidence: what testifies to durable numbers of a log beside the manifest and what the
+    ///     snapshot shows.
+    package init(
+      context: LogContext, manifest: ManifestState, snapshots: [LogSnapshot],
+      evidence: [ManifestEdit.LogID: UInt64] = [:]
+    ) {
       self.context = context
       var manifest = manifest
       // A log that has been named a moment ago and holds nothing yet.
@@ -37,6 +44,12 @@ package struct StoreCopy {
       }
       self.manifest = manifest
       self.snapshots = snapshots
+      var known = evidence
+      for snapshot in snapshots {
+        let log = snapshot.log
+        known[log] = max(known[log] ?? 0, manifest.evidence(of: log), snapshot.highWatermark)
+      }
+      self.evidence = known
     }
 
     package init(_ log: CommitLog) {
@@ -57,6 +70,8 @@ package struct StoreCopy {
 
   private var source: Source
   private let context: LogContext
+  /// What the original has lost at the ends of its logs and its manifest does not record.
+  private var losses: [ManifestEdit.RecordedGap] = []
   private var fileSystem: any FileSystem { context.fileSystem }
 
   /// Makes a copy.
@@ -67,12 +82,16 @@ package struct StoreCopy {
   ///   - readSource: tells what to copy; asked again when the store has moved on. What it says of
   ///     consumers' checkpoints must be older than what it says of the log (I3).
   ///   - writeCheckpoints: writes the checkpoints that were read with the source.
+  /// - Returns: what was acknowledged and is gone from the end of a log of the original, where its
+  ///   manifest did not say so: the copy's does, and numbers go on behind it (I15). Without numbers
+  ///   where a file is gone and nothing tells what was in it.
   /// - Throws: ``CommitLogFailure``; then the folder holds no store.
+  @discardableResult
   package static func make(
     at target: FilePath, environment: EngineEnvironment,
     readSource: () throws(CommitLogFailure) -> Source,
     writeCheckpoints: (_ root: FilePath, StoreID) throws(CommitLogFailure) -> Void
-  ) throws(CommitLogFailure) {
+  ) throws(CommitLogFailure) -> [ManifestEdit.RecordedGap] {
     let lock = try CommitLog.takeVacant(target, environment.fileSystem)
     defer { withExtendedLifetime(lock) {} }
     try mark(target, environment.fileSystem)
@@ -99,7 +118,7 @@ package struct StoreCopy {
         let ends = try copy.copyLogs()
         try writeCheckpoints(target, source.context.storeID)
         try copy.writeManifest(ends)
-        return
+        return copy.losses
       } catch {
         copy.discard()
         // The same manifest as before: what is missing was not retired, it is lost.
@@ -164,7 +183,7 @@ package struct StoreCopy {
   }
 
   /// Makes the segments' files and returns where the active ones end.
-  private func copyLogs() throws(CommitLogFailure) -> [ManifestEdit.LogEnd] {
+  private mutating func copyLogs() throws(CommitLogFailure) -> [ManifestEdit.LogEnd] {
     var ends: [ManifestEdit.LogEnd] = []
     for snapshot in source.snapshots {
       let directory = context.directory(of: snapshot.log)
@@ -217,18 +236,44 @@ package struct StoreCopy {
   }
 
   /// Copies what is durable of an active segment, and reads the copy as recovery would.
-  private func copyActive(
+  ///
+  /// Where a file is gone there is an empty one in the copy.
+  private mutating func copyActive(
     _ segment: SegmentHandle, of snapshot: LogSnapshot
   ) throws(CommitLogFailure) -> ManifestEdit.LogEnd {
     guard let file = segment.activeFile else { throw .missingFile(segment.path) }
     let path = context.segmentPath(segment.added)
-    try wrapping { () throws(IOFailure) in try copy(file, size: snapshot.activeEnd, to: path) }
+    try wrapping { () throws(IOFailure) in
+      if file is LostFile {
+        _ = try ActiveSegment.create(segment.added, context: context)
+      } else {
+        try copy(file, size: snapshot.activeEnd, to: path)
+      }
+    }
     let copied = try wrapping { () throws(IOFailure) in try fileSystem.open(path, .readOnly) }
     let scan = try SegmentScan.scan(
       SegmentHandle(segment.added, summary: nil, context: context), file: copied, closedEnd: nil,
-      evidence: 0, context: context)
+      evidence: source.evidence[snapshot.log] ?? 0, context: context)
+    note(scan, isMissing: file is LostFile, of: snapshot)
     return ManifestEdit.LogEnd(
       log: segment.added.log, segmentID: segment.added.segmentID, summary: scan.summary)
+  }
+
+  /// Notes what a log's end has lost, unless the manifest says so already.
+  private mutating func note(_ scan: SegmentScan, isMissing: Bool, of snapshot: LogSnapshot) {
+    let end = scan.verdict.end.nextNumber
+    let lost = scan.verdict.lostSuffix ?? end..<end
+    guard isMissing || (!lost.isEmpty && !snapshot.gaps.cover(lost, of: snapshot.log)) else {
+      return
+    }
+    let last = ([scan.summary] + snapshot.segments.reversed().compactMap(\.summary))
+      .first { $0.recordCount > 0 }
+    let from = last?.lastTime ?? Timestamp(microseconds: 0)
+    losses.append(
+      ManifestEdit.RecordedGap(
+        log: snapshot.log, segmentID: scan.added.segmentID, first: lost.lowerBound,
+        next: lost.upperBound, reason: isMissing ? .missingSegment : .lostSuffix, from: from,
+        to: max(from, context.environment.now())))
   }
 
   private func copy(
@@ -250,7 +295,8 @@ package struct StoreCopy {
     }
     _ = try ManifestLog.create(
       at: context.root.appending(FileNames.manifest), storeID: context.storeID,
-      edits: edits + [.closed(context.environment.now(), ends)], environment: context.environment)
+      edits: edits + losses.filter { $0.first < $0.next }.map { .gap($0) }
+        + [.closed(context.environment.now(), ends)], environment: context.environment)
     try wrapping { () throws(IOFailure) in
       try fileSystem.remove(context.root.appending(FileNames.unfinished))
       try fileSystem.synchronizeDirectory(context.root)

@@ -7,6 +7,8 @@ internal import SystemPackage
 struct FollowedLog: Sendable {
   var snapshot: LogSnapshot
   let report: RecoveryReport
+  /// Everything below it was durable once; more than the snapshot shows where some of that is gone.
+  let evidence: UInt64
   /// The active file's size when it was scanned.
   private let size: Int
   /// Where its last frame ended.
@@ -85,7 +87,7 @@ struct FollowedLog: Sendable {
         activeEnd: isLive ? Int(scan.proven.endPosition) : scan.verdict.end.position,
         activeEventSize: scan.summary.eventSize,
         gaps: manifest.gaps.filter { $0.log == log }),
-      report: report, size: size, end: scan.verdict.end.position,
+      report: report, evidence: scan.verdict.watermark, size: size, end: scan.verdict.end.position,
       proven: healed.isEmpty
         ? ManifestEdit.LogEnd(
           log: log, segmentID: last.added.segmentID, summary: scan.proven) : nil)

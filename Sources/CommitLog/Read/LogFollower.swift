@@ -75,7 +75,8 @@ package final class LogFollower: Sendable {
     state.withLock {
       StoreCopy.Source(
         context: context, manifest: $0.manifest,
-        snapshots: $0.logs.sorted { $0.key < $1.key }.map(\.value.snapshot))
+        snapshots: $0.logs.sorted { $0.key < $1.key }.map(\.value.snapshot),
+        evidence: $0.logs.mapValues(\.evidence))
     }
   }
 

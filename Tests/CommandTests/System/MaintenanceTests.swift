@@ -79,6 +79,58 @@ struct MaintenanceTests {
     #expect(again.status == 1 && again.errors.contains("already"), "\(again.errors)")
   }
 
+  /// The files of a folder of the store, in the order of their numbers.
+  private func files(_ folder: String, _ suffix: String) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: store + "/" + folder)
+      .filter { $0.hasSuffix(suffix) }.sorted().map { store + "/" + folder + "/" + $0 }
+  }
+
+  private func truncate(_ path: String, to size: UInt64) throws {
+    let file = try #require(FileHandle(forWritingAtPath: path))
+    try file.truncate(atOffset: size)
+    try file.close()
+  }
+
+  @Test("A snapshot says what the store has lost, and gives none of its numbers again")
+  func lostEnds() throws {
+    try fill(900)
+    for number in 0..<3 {
+      try Executable.succeed(
+        [
+          "queue", "send", store, "c", "--message-id", "m\(number)", "--ack", "full", "--body", "b",
+        ],
+        scratch: scratch)
+    }
+    for settlement in ["complete", "reject"] {
+      try Executable.succeed(
+        ["queue", "receive", store, "c", "--settle", settlement], scratch: scratch)
+    }
+    try truncate(try #require(files("partitions/000", ".segment").last), to: 128)
+    try truncate(try #require(files("queues/journal", ".journal").last), to: 128)
+    let copy = scratch.path("copy")
+    let taken = try Executable.run(["snapshot", store, copy], scratch: scratch)
+    #expect(taken.status == 2 && taken.errors.contains("up to 900"), "\(taken.errors)")
+    #expect(taken.errors.split(separator: "\n").count == 2, "\(taken.errors)")
+    #expect(try Executable.run(["read", copy], scratch: scratch).status == 2)
+    try Executable.succeed(["fsck", copy], scratch: scratch)
+    try Executable.succeed(
+      ["ingest", copy, "--format", "ndjson", "--device-field", "/d"], input: #"{"d":"d9"}"#,
+      scratch: scratch)
+    let read = try Executable.run(["read", copy, "--device", "d9"], scratch: scratch)
+    #expect(try read.events.map(\.sequenceNumber) == [900])
+    try Executable.succeed(
+      ["queue", "send", copy, "d", "--message-id", "new", "--ack", "full", "--body", "b"],
+      scratch: scratch)
+    try Executable.succeed(
+      ["queue", "receive", copy, "d", "--settle", "reject"], scratch: scratch)
+    for stream in ["feedback", "dead-letters"] {
+      let told = try Executable.run([stream, "read", copy], scratch: scratch)
+      #expect(
+        String(decoding: told.output, as: UTF8.self).contains("new"),
+        "\(stream): \(told.output) \(told.errors)")
+    }
+  }
+
   @Test("Reading one device gives what reading everything gives of it, in any range")
   func device() throws {
     try fill(3_000)

@@ -23,7 +23,9 @@ struct SnapshotCommand: AsyncParsableCommand {
 
   func run() async throws {
     let open = try await EventStore.open(at: store, configuration: .command, access: .readOnly)
-    try await open.snapshot(to: target)
+    let report = try await open.snapshot(to: target)
     try await open.close()
+    for gap in report.gaps { StandardError.notice("\(gap)") }
+    if !report.gaps.isEmpty { throw ExitCode(ExitStatus.damage) }
   }
 }
