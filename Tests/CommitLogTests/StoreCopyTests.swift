@@ -255,6 +255,26 @@ struct StoreCopyTests {
     #expect(throws: CommitLogFailure.self) { try openCopy(fileSystem) }
   }
 
+  @Test("A segment that is gone and recorded as a gap is one in the copy too")
+  func recordedSegment() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try makeStore(on: fileSystem)
+    let lost = store.partition.snapshot.segments[1]
+    let end = try #require(lost.summary).nextNumber
+    try fileSystem.remove(lost.path)
+    let expected = try store.count()
+    let gap = ManifestEdit.RecordedGap(
+      log: store.partition.id, segmentID: lost.added.segmentID, first: lost.baseNumber, next: end,
+      reason: .missingSegment, from: lost.added.created, to: lost.added.created)
+    try store.log.manifest.append([.gap(gap)])
+    try store.log.close()
+    #expect(try copyFollowed(fileSystem, to: target) == [])
+    let copy = try openCopy(fileSystem)
+    let found = try copy.count()
+    #expect(found.missing == end - lost.baseNumber && found.missing == expected.missing)
+    #expect(copy.log.manifest.state.gaps == [gap])
+  }
+
   @Test("A folder that holds anything is refused and left as it is")
   func occupied() throws {
     let fileSystem = MemoryFileSystem()

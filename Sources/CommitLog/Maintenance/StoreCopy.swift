@@ -192,8 +192,17 @@ package struct StoreCopy {
         if try fileSystem.kind(of: folder) == nil { try fileSystem.createDirectory(folder) }
         try fileSystem.createDirectory(directory)
       }
-      for segment in snapshot.segments where segment.summary != nil {
-        try wrapping { () throws(IOFailure) in try link(segment) }
+      for segment in snapshot.segments {
+        guard let summary = segment.summary else { continue }
+        do throws(IOFailure) {
+          try link(segment)
+        } catch {
+          // The gap in the manifest stands for it, here as there.
+          let numbers = segment.baseNumber..<summary.nextNumber
+          guard error.isMissing, snapshot.gaps.cover(numbers, of: snapshot.log) else {
+            throw CommitLogFailure(error)
+          }
+        }
       }
       if let active = snapshot.segments.last, active.summary == nil {
         ends.append(try copyActive(active, of: snapshot))

@@ -131,6 +131,24 @@ struct MaintenanceTests {
     }
   }
 
+  @Test("A store that has lost a segment can be copied again once that is recorded")
+  func repairedSegment() throws {
+    try fill(900)
+    try FileManager.default.removeItem(atPath: try files("partitions/000", ".segment")[1])
+    let lost = try Executable.run(["snapshot", store, scratch.path("lost")], scratch: scratch)
+    #expect(lost.status == 1)
+    #expect(try Executable.run(["fsck", store, "--repair"], scratch: scratch).status == 1)
+    let copy = scratch.path("copy")
+    try Executable.succeed(["snapshot", store, copy], scratch: scratch)
+    try Executable.succeed(["fsck", copy], scratch: scratch)
+    let (original, copied) = (
+      try Executable.run(["read", store], scratch: scratch),
+      try Executable.run(["read", copy], scratch: scratch)
+    )
+    #expect(original.status == 2 && copied.status == 2)
+    #expect(try copied.events == original.events)
+  }
+
   @Test("Reading one device gives what reading everything gives of it, in any range")
   func device() throws {
     try fill(3_000)
