@@ -53,6 +53,10 @@ package struct CheckpointImage: Sendable {
     var image = CheckpointImage(header: header)
     if let damage { image.findings.append((0, "\(damage); one flipped bit explains it")) }
     let frames = try image.judge(source, header, path)
+    // It was made with a commit in it, or ends behind its header.
+    if frames.kept.isEmpty, image.findings.isEmpty, source.size > FileHeader.size {
+      image.noteLost("nothing can be read behind the header", at: FileHeader.size)
+    }
     for frame in frames.kept { try image.apply(frame, frames.source, path) }
     return image
   }

@@ -44,10 +44,15 @@ public struct SnapshotReport: Hashable, Sendable {
   ///
   /// One without events stands for a file that is gone and of which nothing tells what was in it.
   public let gaps: [Gap]
+  /// What is damaged in the original's checkpoints, for people; nil where nothing is.
+  ///
+  /// Consumer groups are not in the snapshot then, or stand further back than they once did.
+  public let checkpointDamage: String?
 }
 
 extension SnapshotReport {
-  fileprivate init(_ losses: [ManifestEdit.RecordedGap]) {
+  fileprivate init(_ losses: [ManifestEdit.RecordedGap], checkpointDamage: String? = nil) {
+    self.checkpointDamage = checkpointDamage
     gaps = losses.map { loss in
       Gap(
         partition: loss.log.partitionID, first: Offset(loss.first), next: Offset(loss.next),
@@ -82,7 +87,7 @@ extension FollowerCore {
     } writeCheckpoints: { (root, storeID) throws(CommitLogFailure) in
       try table.write(to: root, storeID, environment)
     }
-    return SnapshotReport(losses)
+    return SnapshotReport(losses, checkpointDamage: table.loss)
   }
 }
 

@@ -102,6 +102,21 @@ import Testing
     #expect(image.table.loss?.contains("CHECKPOINTS") == true && image.header == nil)
   }
 
+  @Test("A file that lost everything says so, one that has just been begun does not")
+  func everythingLost() throws {
+    let bytes = try written()
+    let header = Array(bytes[..<FileHeader.size])
+    for lost in [[], header + [UInt8](repeating: 0, count: bytes.count - header.count)] {
+      #expect(try Checkpoints.read(memory(lost)).table.loss != nil)
+    }
+    for whole in [bytes, header] { #expect(try Checkpoints.read(memory(whole)).table.loss == nil) }
+    // A group that is deleted last leaves a file without any.
+    let fileSystem = memory(bytes)
+    let log = try Checkpoints.open(on: fileSystem)
+    try log.commit(groups.map { .groupDeleted($0, at: Timestamp(microseconds: 0)) })
+    #expect(try Checkpoints.read(fileSystem).table.loss == nil)
+  }
+
   @Test("A torn commit is cut and kept, and the ones before it stand")
   func tornCommit() throws {
     var bytes = try written()

@@ -149,6 +149,32 @@ struct MaintenanceTests {
     #expect(try copied.events == original.events)
   }
 
+  @Test(
+    "A snapshot says that consumer groups are lost",
+    arguments: ["zeroed", "empty", "another store's"])
+  func lostGroups(_ damage: String) throws {
+    try fill(10)
+    try Executable.succeed(["groups", "create", store, "billing"], scratch: scratch)
+    try Executable.succeed(["snapshot", store, scratch.path("whole")], scratch: scratch)
+    let path = store + "/CHECKPOINTS"
+    switch damage {
+    case "empty": try truncate(path, to: 0)
+    case "zeroed":
+      try truncate(path, to: 128)
+      try truncate(path, to: 400)
+    default:
+      let other = scratch.path("other")
+      try Executable.succeed(["init", other], scratch: scratch)
+      try Executable.succeed(["groups", "create", other, "billing"], scratch: scratch)
+      try FileManager.default.removeItem(atPath: path)
+      try FileManager.default.copyItem(atPath: other + "/CHECKPOINTS", toPath: path)
+    }
+    let copy = scratch.path("copy")
+    let taken = try Executable.run(["snapshot", store, copy], scratch: scratch)
+    #expect(taken.status == 2 && taken.errors.contains("consumer groups"), "\(taken.errors)")
+    #expect(try Executable.succeed(["read", copy], scratch: scratch).events.count == 10)
+  }
+
   @Test("Reading one device gives what reading everything gives of it, in any range")
   func device() throws {
     try fill(3_000)

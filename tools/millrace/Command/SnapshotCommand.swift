@@ -26,6 +26,11 @@ struct SnapshotCommand: AsyncParsableCommand {
     let report = try await open.snapshot(to: target)
     try await open.close()
     for gap in report.gaps { StandardError.notice("\(gap)") }
-    if !report.gaps.isEmpty { throw ExitCode(ExitStatus.damage) }
+    if let damage = report.checkpointDamage {
+      StandardError.notice(
+        "\(store), checkpoints: \(damage); consumer groups are lost in the copy, or stand further "
+          + "back")
+    }
+    if !report.gaps.isEmpty || report.checkpointDamage != nil { throw ExitCode(ExitStatus.damage) }
   }
 }
