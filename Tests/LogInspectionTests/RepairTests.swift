@@ -167,6 +167,18 @@ struct RepairTests {
     #expect(statistics.partitions.map(\.nextSequence) == [11, 0])
   }
 
+  @Test("A partition of which only a checkpoint is left goes on behind it (I15)")
+  func partitionWithCheckpoint() throws {
+    var store = try SampleStore()
+    store.files[SampleStore.manifest] = nil
+    store.files = store.files.filter { !$0.key.string.contains("/000/") }
+    let (repairs, files) = try repaired(store)
+    #expect(repairs.contains { $0.kind == .gapRecorded })
+    let statistics = try StoreStatistics.collect(
+      SampleStore.root, fileSystem: MemoryFileSystem(files: files))
+    #expect(statistics.partitions[0].nextSequence == 7)
+  }
+
   /// A store of 301 events as it is before a merge of its sealed segment, and behind it.
   private static func mergedStore() throws -> (
     before: [FilePath: [UInt8]], after: MemoryFileSystem

@@ -16,7 +16,7 @@ extension StoreRepair {
     if isDamaged, unreadable.contains(where: FileNames.isLog) { return }
     var plan = ManifestPlan(snapshot.state)
     if isDamaged { try complete(&plan, snapshot) }
-    try makeActiveSegments(&plan, snapshot)
+    try makeActiveSegments(&plan, snapshot, unreadable)
     var recorded: [(finding: FsckFinding, gap: ManifestEdit.RecordedGap)] = []
     for finding in left.findings
     where finding.severity == .error && !unreadable.contains(finding.file) {
@@ -37,6 +37,7 @@ extension StoreRepair {
     let file = EntryFile(
       manifest: edits, storeID: storeID, salt: environment.random(), at: environment.now())
     try replace(FileNames.manifest, with: file.bytes)
+    for (file, gap) in plan.losses { note(.gapRecorded, file, gap.text) }
     for (finding, gap) in recorded {
       note(.gapRecorded, finding.file, at: finding.position, gap.text)
     }
@@ -135,27 +136,55 @@ extension StoreRepair {
     return ManifestEdit.QueueCheckpoint(number: number, floor: max(journal, known?.floor ?? 0))
   }
 
-  /// Makes the segments that new records would go into, where they are gone.
+  /// Makes the segments that new records would go into, where they are gone, and records what is
+  /// lost before them: they begin behind every number that anything testifies to.
   private func makeActiveSegments(
-    _ plan: inout ManifestPlan, _ snapshot: StoreSnapshot
+    _ plan: inout ManifestPlan, _ snapshot: StoreSnapshot, _ unreadable: Set<String>
   ) throws(IOFailure) {
     let partitions = (0..<(plan.identity?.partitionCount ?? 0)).map {
       ManifestEdit.LogID(stream: .events, partition: $0)
     }
-    for log in Set(plan.logs.keys).union(partitions).sorted() {
+    let streams = FileHeader.Stream.allCases.dropFirst().map { ManifestEdit.LogID.only(of: $0) }
+    for log in Set(plan.logs.keys).union(partitions + streams).sorted() {
       let last = plan.logs[log]?.last
+      let testified = testifiedEnd(of: log, in: plan.logs, plan.queueCheckpoint, snapshot)
       if let last, !last.isSealed {
+        if !unreadable.contains(StoreSnapshot.name(of: last.added)) {
+          recordLoss(upTo: testified, &plan, snapshot, in: log)
+        }
         try makeFile(of: last.added, snapshot)
         continue
       }
+      // The others are made when they are first needed.
+      guard last != nil || log.stream == .events || testified > 0 else { continue }
       plan.segmentIDMax += 1
+      // What the queue files have taken over is not lost with the journal.
+      let floor = log.stream == .journal ? plan.queueCheckpoint?.floor ?? 0 : 0
+      let end = max(last?.end ?? 0, floor)
       let added = ManifestEdit.SegmentAdded(
         log: log, segmentID: plan.segmentIDMax, salt: environment.random(),
-        baseNumber: last?.end ?? 0, predecessorID: last?.added.segmentID ?? 0,
+        baseNumber: max(end, testified), predecessorID: last?.added.segmentID ?? 0,
         predecessorChain: last?.summary?.chain ?? 0, created: environment.now())
       try makeFile(of: added, snapshot)
       plan.logs[log, default: []].append(ManifestState.Segment(added: added))
+      plan.recordLoss(
+        of: end..<added.baseNumber, in: added, .missingSegment, now: environment.now())
     }
+  }
+
+  /// Records what an active segment has lost at its end and its file does not testify to.
+  private func recordLoss(
+    upTo testified: UInt64, _ plan: inout ManifestPlan, _ snapshot: StoreSnapshot,
+    in log: ManifestEdit.LogID
+  ) {
+    // What the manifest testifies to whoever opens the segment finds missing.
+    guard let segments = plan.logs[log], let last = segments.last,
+      testified > snapshot.evidence(segments, at: segments.count - 1)
+    else { return }
+    let summary = summary(of: last.added, segments, at: segments.count - 1, snapshot)
+    let end = summary?.nextNumber ?? last.added.baseNumber
+    plan.recordLoss(
+      of: min(end, testified)..<testified, in: last.added, .lostSuffix, now: environment.now())
   }
 
   /// Makes an active segment's file where there is none: its header is known, and what it held is
@@ -196,6 +225,8 @@ private struct ManifestPlan {
   var queueCheckpoint: ManifestEdit.QueueCheckpoint?
   var segmentIDMax: UInt64
   private(set) var gaps: [ManifestEdit.RecordedGap] = []
+  /// Those that no finding is about, and the files that they belong to.
+  private(set) var losses: [(file: String, gap: ManifestEdit.RecordedGap)] = []
   private let state: ManifestState
   private var known: RecordedGaps
   /// The segments by the names of their files, once damage was looked up.
@@ -235,6 +266,20 @@ private struct ManifestPlan {
     gaps.append(gap)
     known.insert(gap)
     return gap
+  }
+
+  /// Records that a segment, or what was before it, has lost records, of which no finding tells.
+  mutating func recordLoss(
+    of numbers: Range<UInt64>, in added: ManifestEdit.SegmentAdded,
+    _ reason: ManifestEdit.GapReason, now: Timestamp
+  ) {
+    guard !numbers.isEmpty, !known.cover(numbers, of: added.log) else { return }
+    let gap = ManifestEdit.RecordedGap(
+      log: added.log, segmentID: added.segmentID, first: numbers.lowerBound,
+      next: numbers.upperBound, reason: reason, from: Timestamp(microseconds: 0), to: now)
+    gaps.append(gap)
+    known.insert(gap)
+    losses.append((StoreSnapshot.name(of: added), gap))
   }
 
   private mutating func find(_ name: String) -> ManifestEdit.SegmentAdded? {
