@@ -48,6 +48,9 @@ public enum Limits {
   /// damaged one makes a sum overflow.
   package static let numberMax = UInt64(Int64.max)
 
+  /// Checkpoints of the queues, so that there is always a number behind one that was read.
+  package static let queueCheckpointMax: UInt32 = 1 << 31 - 1
+
   /// Segment sizes: small enough to test rolling, large enough for a 64-bit log.
   public static let segmentSizeMin = 64 << 10
   /// Segment sizes: file positions of a segment stay far below what a map may cover.

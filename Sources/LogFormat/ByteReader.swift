@@ -84,6 +84,16 @@ package struct ByteReader: ~Escapable {
     return value
   }
 
+  /// The number of a checkpoint of the queues (format-spec §14.4).
+  @_lifetime(self: copy self)
+  package mutating func checkpoint() throws(FormatError) -> UInt32 {
+    let value = try integer(UInt32.self)
+    guard FileNames.isCheckpoint(value) else {
+      throw .corrupt("checkpoint \(value) of the queues at \(position)")
+    }
+    return value
+  }
+
   /// A variable-length integer that must not exceed `maximum`.
   @_lifetime(self: copy self)
   package mutating func count(atMost maximum: Int) throws(FormatError) -> Int {

@@ -28,6 +28,14 @@ package enum FileNames {
     decimal(UInt64(number), digits: 3)
   }
 
+  /// The partition that a folder's name states, nil for other names and for partitions that no
+  /// store has.
+  package static func parsePartition(_ name: String) -> UInt32? {
+    guard let number = UInt32(name), number < Limits.partitionCountMax, partition(number) == name
+    else { return nil }
+    return number
+  }
+
   /// The stem of a segment's files: base number with 20 digits, id with 8 hexadecimal ones.
   package static func segmentStem(baseNumber: UInt64, segmentID: UInt64) -> String {
     decimal(baseNumber, digits: 20) + "-" + Hexadecimal.text(UInt32(truncatingIfNeeded: segmentID))
@@ -63,7 +71,8 @@ package enum FileNames {
     let stem = name.dropLast(suffix.utf8.count)
     let parts = stem.split(separator: "-", omittingEmptySubsequences: false)
     guard parts.count == 2, parts[0].utf8.count == 20, parts[1].utf8.count == 8,
-      let base = UInt64(parts[0]), let id = UInt64(parts[1], radix: 16),
+      let base = UInt64(parts[0]), base <= Limits.numberMax,
+      let id = UInt64(parts[1], radix: 16),
       segmentStem(baseNumber: base, segmentID: id) == stem
     else { return nil }
     return (base, id)
@@ -86,7 +95,8 @@ package enum FileNames {
     guard name.hasSuffix(queueSuffix) else { return nil }
     let stem = name.dropLast(queueSuffix.utf8.count)
     guard let dash = stem.lastIndex(of: "-"),
-      let checkpoint = UInt32(stem[stem.index(after: dash)...], radix: 16)
+      let checkpoint = UInt32(stem[stem.index(after: dash)...], radix: 16),
+      isCheckpoint(checkpoint)
     else { return nil }
     do throws(InvalidIdentifier) {
       let device = try DeviceID(stem[..<dash])
@@ -105,9 +115,14 @@ package enum FileNames {
   package static func parseQueueDirectory(_ name: String) -> UInt32? {
     guard name.hasSuffix(directorySuffix),
       let checkpoint = UInt32(name.dropLast(directorySuffix.utf8.count), radix: 16),
-      queueDirectory(checkpoint: checkpoint) == name
+      isCheckpoint(checkpoint), queueDirectory(checkpoint: checkpoint) == name
     else { return nil }
     return checkpoint
+  }
+
+  /// Whether a checkpoint of the queues can have the number (format-spec §14.4).
+  static func isCheckpoint(_ number: UInt32) -> Bool {
+    (1...Limits.queueCheckpointMax).contains(number)
   }
 
   private static func decimal(_ value: UInt64, digits: Int) -> String {

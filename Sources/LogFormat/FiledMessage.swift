@@ -101,7 +101,7 @@ package struct FiledQueue: Sendable {
   /// - Throws: ``FormatError`` for what is no record of a directory.
   package init(decoding bytes: RawSpan) throws(FormatError) {
     var reader = ByteReader(bytes)
-    checkpoint = try reader.integer()
+    checkpoint = try reader.checkpoint()
     let flags = try reader.integer(UInt8.self)
     guard flags <= 1 else { throw .unsupportedFeatures(UInt32(flags)) }
     isOutdated = flags == 1

@@ -151,7 +151,7 @@ extension ManifestEdit {
           isOn: try fields.integer(UInt8.self) == 1, sizeMax: try fields.integer()))
     case Kind.queuesFiled:
       return .queuesFiled(
-        QueueCheckpoint(number: try fields.integer(), floor: try fields.number()))
+        QueueCheckpoint(number: try fields.checkpoint(), floor: try fields.number()))
     case Kind.cut: return .cut(try TailCut(decoding: &fields))
     case Kind.gap: return .gap(try RecordedGap(decoding: &fields))
     case Kind.opened: return .opened(Timestamp(microseconds: try fields.integer()))
@@ -295,5 +295,20 @@ extension SegmentSummary {
     eventSize = try fields.integer()
     firstTime = Timestamp(microseconds: try fields.integer())
     lastTime = Timestamp(microseconds: try fields.integer())
+  }
+}
+
+extension [ManifestEdit] {
+  /// Whether they can be read again: nothing may be written that no reader takes.
+  ///
+  /// - Throws: `.corrupt` where one holds a number beyond what the format has.
+  package func checkCoding() throws(FormatError) {
+    var bytes = ByteBuffer(capacity: 4 << 10)
+    for edit in self { edit.encode(into: &bytes) }
+    let count = count
+    let decoded = try bytes.withBytes { (bytes) throws(FormatError) in
+      try ManifestEdit.decodeAll(bytes, count: count)
+    }
+    guard decoded == self else { throw .corrupt("manifest edits that cannot be read again") }
   }
 }

@@ -92,6 +92,13 @@ struct FiledMessageTests {
     for other in ["x.queue", "x-ab.queue", "-00000001.queue", "x-000000AB.queue", "x-00000001"] {
       #expect(FileNames.parseQueueFile(other) == nil, "\(other)")
     }
+    let last = Limits.queueCheckpointMax
+    #expect(FileNames.parseQueueFile("x-7fffffff.queue")?.checkpoint == last)
+    #expect(FileNames.parseQueueDirectory("7fffffff.directory") == last)
+    for checkpoint in ["00000000", "80000000", "ffffffff"] {
+      #expect(FileNames.parseQueueFile("x-\(checkpoint).queue") == nil)
+      #expect(FileNames.parseQueueDirectory("\(checkpoint).directory") == nil)
+    }
     #expect(FileNames.parseQueueDirectory("0000000a.directory") == 10)
     #expect(FileNames.parseQueueDirectory("a.directory") == nil)
   }

@@ -80,6 +80,17 @@ import Testing
     }
   }
 
+  @Test func `a checkpoint of the queues beyond the last one is damage`() throws {
+    for (number, holds) in [
+      (0, false), (1, true), (Limits.queueCheckpointMax, true),
+      (Limits.queueCheckpointMax + 1, false), (.max, false),
+    ] as [(UInt32, Bool)] {
+      let edits = [ManifestEdit.queuesFiled(.init(number: number, floor: 0))]
+      #expect((try? Self.decode(Self.encode(edits), count: 1)) == (holds ? edits : nil))
+      #expect(((try? edits.checkCoding()) != nil) == holds)
+    }
+  }
+
   @Test func `an edit with bytes to spare is damage`() {
     var bytes = Self.encode([.segmentIDFloor(1)])
     bytes[1] += 1

@@ -54,6 +54,15 @@ import Testing
         == "18446744073709551615-fffffff0")
   }
 
+  @Test func `a folder's name tells the partition, if a store can have it`() {
+    for number in [0, 7, 999, 1_000, 1_023] as [UInt32] {
+      #expect(FileNames.parsePartition(FileNames.partition(number)) == number)
+    }
+    for name in ["", "7", "0007", "+07", "1024", "2024", "4294967295", "4294967296", "notes"] {
+      #expect(FileNames.parsePartition(name) == nil, "\(name)")
+    }
+  }
+
   @Test func `a segment's name tells its base number and id`() throws {
     for suffix in [".segment", ".journal", ".index", ".footer"] {
       let name = FileNames.segmentStem(baseNumber: 18_204, segmentID: 42) + suffix
@@ -83,6 +92,7 @@ import Testing
       "0000000000000018204-0000002a.segment", "00000000000000018204-000002a.segment",
       "+0000000000000018204-0000002a.segment", "00000000000000018204-0000002A.segment",
       "00000000000000018204-+000002a.segment", "99999999999999999999-0000002a.segment",
+      "09223372036854775808-0000002a.segment",
       "00000000000000018204-0000002a-1.segment", "00000000000000018204-0000002a.segment.new",
     ]
     for name in names { #expect(FileNames.parseSegmentStem(name) == nil, "\(name)") }

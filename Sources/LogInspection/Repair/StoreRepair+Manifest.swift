@@ -51,11 +51,11 @@ extension StoreRepair {
   private func complete(_ plan: inout ManifestPlan, _ snapshot: StoreSnapshot) throws(IOFailure) {
     let partitions = root.appending(FileNames.partitions)
     if plan.identity == nil {
-      let folders = SegmentFiles.entries(of: partitions, fileSystem).filter { entry in
-        entry.kind == .directory
-          && UInt32(entry.name).map { FileNames.partition($0) == entry.name } ?? false
-      }
-      let highest = folders.compactMap { UInt32($0.name) }.max().map { $0 + 1 } ?? 0
+      let folders = SegmentFiles.entries(of: partitions, fileSystem)
+        .filter { $0.kind == .directory }
+      let highest =
+        folders.compactMap { FileNames.parsePartition($0.name) }.max()
+        .map { $0 + 1 } ?? 0
       plan.identity = ManifestEdit.StoreIdentity(
         partitionCount: max(1, highest, snapshot.partitionCount))
     }
@@ -112,8 +112,8 @@ extension StoreRepair {
     return summary
   }
 
-  /// The checkpoint whose directory is there, or where there is none and nothing is known, the last
-  /// one that queue files are of.
+  /// The checkpoint whose directory is there, one that says so itself before one of which only the
+  /// name is left; or where there is none and nothing is known, the last that queue files are of.
   ///
   /// Two are there only before the older one is removed, and until then its files are there too.
   private func queueCheckpoint(
@@ -122,18 +122,33 @@ extension StoreRepair {
     let known = snapshot.state.queueCheckpoint
     let path = root.appending(FileNames.queues)
     let entries = SegmentFiles.entries(of: path, fileSystem)
-    var numbers = entries.compactMap { FileNames.parseQueueDirectory($0.name) }
-    if numbers.isEmpty, known == nil {
+    let numbers = entries.compactMap {
+      $0.kind == .file ? FileNames.parseQueueDirectory($0.name) : nil
+    }
+    let proven = numbers.filter { isDirectory(of: $0, snapshot) == true }
+    let possible = numbers.filter { isDirectory(of: $0, snapshot) != false }
+    var last = proven.min() ?? possible.min()
+    if last == nil, known == nil {
       let files = entries.filter { $0.kind == .directory && $0.name.utf8.count == 2 }.flatMap {
         SegmentFiles.entries(of: path.appending($0.name), fileSystem)
       }
-      let filed = files.compactMap { FileNames.parseQueueFile($0.name)?.checkpoint }
-      numbers = filed.max().map { [$0] } ?? []
+      last = files.compactMap { FileNames.parseQueueFile($0.name)?.checkpoint }.max()
     }
-    guard let number = numbers.min(), number > known?.number ?? 0 else { return nil }
+    guard let number = last, number > known?.number ?? 0 else { return nil }
     // Replaying more of the journal than is needed changes nothing.
     let journal = plan.logs[.only(of: .journal)]?.first?.added.baseNumber ?? 0
     return ManifestEdit.QueueCheckpoint(number: number, floor: max(journal, known?.floor ?? 0))
+  }
+
+  /// Whether the file with the name of a checkpoint's directory is one of this store, as its header
+  /// says; nil where that is lost.
+  private func isDirectory(of checkpoint: UInt32, _ snapshot: StoreSnapshot) -> Bool? {
+    let name = FileNames.queues + "/" + FileNames.queueDirectory(checkpoint: checkpoint)
+    guard let source = SegmentFiles.source(at: root.appending(name), fileSystem),
+      let header = FileHeaderReading(source).header
+    else { return nil }
+    return header.kind == .queueDirectory && header.storeID == snapshot.header?.storeID
+      && header.fileID == UInt64(checkpoint)
   }
 
   /// Makes the segments that new records would go into, where they are gone, and records what is
@@ -293,7 +308,7 @@ private struct ManifestPlan {
 
   /// The edits that add up to it.
   ///
-  /// - Throws: `.corrupt` where they contradict each other.
+  /// - Throws: `.corrupt` where they contradict each other, or say what no reader takes.
   func edits() throws(FormatError) -> [ManifestEdit] {
     var edits: [ManifestEdit] = [.configuration(state.configuration ?? .usual)]
     if let identity { edits.append(.identity(identity)) }
@@ -316,6 +331,7 @@ private struct ManifestPlan {
     }
     var sum = ManifestState()
     for edit in edits { try sum.apply(edit) }
+    try edits.checkCoding()
     return edits
   }
 }

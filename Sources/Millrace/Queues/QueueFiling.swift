@@ -117,7 +117,10 @@ final class QueueFiling: Sendable {
       let release = decide(core, segments.map(\.baseNumber))
       // First what costs nothing: files may need the room.
       if let floor = release.floor { try core.releaseJournal(below: floor) }
-      guard mayFile, let floor = release.checkpointFloor else { return }
+      // Without a number left everything stays in the journal.
+      guard mayFile, state.next <= Limits.queueCheckpointMax,
+        let floor = release.checkpointFloor
+      else { return }
       if core.journal.isShort {
         try Self.wrapping { () throws(CommitLogFailure) in try core.journal.log.lendReserve() }
       }
