@@ -48,6 +48,10 @@ public enum Limits {
   /// damaged one makes a sum overflow.
   package static let numberMax = UInt64(Int64.max)
 
+  /// Where frames stand in a file, at most: far behind the end of the largest segment, and near
+  /// enough that going from place to place comes to an end.
+  package static let framePositionMax: UInt64 = 1 << 40
+
   /// Checkpoints of the queues, so that there is always a number behind one that was read.
   package static let queueCheckpointMax: UInt32 = 1 << 31 - 1
 

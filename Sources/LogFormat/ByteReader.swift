@@ -84,6 +84,16 @@ package struct ByteReader: ~Escapable {
     return value
   }
 
+  /// A file position where frames can stand or end.
+  @_lifetime(self: copy self)
+  package mutating func framePosition() throws(FormatError) -> UInt64 {
+    let value = try integer(UInt64.self)
+    guard FrameHeader.isPlace(value) else {
+      throw .corrupt("no frame can stand at position \(value)")
+    }
+    return value
+  }
+
   /// The number of a checkpoint of the queues (format-spec §14.4).
   @_lifetime(self: copy self)
   package mutating func checkpoint() throws(FormatError) -> UInt32 {

@@ -128,14 +128,14 @@ package enum CheckpointEntry: Hashable, Sendable {
       return .checkpoint(
         GroupCheckpoint(
           group: group, partition: partition, next: try fields.number(),
-          ownerEpoch: try fields.integer(),
+          ownerEpoch: try fields.number(),
           time: Timestamp(microseconds: try fields.integer())))
     case Kind.owner:
       let partition = try fields.integer(UInt32.self)
       guard PartitionID.isReadable(partition) else { throw .corrupt("partition \(partition)") }
       return .owner(
         PartitionOwner(
-          group: group, partition: partition, epoch: try fields.integer(),
+          group: group, partition: partition, epoch: try fields.number(),
           time: Timestamp(microseconds: try fields.integer())))
     default: throw .unsupportedFeatures(UInt32(kind))
     }

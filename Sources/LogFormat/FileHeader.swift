@@ -126,7 +126,7 @@ package struct FileHeader: Hashable, Sendable {
     compatibleFlags = try reader.integer()
     guard incompatibleFlags == 0 else { throw .unsupportedFeatures(incompatibleFlags) }
     storeID = StoreID(high: try reader.integer(), low: try reader.integer())
-    fileID = try reader.integer()
+    fileID = try reader.number()
     salt = try reader.integer()
     let streamNumber = try reader.integer(UInt32.self)
     guard let stream = Stream(rawValue: streamNumber) else {
@@ -136,8 +136,16 @@ package struct FileHeader: Hashable, Sendable {
     partition = try reader.integer()
     baseNumber = try reader.number()
     created = Timestamp(microseconds: try reader.integer())
-    predecessorID = try reader.integer()
+    predecessorID = try reader.number()
     predecessorChain = try reader.integer()
+    guard ManifestEdit.LogID(self).isPossible else {
+      throw .corrupt("file header names partition \(partition) of stream \(streamNumber)")
+    }
+    if kind == .queue || kind == .queueDirectory {
+      guard let checkpoint = UInt32(exactly: fileID), FileNames.isCheckpoint(checkpoint) else {
+        throw .corrupt("file header names checkpoint \(fileID) of the queues")
+      }
+    }
   }
 
   private static func storedChecksum(_ bytes: RawSpan) throws(FormatError) -> UInt32 {

@@ -23,6 +23,12 @@ package struct FrameHeader: Hashable, Sendable {
   /// "MRF1" in the order of the bytes.
   static let magic: UInt32 = 0x3146_524d
 
+  /// Whether frames can stand, or end, at a file position that was read (format-spec §1).
+  package static func isPlace(_ position: UInt64) -> Bool {
+    position >= FileHeader.size && position <= Limits.framePositionMax
+      && position % UInt64(alignment) == 0
+  }
+
   package var type: UInt8
   package var codec: CompressionCodec
   /// The epoch frames of the file up to and including this one, modulo 65,536.

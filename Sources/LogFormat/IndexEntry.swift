@@ -50,7 +50,7 @@ package struct IndexEntry: Hashable, Sendable {
     buffer.append(buffer.withBytes(start..<buffer.count) { CRC32C.checksum($0, seed: seed) })
   }
 
-  /// Decodes an entry; nil when its checksum does not hold, or it points beyond what a store holds.
+  /// Decodes an entry; nil when its checksum does not hold, or it says what no segment can hold.
   package init?(
     decoding bytes: RawSpan, identity: FrameIdentity, at filePosition: FilePosition
   ) throws(FormatError) {
@@ -68,7 +68,8 @@ package struct IndexEntry: Hashable, Sendable {
     let stored = try reader.integer(UInt32.self)
     let seed = identity.seed(at: filePosition)
     guard CRC32C.checksum(bytes.extracting(0..<Self.size - 4), seed: seed) == stored,
-      max(position, baseNumber) <= Limits.numberMax
+      FrameHeader.isPlace(position), baseNumber <= Limits.numberMax,
+      SegmentSummary.isPossible(recordCount, batchCount, below: baseNumber, at: position)
     else {
       return nil
     }

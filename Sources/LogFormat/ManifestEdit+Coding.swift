@@ -130,10 +130,17 @@ extension ManifestEdit {
       guard let codec = CompressionCodec(rawValue: number) else {
         throw .unsupportedFeatures(UInt32(number))
       }
-      return .configuration(
-        StoredConfiguration(
-          codec: codec, segmentSize: try fields.integer(), batchSize: try fields.integer(),
-          retentionAge: try fields.integer(), retentionSize: try fields.integer()))
+      let configuration = StoredConfiguration(
+        codec: codec, segmentSize: try fields.integer(), batchSize: try fields.integer(),
+        retentionAge: try fields.integer(), retentionSize: try fields.integer())
+      guard configuration.segmentSize <= Limits.segmentSizeMax,
+        configuration.batchSize <= Limits.batchSizeMax
+      else {
+        throw .corrupt(
+          "segments of \(configuration.segmentSize) and batches of \(configuration.batchSize) bytes"
+        )
+      }
+      return .configuration(configuration)
     case Kind.segmentAdded: return .segmentAdded(try SegmentAdded(decoding: &fields))
     case Kind.segmentSealed:
       return .segmentSealed(
@@ -210,7 +217,7 @@ extension ManifestEdit.SegmentAdded {
     self.init(
       log: try ManifestEdit.LogID(decoding: &fields), segmentID: try fields.number(),
       salt: try fields.integer(), baseNumber: try fields.number(),
-      predecessorID: try fields.integer(), predecessorChain: try fields.integer(),
+      predecessorID: try fields.number(), predecessorChain: try fields.integer(),
       created: Timestamp(microseconds: try fields.integer()))
   }
 }
@@ -273,6 +280,14 @@ extension ManifestEdit.RecordedGap {
 }
 
 extension SegmentSummary {
+  /// Whether so many records and batches can stand in a segment before a number and a position:
+  /// numbers are given once, and a batch takes a frame.
+  static func isPossible(
+    _ records: UInt64, _ batches: UInt64, below number: UInt64, at position: UInt64
+  ) -> Bool {
+    records <= number && batches <= position / UInt64(FrameHeader.alignment)
+  }
+
   fileprivate func encode(into fields: inout ByteBuffer) {
     fields.append(endPosition)
     fields.append(nextNumber)
@@ -288,10 +303,14 @@ extension SegmentSummary {
   @_lifetime(fields: copy fields)
   fileprivate init(decoding fields: inout ByteReader) throws(FormatError) {
     self.init(
-      endPosition: try fields.number(), nextNumber: try fields.number(),
+      endPosition: try fields.framePosition(), nextNumber: try fields.number(),
       chain: try fields.integer(), epoch: try fields.integer())
     recordCount = try fields.integer()
     batchCount = try fields.integer()
+    guard Self.isPossible(recordCount, batchCount, below: nextNumber, at: endPosition) else {
+      throw .corrupt(
+        "\(recordCount) records in \(batchCount) batches before \(nextNumber) at \(endPosition)")
+    }
     eventSize = try fields.integer()
     firstTime = Timestamp(microseconds: try fields.integer())
     lastTime = Timestamp(microseconds: try fields.integer())

@@ -54,6 +54,7 @@ package struct ManifestState: Hashable, Sendable {
       insert(Segment(added: added))
     case .segmentSealed(let sealed):
       let place = try find(sealed.segmentID)
+      try check(sealed.summary, of: logs[place.log]?[place.index])
       logs[place.log]?[place.index].summary = sealed.summary
     case .segmentRetired(let segmentID):
       let place = try find(segmentID)
@@ -74,9 +75,21 @@ package struct ManifestState: Hashable, Sendable {
     case .segmentIDFloor(let segmentID): segmentIDMax = max(segmentIDMax, segmentID)
     case .opened(let time): openedSince = time
     case .closed(let time, let ends):
+      for end in ends {
+        try check(
+          end.summary, of: logs[end.log]?.first { $0.added.segmentID == end.segmentID })
+      }
       lastClose = Close(time: time, ends: ends)
       openedSince = nil
     }
+  }
+
+  /// A segment ends no earlier than it begins.
+  private func check(_ summary: SegmentSummary, of segment: Segment?) throws(FormatError) {
+    guard let added = segment?.added, summary.nextNumber < added.baseNumber else { return }
+    throw .corrupt(
+      "segment \(added.segmentID) begins at \(added.baseNumber) and ends at "
+        + "\(summary.nextNumber)")
   }
 
   /// Adds a segment behind those of its log that begin no later: ids tell the order in which

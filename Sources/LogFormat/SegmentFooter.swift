@@ -103,6 +103,9 @@ package struct SegmentFooter: Hashable, Sendable {
     guard self.fileSize == fileSize else {
       throw .corrupt("the footer describes \(self.fileSize) bytes, the file has \(fileSize)")
     }
+    guard FrameHeader.isPlace(endPosition), nextNumber <= Limits.numberMax else {
+      throw .corrupt("the footer is of a segment that ends at \(endPosition) with \(nextNumber)")
+    }
   }
 
   /// The seed of the contents' checksum.
@@ -155,16 +158,20 @@ package struct FooterBatch: Hashable, Sendable {
     buffer.append(UInt32(0))
   }
 
+  /// - Throws: `.corrupt` for what is no batch of any segment.
   package init(decoding bytes: RawSpan) throws(FormatError) {
     var reader = ByteReader(bytes)
-    position = try reader.integer()
-    baseNumber = try reader.integer()
+    position = try reader.framePosition()
+    baseNumber = try reader.number()
     firstTime = Timestamp(microseconds: try reader.integer())
     lastTime = Timestamp(microseconds: try reader.integer())
     eventSize = try reader.integer()
     frameSize = try reader.integer()
     recordCount = try reader.integer()
     frameChecksum = try reader.integer()
+    guard nextNumber <= Limits.numberMax else {
+      throw .corrupt("a batch of \(recordCount) records from \(baseNumber) on")
+    }
   }
 }
 
@@ -213,5 +220,8 @@ package struct FooterDevice: Hashable, Sendable {
     postingCount = try reader.integer()
     lastNumber = try reader.integer()
     lastTime = Timestamp(microseconds: try reader.integer())
+    guard lastNumber <= Limits.numberMax || lastNumber == .max else {
+      throw .corrupt("the last event of a device is \(lastNumber)")
+    }
   }
 }

@@ -24,7 +24,8 @@ extension ConsumerGroup {
   /// not held up: consumers of a group agree on one of the two ways.
   ///
   /// - Throws: ``EventStoreError`` with `unknownGroup`, `invalidArgument` for a partition that does
-  ///   not exist, `readOnly`, `storageFull`, `outcomeUnknown`, `poisoned` or `closed`.
+  ///   not exist, `corrupt` where the checkpoint file names the last epoch there is, `readOnly`,
+  ///   `storageFull`, `outcomeUnknown`, `poisoned` or `closed`.
   public func takeOver(
     _ partition: PartitionID
   ) async throws(EventStoreError) -> PartitionOwnership {
@@ -36,6 +37,9 @@ extension ConsumerGroup {
     let taken = Mutex<UInt64>(0)
     try await writer.checkpoints.commit { (table) throws(EventStoreError) in
       guard name == .standard || table.groups[name] != nil else { throw .unknown(name) }
+      guard table.highestEpoch < Limits.numberMax else {
+        throw EventStoreError(.corrupt, "no epoch is left for an owner of \(partition)")
+      }
       // Larger than every earlier one; by the clock also than those of a group that was deleted.
       let epoch = max(table.highestEpoch + 1, UInt64(clamping: now.microseconds))
       taken.withLock { $0 = epoch }

@@ -215,6 +215,53 @@ struct FooterTests {
     }
   }
 
+  /// Computes a footer's checksums anew, as the program that made it would.
+  private func reseal(_ file: inout [UInt8], _ identity: FrameIdentity) {
+    let start = SegmentFooter.position.bytes
+    let contents = Array(file[(start + SegmentFooter.size)...])
+    let sum = CRC32C.checksum(
+      contents.span.bytes, seed: SegmentFooter.contentsSeed(identity))
+    store(sum, at: start + 56, in: &file)
+    let head = Array(file[start..<start + 60])
+    store(
+      CRC32C.checksum(head.span.bytes, seed: identity.seed(at: SegmentFooter.position)),
+      at: start + 60, in: &file)
+  }
+
+  private func store<Integer: FixedWidthInteger>(
+    _ value: Integer, at place: Int, in file: inout [UInt8]
+  ) {
+    for byte in 0..<Integer.bitWidth / 8 {
+      file[place + byte] = UInt8(truncatingIfNeeded: value >> Integer(8 * byte))
+    }
+  }
+
+  private func follow(_ sealed: Sealed) throws -> LogFollower {
+    try LogFollower.open(
+      at: SimulatedStore.root, environment: SimulatedStore.environment(sealed.disk, seed: 1)
+    ) { _ in [:] }
+  }
+
+  @Test(
+    "Where a footer names what is no place for a batch, the segment itself is read",
+    arguments: [0, 64, 200, 1 << 41, 1 << 63 - 64, 1 << 63, .max] as [UInt64])
+  func impossiblePlaces(_ place: UInt64) throws {
+    let sealed = try Sealed(batchCount: 40, seed: 7)
+    #expect(try sealed.writeFooter())
+    var file = try bytes(sealed.segment.footerPath, sealed.disk)
+    for batch in 0..<40 {
+      store(place, at: 192 + batch * FooterBatch.size, in: &file)
+    }
+    reseal(&file, sealed.segment.identity)
+    try replace(sealed.segment.footerPath, file, sealed.disk)
+    let follower = try follow(sealed)
+    let handle = follower.snapshot(of: 0).segments[0]
+    #expect(follower.mappings.footer(of: handle) != nil, "its checksums hold")
+    for device in Self.devices {
+      #expect(try sealed.numbers(of: device, follower) == sealed.expectedNumbers(of: device))
+    }
+  }
+
   private func bytes(_ path: FilePath, _ disk: MemoryFileSystem) throws -> [UInt8] {
     let file = try disk.open(path, .readOnly)
     var buffer = ByteBuffer(capacity: 4 << 10)

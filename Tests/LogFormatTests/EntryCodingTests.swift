@@ -91,6 +91,54 @@ import Testing
     }
   }
 
+  @Test func `a summary of what no segment can hold is damage`() throws {
+    let changes: [(inout SegmentSummary) -> Void] = [
+      { $0.endPosition = 64 }, { $0.endPosition = 4_100 },
+      { $0.endPosition = Limits.framePositionMax + 64 }, { $0.endPosition = 1 << 63 },
+      { $0.endPosition = .max }, { $0.nextNumber = Limits.numberMax + 1 },
+      { $0.recordCount = $0.nextNumber + 1 }, { $0.recordCount = .max },
+      { $0.batchCount = $0.endPosition / 64 + 1 }, { $0.batchCount = .max },
+    ]
+    for (index, change) in changes.enumerated() {
+      var summary = Self.summary
+      change(&summary)
+      for edit: ManifestEdit in [
+        .segmentSealed(.init(segmentID: 1, summary: summary)),
+        .closed(Fixed.time, [.init(log: Self.log, segmentID: 1, summary: summary)]),
+      ] {
+        #expect(throws: FormatError.self, "\(index)") {
+          try Self.decode(Self.encode([edit]), count: 1)
+        }
+        #expect(throws: FormatError.self, "\(index)") { try [edit].checkCoding() }
+      }
+    }
+    var last = Self.summary
+    last.endPosition = Limits.framePositionMax
+    last.recordCount = last.nextNumber
+    last.batchCount = last.endPosition / 64
+    last.eventSize = .max
+    let edits = [ManifestEdit.segmentSealed(.init(segmentID: 1, summary: last))]
+    #expect(try Self.decode(Self.encode(edits), count: 1) == edits)
+  }
+
+  @Test func `numbers beyond the format's bounds are damage in every edit`() {
+    var segment = ManifestEdit.SegmentAdded(
+      log: Self.log, segmentID: 1, salt: 1, baseNumber: 0, predecessorID: Limits.numberMax + 1,
+      predecessorChain: 0, created: Fixed.time)
+    var edits: [ManifestEdit] = [.segmentAdded(segment), .segmentIDFloor(1 << 63)]
+    (segment.predecessorID, segment.segmentID) = (0, .max)
+    edits += [
+      .segmentAdded(segment), .queuesFiled(.init(number: 1, floor: 1 << 63)),
+      .configuration(.init(codec: .lz4, segmentSize: 1 << 34 + 1, batchSize: 65_536)),
+      .configuration(.init(codec: .lz4, segmentSize: 1 << 27, batchSize: 1 << 20 + 1)),
+    ]
+    for edit in edits {
+      #expect(throws: FormatError.self, "\(edit)") {
+        try Self.decode(Self.encode([edit]), count: 1)
+      }
+    }
+  }
+
   @Test func `an edit with bytes to spare is damage`() {
     var bytes = Self.encode([.segmentIDFloor(1)])
     bytes[1] += 1
@@ -179,6 +227,21 @@ import Testing
     #expect(throws: FormatError.self) { try state.apply(.segmentRetired(segmentID: 1)) }
   }
 
+  @Test func `a segment that ends before it begins is damage`() throws {
+    let base = ManifestEditTests.summary.nextNumber
+    for (base, holds) in [(base, true), (base + 1, false)] {
+      let log = ManifestEdit.LogID(stream: .events, partition: 0)
+      for edit: ManifestEdit in [
+        .segmentSealed(.init(segmentID: 5, summary: ManifestEditTests.summary)),
+        .closed(
+          Fixed.time, [.init(log: log, segmentID: 5, summary: ManifestEditTests.summary)]),
+      ] {
+        let edits = [ManifestEditTests.added(5, base: base), edit]
+        #expect(((try? state(edits)) != nil) == holds)
+      }
+    }
+  }
+
   @Test func `an open store forgets that it was closed`() throws {
     let end = ManifestEdit.LogEnd(
       log: ManifestEditTests.log, segmentID: 9, summary: ManifestEditTests.summary)
@@ -195,7 +258,7 @@ import Testing
     .groupDeleted("a.b-c_1", at: Timestamp(microseconds: .min)),
     .checkpoint(
       CheckpointEntry.GroupCheckpoint(
-        group: "workers", partition: 1_023, next: Limits.numberMax, ownerEpoch: 1 << 63,
+        group: "workers", partition: 1_023, next: Limits.numberMax, ownerEpoch: Limits.numberMax,
         time: Fixed.time)),
   ]
 
@@ -221,6 +284,19 @@ import Testing
       let bytes = Self.encode([entry])
       for count in 0..<bytes.count {
         #expect(throws: FormatError.self) { try Self.decode(Array(bytes[..<count]), count: 1) }
+      }
+    }
+  }
+
+  @Test func `an owner's epoch beyond the last one is damage`() throws {
+    for (epoch, holds) in [(Limits.numberMax, true), (Limits.numberMax + 1, false), (.max, false)] {
+      for entry: CheckpointEntry in [
+        .owner(.init(group: "workers", partition: 0, epoch: epoch, time: Fixed.time)),
+        .checkpoint(
+          .init(group: "workers", partition: 0, next: 1, ownerEpoch: epoch, time: Fixed.time)),
+      ] {
+        let decoded = try? Self.decode(Self.encode([entry]), count: 1)
+        #expect(decoded == (holds ? [entry] : nil))
       }
     }
   }

@@ -6,9 +6,11 @@ import Testing
   @Test func `every kind of file header comes back as it was written`() throws {
     for kind in FileHeader.Kind.allCases {
       for stream in FileHeader.Stream.allCases {
-        var header = Fixed.header(kind, fileID: .max)
+        let isFiled = kind == .queue || kind == .queueDirectory
+        var header = Fixed.header(
+          kind, fileID: isFiled ? UInt64(Limits.queueCheckpointMax) : Limits.numberMax)
         header.stream = stream
-        header.partition = 1_023
+        header.partition = stream == .journal ? 0 : 1_023
         header.baseNumber = Limits.numberMax
         header.created = Timestamp(microseconds: .min)
         header.predecessorID = 9
@@ -21,6 +23,23 @@ import Testing
         #expect(decoded == header && decoded.isReadOnly)
         #expect(decoded.chain == header.chain)
       }
+    }
+  }
+
+  @Test func `a header that no file of a store has is damage`() {
+    let cases: [(FileHeader.Kind, (inout FileHeader) -> Void)] = [
+      (.segment, { $0.fileID = Limits.numberMax + 1 }), (.segment, { $0.fileID = .max }),
+      (.segment, { $0.predecessorID = .max }), (.segment, { $0.baseNumber = 1 << 63 }),
+      (.segment, { $0.partition = 1_024 }), (.index, { $0.partition = .max }),
+      (.journal, { ($0.stream, $0.partition) = (.journal, 1) }),
+      (.queue, { $0.fileID = 0 }), (.queue, { $0.fileID = 1 << 31 }),
+      (.queueDirectory, { $0.fileID = 1 << 32 + 1 }), (.queueDirectory, { $0.fileID = .max }),
+    ]
+    for (index, (kind, change)) in cases.enumerated() {
+      var header = Fixed.header(kind, fileID: 1)
+      #expect(failure(encoded(header)) == nil)
+      change(&header)
+      #expect(isCorrupt(encoded(header)), "\(index)")
     }
   }
 

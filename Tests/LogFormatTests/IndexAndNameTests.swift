@@ -9,7 +9,7 @@ import Testing
     position: 1 << 33, baseNumber: Limits.numberMax, baseTime: Timestamp(microseconds: .min),
     recordCount: 1, batchCount: 2, eventSize: 3, epoch: 4, frameChecksum: 5)
 
-  private static func encode(at position: Int) -> [UInt8] {
+  private static func encode(_ entry: IndexEntry = entry, at position: Int) -> [UInt8] {
     var buffer = ByteBuffer()
     entry.encode(into: &buffer, identity: identity, at: FilePosition(position))
     return buffer.array(0..<buffer.count)
@@ -25,6 +25,21 @@ import Testing
     let bytes = Self.encode(at: 192)
     #expect(bytes.count == IndexEntry.size)
     #expect(try Self.decode(bytes, at: 192) == Self.entry)
+  }
+
+  @Test func `an entry that no segment can have is none, whatever its checksum says`() throws {
+    let changes: [(inout IndexEntry) -> Void] = [
+      { $0.position = 0 }, { $0.position = 200 }, { $0.position = 1 << 41 },
+      { $0.position = 1 << 63 - 64 }, { $0.position = .max }, { $0.baseNumber = 1 << 63 },
+      { $0.recordCount = $0.baseNumber + 1 }, { $0.recordCount = .max },
+      { $0.batchCount = $0.position / 64 + 1 }, { $0.batchCount = .max },
+    ]
+    for (index, change) in changes.enumerated() {
+      var entry = Self.entry
+      change(&entry)
+      let bytes = Self.encode(entry, at: 192)
+      #expect(try Self.decode(bytes, at: 192) == nil, "\(index)")
+    }
   }
 
   @Test func `I5: an index entry holds at its own position alone`() throws {

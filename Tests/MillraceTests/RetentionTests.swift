@@ -230,6 +230,27 @@ struct OwnershipTests {
     try await again.close()
   }
 
+  @Test("Behind the last epoch there is no owner, and the store stays as it is")
+  func lastEpoch() async throws {
+    // By a clock at its end the first owner gets the last epoch.
+    let clock = ManualClock(at: Timestamp(microseconds: .max))
+    let storage = InMemoryStorage()
+    let store = try await storage.open(configuration: .init(partitionCount: 1), clock: clock)
+    let group = try await store.consumerGroup("billing")
+    let last = try await group.takeOver(0)
+    #expect(last.epoch == Limits.numberMax)
+    await #expect {
+      try await group.takeOver(0)
+    } throws: {
+      ($0 as? EventStoreError)?.code == .corrupt
+    }
+    try await store.close()
+    let again = try await storage.open(clock: clock)
+    let same = try await again.consumerGroup("billing")
+    try await same.commit(Checkpoint(partition: 0, next: Offset(0)), as: last)
+    try await again.close()
+  }
+
   @Test("A group that was deleted and made again has no owners")
   func deleted() async throws {
     let store = try await InMemoryStorage().open(configuration: .init(partitionCount: 1))

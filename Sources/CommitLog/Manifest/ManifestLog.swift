@@ -94,6 +94,7 @@ package final class ManifestLog: Sendable {
       var state = contents.state
       do throws(FormatError) {
         for edit in edits { try state.apply(edit) }
+        try edits.checkCoding()
       } catch {
         throw .format(path, position: contents.log.end.position, error)
       }
@@ -188,6 +189,7 @@ package final class ManifestLog: Sendable {
       manifest: edits, storeID: storeID, salt: environment.random(), at: environment.now())
     do throws(FormatError) {
       for edit in edits { try state.apply(edit) }
+      try edits.checkCoding()
     } catch {
       throw .format(path, position: 0, error)
     }

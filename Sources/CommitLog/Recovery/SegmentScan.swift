@@ -148,7 +148,7 @@ package struct SegmentScan: Sendable {
         try FrameHeader.decode(bytes, at: 0, seed: seed)
       }
       guard let decoded, decoded.checksum == entry.frameChecksum,
-        decoded.header.baseNumber == entry.baseNumber
+        decoded.header.baseNumber == entry.baseNumber, entry.baseNumber >= segment.baseNumber
       else { return nil }
       return decoded.header.chain
     } catch {

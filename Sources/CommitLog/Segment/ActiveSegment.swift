@@ -204,7 +204,7 @@ struct ActiveSegment: ~Copyable {
       summary.lastTime = lastTime
       summary.recordCount += UInt64(header.recordCount)
       summary.batchCount += 1
-      summary.eventSize += eventSize
+      summary.eventSize &+= eventSize
     }
     end = RecoveryRule.Start(
       position: end.position + size, chain: checksum, nextNumber: header.nextNumber,

@@ -40,7 +40,11 @@ enum Derived {
     let decoded = try IndexEntry(decoding: bytes, identity: identity, at: place)
     var reader = ByteReader(bytes)
     let (position, number) = (try reader.integer(UInt64.self), try reader.integer(UInt64.self))
-    let isPossible = max(position, number) <= Limits.numberMax
+    try reader.skip(8)
+    let (records, batches) = (try reader.integer(UInt64.self), try reader.integer(UInt64.self))
+    let isPossible =
+      (128...1 << 40).contains(position) && position % 64 == 0 && number <= Limits.numberMax
+      && records <= number && batches <= position / 64
     precondition((decoded != nil) == isPossible, "a sealed index entry is judged wrongly")
     guard let decoded else { return }
     var buffer = ByteBuffer()
