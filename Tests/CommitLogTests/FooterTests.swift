@@ -262,6 +262,32 @@ struct FooterTests {
     }
   }
 
+  @Test(
+    "A segment that ends at the last place there is, and whose file does not, is read in a moment",
+    .timeLimit(.minutes(1)))
+  func farEnd() throws {
+    let sealed = try Sealed(batchCount: 40, seed: 8)
+    let segment = sealed.segment
+    var summary = try #require(segment.summary)
+    let half = try bytes(segment.path, sealed.disk).prefix(Int(summary.endPosition) / 2)
+    summary.endPosition = Limits.framePositionMax
+    try sealed.store.log.manifest.append([
+      .segmentSealed(.init(segmentID: segment.added.segmentID, summary: summary))
+    ])
+    try replace(segment.path, Array(half), sealed.disk)
+    let follower = try follow(sealed)
+    let handle = follower.snapshot(of: 0).segments[0]
+    for device in Self.devices {
+      let (numbers, all) = (
+        try sealed.numbers(of: device, follower), sealed.expectedNumbers(of: device)
+      )
+      #expect(all.starts(with: numbers))
+    }
+    #expect(
+      try FooterWriter.write(handle, mappings: follower.mappings, context: follower.context))
+    #expect(try #require(follower.mappings.footer(of: handle)).footer.hasHoles)
+  }
+
   private func bytes(_ path: FilePath, _ disk: MemoryFileSystem) throws -> [UInt8] {
     let file = try disk.open(path, .readOnly)
     var buffer = ByteBuffer(capacity: 4 << 10)

@@ -50,7 +50,9 @@ package struct FooterWriter: ~Copyable {
     var position = FileHeader.size
     var next = segment.baseNumber
     var epoch: UInt16 = 0
-    while position + FrameHeader.size <= end {
+    let reach = window.reach(end)
+    if reach < end { builder.hasHoles = true }
+    while position + FrameHeader.size <= reach {
       guard let frame = try frame(at: position), frame.end <= end,
         frame.header.baseNumber >= next, !RecoveryRule.isOlder(frame.header.epoch, than: epoch)
       else {

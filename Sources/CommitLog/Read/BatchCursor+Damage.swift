@@ -40,7 +40,8 @@ extension BatchCursor {
     _ stretch: Stretch, in snapshot: LogSnapshot
   ) throws(CommitLogFailure) -> CursorItem? {
     let end = stretch.end
-    while position + FrameHeader.size <= end {
+    let reach = window?.reach(end) ?? end
+    while position + FrameHeader.size <= reach {
       position += FrameHeader.alignment
       guard let frame = try currentFrame(end: end),
         frame.header.baseNumber >= next || frame.header.nextNumber > next

@@ -52,6 +52,13 @@ final class SegmentWindow {
     if case .missing = source { true } else { false }
   }
 
+  /// How far there can be bytes of the segment's frames, which end at a place: a file may be
+  /// shorter than they once were.
+  func reach(_ end: Int) -> Int {
+    guard case .mapping(let mapping) = source else { return end }
+    return min(end, mapping.size.bytes)
+  }
+
   /// Makes a range available, as far as the segment's frames go; returns whether all of it is.
   func load(_ range: Range<Int>, end: Int) throws(IOFailure) -> Bool {
     guard range.upperBound <= end else { return false }
