@@ -164,10 +164,11 @@ extension ConsumerLag {
       let size = snapshot.eventSize(from: next)
       let last = try source.cursor(in: partition, from: snapshot.highWatermark - 1)
         .lastTimeOfNextBatch()
-      let time = (last?.microseconds ?? 0) - (first?.microseconds ?? last?.microseconds ?? 0)
+      let (time, overflow) = (last?.microseconds ?? 0).subtractingReportingOverflow(
+        first?.microseconds ?? last?.microseconds ?? 0)
       return ConsumerLag(
         events: snapshot.highWatermark - next, size: ByteCount(Int(clamping: size)),
-        time: .microseconds(max(0, time)))
+        time: .microseconds(overflow ? .max : max(0, time)))
     } catch {
       throw EventStoreError(error)
     }

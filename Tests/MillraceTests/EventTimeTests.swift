@@ -59,6 +59,9 @@ struct EventTimeTests {
       let found = try await store.texts(from: .time(Timestamp(microseconds: time)))
       #expect(found.count == expected.count - number)
     }
+    // The time between the first and the last is more than a number holds.
+    let lag = try await store.consumerGroup(.standard).lag(in: 0)
+    #expect(lag.events == 5 && lag.time == .microseconds(Int64.max))
     try await store.close()
     let again = try await disk.openStore(access: .readWrite)
     #expect(try await times(again) == expected)
