@@ -16,6 +16,12 @@ extension PartitionLog {
 
   func prepare(_ writing: inout PartitionWriting) throws(CommitLogFailure) {
     guard var repair = writing.repair else { return }
+    let end = repair.scan.verdict
+    guard end.nextNumber <= Limits.numberMax - Limits.numberReserve else {
+      throw .format(
+        context.segmentPath(repair.scan.added), position: end.end.position,
+        .corrupt("the next record would have the number \(end.nextNumber)"))
+    }
     if !repair.isDone {
       // Each attempt goes on where the one before it met a full disk.
       defer { writing.repair = repair }

@@ -48,6 +48,10 @@ public enum Limits {
   /// damaged one makes a sum overflow.
   package static let numberMax = UInt64(Int64.max)
 
+  /// Numbers that a log must have left to be written to: more than are ever given between two
+  /// openings, so that none is given that no reader takes.
+  package static let numberReserve: UInt64 = 1 << 48
+
   /// Where frames stand in a file, at most: far behind the end of the largest segment, and near
   /// enough that going from place to place comes to an end.
   package static let framePositionMax: UInt64 = 1 << 40

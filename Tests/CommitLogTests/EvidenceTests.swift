@@ -34,6 +34,25 @@ import Testing
     #expect(with.partition.highWatermark == 9)
   }
 
+  @Test("A log that is said to have given nearly all numbers is not written to")
+  func lastNumbers() throws {
+    let image = try StoreImage.killed(durable)
+    let last = Limits.numberMax - Limits.numberReserve
+    let store = try TestStore.open(on: image.memory(), evidence: [0: last])
+    try store.append([100])
+    #expect(store.partition.highWatermark == last + 1)
+    for evidence in [last + 1, Limits.numberMax] {
+      let disk = image.memory()
+      #expect {
+        _ = try TestStore.open(on: disk, evidence: [0: evidence])
+      } throws: { error in
+        if case CommitLogFailure.format(_, _, .corrupt) = error { true } else { false }
+      }
+      // Nothing was cut or recorded.
+      #expect(try TestStore.open(on: disk).partition.nextNumber == 9)
+    }
+  }
+
   @Test("A clean close proves events whose bytes are gone")
   func closedEdit() throws {
     var image = try closed(durable)
