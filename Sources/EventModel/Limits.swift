@@ -56,6 +56,10 @@ public enum Limits {
   /// enough that going from place to place comes to an end.
   package static let framePositionMax: UInt64 = 1 << 40
 
+  /// Bytes of a file or a disk that is read at all: far more than there are, and few enough that no
+  /// place in it makes a sum overflow.
+  package static let fileSizeMax = 1 << 48
+
   /// Checkpoints of the queues, so that there is always a number behind one that was read.
   package static let queueCheckpointMax: UInt32 = 1 << 31 - 1
 

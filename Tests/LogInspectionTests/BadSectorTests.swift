@@ -1,6 +1,8 @@
 import EventModel
+import Foundation
 import LogFormat
 import LogInspection
+import SimulationKit
 import StorageIO
 import SystemPackage
 import Testing
@@ -119,5 +121,42 @@ struct BadSectorTests {
     #expect(shown.isDisjoint(with: numbers))
     #expect(shown.union(numbers) == Set(0..<240))
     #expect(shown.count > 150)
+  }
+
+  /// A hole that ends near the last place there is: skipping it made a sum overflow.
+  @Test(
+    "A file of any length is an answer",
+    arguments: ["MANIFEST", "CHECKPOINTS", ".segment", ".index"])
+  func endlessFile(_ suffix: String) throws {
+    let root = "/dev/shm/millrace-endless-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: root) }
+    let store = try SampleStore()
+    for (path, bytes) in store.files {
+      let url = URL(filePath: root + path.string)
+      try FileManager.default.createDirectory(
+        at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try Data(bytes).write(to: url)
+    }
+    let path = try #require(store.files.keys.first { $0.string.hasSuffix(suffix) })
+    try #require(truncate(root + path.string, .max) == 0)
+    let folder = FilePath(root + SampleStore.root.string)
+    let name = String(path.string.dropFirst(SampleStore.root.string.count + 1))
+    let system = SystemFileSystem()
+    func ask(_ question: () throws -> Void) {
+      do {
+        try question()
+      } catch {
+        #expect("\(error)".contains("File too large"))
+      }
+    }
+    ask {
+      let findings = try Fsck.check(folder, fileSystem: system).findings
+      #expect(findings.contains { $0.file == name && $0.detail.contains("File too large") })
+    }
+    ask { _ = try StoreStatistics.collect(folder, fileSystem: system) }
+    ask { try StoreInspector(folder, fileSystem: system).walk { _ in .goOn } }
+    ask {
+      _ = try StoreRepair.run(folder, environment: SimulatedStore.environment(system, seed: 1))
+    }
   }
 }

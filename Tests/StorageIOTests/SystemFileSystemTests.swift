@@ -64,6 +64,20 @@ struct SystemFileSystemTests {
     #expect(failures == 1600)
   }
 
+  /// Nothing that it holds is lost by refusing it; a memory file system takes such lengths.
+  @Test
+  func `A file that ends near the last place there is has no size`() throws {
+    let path = "/dev/shm/millrace-size-\(UUID().uuidString)"
+    let file = try SystemFileSystem().open(FilePath(path), .create)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    for (size, holds) in [(1 << 40, true), (1 << 48, true), (1 << 48 + 1, false), (.max, false)] {
+      guard truncate(path, size) == 0 else { continue }
+      let found = try? file.size().bytes
+      #expect(found == (holds ? size : nil))
+    }
+    #expect(throws: IOFailure(.inspect, file.path, .fileTooLarge)) { try file.size() }
+  }
+
   @Test
   func `A failure reads as one clear line`() {
     let failure = IOFailure(.write, "/x/y", .noSpace)

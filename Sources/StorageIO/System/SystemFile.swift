@@ -41,13 +41,17 @@ package final class SystemFile: StorageFile {
     }
   }
 
+  /// A sparse file can be said to end near the last place that a number holds: it is refused here,
+  /// so that who reads need not think of sums that overflow.
   package func size() throws(IOFailure) -> ByteCount {
     ByteCount(
       try call(.inspect) { () throws(Errno) in
         let status = try SystemCalls.status(of: descriptor)
         // A disk has no length, only an end.
-        guard status.st_mode & S_IFMT == S_IFBLK else { return Int(status.st_size) }
-        return try SystemCalls.end(of: descriptor)
+        let isDisk = status.st_mode & S_IFMT == S_IFBLK
+        let size = isDisk ? try SystemCalls.end(of: descriptor) : Int(status.st_size)
+        guard size <= Limits.fileSizeMax else { throw .fileTooLarge }
+        return size
       })
   }
 
