@@ -9,28 +9,10 @@ import Testing
 
 /// What a repair does about queue files.
 extension QueueFileTests {
-  /// Two messages fill a frame.
   @Test("Of a queue file with a damaged frame a repair keeps the others")
   func repairedFrames() async throws {
-    let store = try await open()
-    let device = EventModel.DeviceID(stringLiteral: "large")
-    let body = [UInt8](repeating: 0, count: 40_000)
-    let messages = (0..<6).map { number in
-      DeviceMessage(body: Payload([UInt8(number)] + body))
-    }
-    for message in messages { try await store.deviceQueue(for: device).enqueue(message) }
-    try await churn(store)
-    try await store.close()
-    let path = try #require(files(disk).first { $0.string.contains("large") })
-    var bytes = try #require(disk.image[path])
-    let starts = stride(from: FileHeader.size, to: bytes.count, by: FrameHeader.alignment).filter {
-      FrameHeader.bearsMagic(bytes.span.bytes, at: $0)
-    }
-    try #require(starts.count == 4, "three frames and a mark")
-    for index in starts[1] + 80..<starts[1] + 90 { bytes[index] ^= 0xff }
-    let file = try disk.open(path, .readWrite)
-    try file.write(bytes.span.bytes, at: .start)
-
+    let device: EventModel.DeviceID = "large"
+    let path = try await damage(frame: 1, to: device)
     let lost = try findings(disk).compactMap(\.acknowledgedLoss)
     #expect(lost.map(\.devices) == [["large"]])
     let outcome = try StoreRepair.run("/store", environment: environment(disk))

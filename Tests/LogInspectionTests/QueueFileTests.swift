@@ -134,6 +134,58 @@ struct QueueFileTests {
     #expect(try findings(disk).isEmpty)
   }
 
+  /// Leaves a queue file of three frames with two messages each, of which one is damaged.
+  func damage(frame: Int, to device: EventModel.DeviceID) async throws -> FilePath {
+    let store = try await open()
+    let body = [UInt8](repeating: 0, count: 40_000)
+    let messages = (0..<6).map { number in
+      DeviceMessage(body: Payload([UInt8(number)] + body))
+    }
+    for message in messages { try await store.deviceQueue(for: device).enqueue(message) }
+    try await churn(store)
+    try await store.close()
+    let path = try #require(files(disk).first { $0.string.contains("\(device)") })
+    var bytes = try #require(disk.image[path])
+    let starts = stride(from: FileHeader.size, to: bytes.count, by: FrameHeader.alignment).filter {
+      FrameHeader.bearsMagic(bytes.span.bytes, at: $0)
+    }
+    try #require(starts.count == 4, "three frames and a mark")
+    for index in starts[frame] + 80..<starts[frame] + 90 { bytes[index] ^= 0xff }
+    let file = try disk.open(path, .readWrite)
+    try file.write(bytes.span.bytes, at: .start)
+    return path
+  }
+
+  @Test("Messages that cannot be read keep nobody from those behind them, and are told of")
+  func unreadableFirst() async throws {
+    let device: EventModel.DeviceID = "large"
+    _ = try await damage(frame: 0, to: device)
+    for access in [EventStore.Access.readOnly, .readWrite] {
+      let store = try await open(at: "/store", access)
+      let queue = store.deviceQueue(for: device)
+      let peeked = try await queue.peekReadable(max: 3)
+      #expect(peeked.found.compactMap { $0.message.body.bytes.first } == [2])
+      #expect(peeked.damages.map { "\($0)".hasPrefix("message ") } == [true, true])
+      #expect(try await queue.peek(max: 2).isEmpty)
+      let listed = try await store.lookAtQueues(of: device)
+      #expect(listed.found.map(\.pending) == [6] && listed.damages == [peeked.damages[0]])
+      guard access == .readWrite else {
+        try await store.close()
+        continue
+      }
+      let first = try await queue.receiveReadable(max: 1)
+      #expect(first.found.compactMap { $0.message.body.bytes.first } == [2])
+      #expect(first.damages == peeked.damages)
+      let blocking = try store.makeBlockingQueues()
+      let second = try blocking.receive(by: device, max: 1)
+      #expect(second.compactMap { $0.message.body.bytes.first } == [3])
+      #expect(try await queue.receive(max: 9).compactMap { $0.message.body.bytes.first } == [4, 5])
+      // What cannot be read is locked as well, and its deliveries count.
+      #expect(try await queue.counts()?.locked == 6)
+      try await store.close()
+    }
+  }
+
   /// Removes files of the store that the test names, repairs it, and expects that it is whole then
   /// and that journal numbers begin behind all that were given.
   private func expectLater(

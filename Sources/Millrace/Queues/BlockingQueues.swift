@@ -78,7 +78,7 @@ public struct BlockingQueues: ~Copyable {
   public func receive(
     by device: EventModel.DeviceID, max: Int, lockFor duration: Duration? = nil
   ) throws(EventStoreError) -> [LockedMessage] {
-    try core.receiveBlocking(by: device, max: max, lockFor: duration)
+    try core.receiveBlocking(by: device, max: max, lockFor: duration).readable()
   }
 
   // MARK: Settling

@@ -37,11 +37,19 @@ public struct DeviceQueue: Sendable {
   ///   - max: how many at most.
   ///   - duration: time until the locks run out; what the store is configured with unless given.
   /// - Returns: the messages, in their order.
-  /// - Throws: ``EventStoreError`` with `corrupt`, where a message cannot be read, or as
-  ///   ``enqueue(_:)``.
+  /// - Throws: ``EventStoreError`` with `corrupt`, where messages are available and none can be
+  ///   read, or as ``enqueue(_:)``.
   public func receive(
     max: Int, lockFor duration: Duration? = nil
   ) async throws(EventStoreError) -> [LockedMessage] {
+    let core = try await store.writer().queues()
+    return try await core.receive(by: device, max: max, lockFor: duration).readable()
+  }
+
+  /// The same, and which messages were passed over because they cannot be read.
+  package func receiveReadable(
+    max: Int, lockFor duration: Duration? = nil
+  ) async throws(EventStoreError) -> QueueLook<[LockedMessage]> {
     let core = try await store.writer().queues()
     return try await core.receive(by: device, max: max, lockFor: duration)
   }
@@ -59,9 +67,8 @@ public struct DeviceQueue: Sendable {
   func receiveNext(lockFor duration: Duration?) async throws(EventStoreError) -> LockedMessage? {
     let core = try await store.writer().queues()
     while await core.waitForMessage(to: device) {
-      if let message = try await core.receive(by: device, max: 1, lockFor: duration).first {
-        return message
-      }
+      let look = try await core.receive(by: device, max: 1, lockFor: duration)
+      if let message = try look.readable().first { return message }
     }
     return nil
   }
@@ -164,11 +171,18 @@ public struct DeviceQueue: Sendable {
 
   /// How many messages wait; nil for none.
   public func counts() async throws(EventStoreError) -> QueueSummary? {
-    try await store.queueSummaries(of: device).first
+    try await store.lookAtQueues(of: device).found.first
   }
 
   /// The first messages, without locking them.
   public func peek(max: Int = 1) async throws(EventStoreError) -> [QueuedMessage] {
+    try await peekReadable(max: max).found
+  }
+
+  /// The same, and what of them cannot be read.
+  package func peekReadable(
+    max: Int
+  ) async throws(EventStoreError) -> QueueLook<[QueuedMessage]> {
     try await store.peek(device, max: max)
   }
 }

@@ -57,12 +57,17 @@ extension EventStore {
 
   /// How many devices have messages that wait, and how many those are.
   public func queueTotals() async throws(EventStoreError) -> QueueTotals {
+    try await lookAtQueueTotals().found
+  }
+
+  /// The same, and what of the queues cannot be read.
+  package func lookAtQueueTotals() async throws(EventStoreError) -> QueueLook<QueueTotals> {
     let source = source
     return try await source.readers.offload { () throws(EventStoreError) in
       try source.withQueues { table in
         QueueTotals(
           devices: table.deviceCount, pending: table.messageCount, locked: table.lockedCount)
-      } reading: { (totals, _) in
+      } reading: { (totals, _, _) in
         totals
       }
     }
@@ -70,12 +75,13 @@ extension EventStore {
 
   /// Every device with messages that wait, in the order of their ids.
   public func queueSummaries() async throws(EventStoreError) -> [QueueSummary] {
-    try await queueSummaries(of: nil)
+    try await lookAtQueues().found
   }
 
-  func queueSummaries(
-    of device: EventModel.DeviceID?
-  ) async throws(EventStoreError) -> [QueueSummary] {
+  /// The same, or the summary of one device, and what of the queues cannot be read.
+  package func lookAtQueues(
+    of device: EventModel.DeviceID? = nil
+  ) async throws(EventStoreError) -> QueueLook<[QueueSummary]> {
     let source = source
     return try await source.readers.offload { () throws(EventStoreError) in
       try source.withQueues { (table) in
@@ -87,15 +93,15 @@ extension EventStore {
           found.sort { $0.0 < $1.0 }
         }
         return found
-      } reading: { (found, reader) throws(EventStoreError) in
+      } reading: { (found, reader, damages) throws(EventStoreError) in
         var summaries: [QueueSummary] = []
         for (device, counts) in found {
+          let oldest = try reader.message(counts.first, to: device, checkpoint: counts.checkpoint)
+          if oldest == nil { damages.append(.message(counts.first, device)) }
           summaries.append(
             QueueSummary(
               device: device, pending: counts.pending, locked: counts.locked,
-              size: ByteCount(counts.size),
-              oldestTime: try reader.message(
-                counts.first, to: device, checkpoint: counts.checkpoint)?.enqueued))
+              size: ByteCount(counts.size), oldestTime: oldest?.enqueued))
         }
         return summaries
       }
@@ -104,18 +110,21 @@ extension EventStore {
 
   func peek(
     _ device: EventModel.DeviceID, max: Int
-  ) async throws(EventStoreError) -> [QueuedMessage] {
+  ) async throws(EventStoreError) -> QueueLook<[QueuedMessage]> {
     let source = source
     return try await source.readers.offload { () throws(EventStoreError) in
       try source.withQueues { (table) in
         table.messages(of: device, max: max)
-      } reading: { (found, reader) throws(EventStoreError) in
+      } reading: { (found, reader, damages) throws(EventStoreError) in
         var messages: [QueuedMessage] = []
         for pending in found {
           guard
             let sent = try reader.message(
               pending.sequence, to: device, checkpoint: pending.checkpoint)
-          else { continue }
+          else {
+            damages.append(.message(pending.sequence, device))
+            continue
+          }
           messages.append(
             QueuedMessage(
               sequenceNumber: pending.sequence, enqueuedTime: sent.enqueued,

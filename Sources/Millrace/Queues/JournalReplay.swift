@@ -24,6 +24,11 @@ struct JournalReplay: ~Copyable {
 
   private init(_ table: consuming QueueTable) { self.table = table }
 
+  /// All that could not be read.
+  var damages: [QueueDamage] {
+    unreadable.map { .records($0) } + damaged.map { .file($0.device) }
+  }
+
   consuming func takeTable() -> QueueTable { table }
 
   /// Applies everything that is durable.
@@ -72,6 +77,8 @@ struct JournalReplay: ~Copyable {
   }
 
   private mutating func note(_ gap: Gap) {
+    // What a writer has let go meanwhile says nothing any more.
+    guard gap.reason != .retired else { return }
     unreadable.append(gap.first.value..<max(gap.first.value, gap.next.value))
   }
 

@@ -36,27 +36,49 @@ extension QueueCore {
   }
 
   /// Locks the first messages that are available, and reads them.
+  ///
+  /// Where none of them can be read the next ones are: those stay locked, and their deliveries
+  /// count.
   func receive(
     by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
-  ) async throws(EventStoreError) -> [LockedMessage] {
-    var work = try receiving(by: device, max: max, lockFor: duration)
-    try await carryOut(&work)
-    if work.unread.isEmpty { return work.messages }
-    // What has been read lately needs no thread that may wait for the disk.
-    if let messages = keptMessages(work) { return messages }
-    let received = work
-    return try await readers.offload { [self] () throws(EventStoreError) in
-      try read(received)
+  ) async throws(EventStoreError) -> QueueLook<[LockedMessage]> {
+    var look = QueueLook<[LockedMessage]>(found: [])
+    while true {
+      var work = try receiving(by: device, max: max, lockFor: duration)
+      try await carryOut(&work)
+      // What has been read lately needs no thread that may wait for the disk.
+      if let messages = keptMessages(work) {
+        look.found = messages
+        return look
+      }
+      let (received, before) = (work, look)
+      look = try await readers.offload { [self] () throws(EventStoreError) in
+        try read(received, after: before)
+      }
+      if Self.isDone(look, after: before) { return look }
     }
   }
 
   /// The same for threads that may block.
   func receiveBlocking(
     by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
-  ) throws(EventStoreError) -> [LockedMessage] {
-    var work = try receiving(by: device, max: max, lockFor: duration)
-    try carryOutBlocking(&work)
-    return try read(work)
+  ) throws(EventStoreError) -> QueueLook<[LockedMessage]> {
+    var look = QueueLook<[LockedMessage]>(found: [])
+    while true {
+      var work = try receiving(by: device, max: max, lockFor: duration)
+      try carryOutBlocking(&work)
+      let before = look
+      look = try read(work, after: before)
+      if Self.isDone(look, after: before) { return look }
+    }
+  }
+
+  /// Whether something was found, or nothing is left to pass over: one that comes again, because
+  /// its lock was that short, ends it too.
+  private static func isDone(
+    _ look: QueueLook<[LockedMessage]>, after before: QueueLook<[LockedMessage]>
+  ) -> Bool {
+    !look.found.isEmpty || look.damages.count == before.damages.count
   }
 
   private func receiving(
@@ -70,25 +92,28 @@ extension QueueCore {
   /// Reads the messages that have been locked.
   ///
   /// Blocks for the disk.
-  private func read(_ work: Receiving) throws(EventStoreError) -> [LockedMessage] {
-    if work.unread.isEmpty { return work.messages }
-    var messages = work.messages
+  private func read(
+    _ work: Receiving, after before: QueueLook<[LockedMessage]>
+  ) throws(EventStoreError) -> QueueLook<[LockedMessage]> {
+    var look = before
+    look.found = work.messages
+    if work.unread.isEmpty { return look }
     for locked in work.unread {
-      guard let sent = try message(locked.sequence, to: work.device) else { continue }
-      messages.append(LockedMessage(locked, work.device, sent))
+      if let sent = try message(locked.sequence, to: work.device) {
+        look.found.append(LockedMessage(locked, work.device, sent))
+        continue
+      }
+      // One that is damaged keeps nobody from the others; it ends by its deliveries or its expiry.
+      let damage = QueueDamage.message(locked.sequence, work.device)
+      if !look.damages.contains(damage) { look.damages.append(damage) }
     }
-    // One that is damaged keeps nobody from the others; it ends by its deliveries or its expiry.
-    if messages.isEmpty {
-      throw EventStoreError(
-        .corrupt,
-        "message \(work.unread[0].sequence) to \(work.device) cannot be read; run `millrace fsck` "
-          + "on the store")
-    }
-    return messages.sorted { $0.sequenceNumber < $1.sequenceNumber }
+    look.found.sort { $0.sequenceNumber < $1.sequenceNumber }
+    return look
   }
 
   /// The messages that have been locked, as far as none has to be read; nil where one has.
   private func keptMessages(_ work: Receiving) -> [LockedMessage]? {
+    if work.unread.isEmpty { return work.messages }
     var messages = work.messages
     for locked in work.unread {
       guard let sent = reader.journal.keptRecord(locked.sequence)?.sent else { return nil }
@@ -124,6 +149,16 @@ extension QueueCore {
         throw EventStoreError(error)
       }
     }
+  }
+}
+
+extension QueueLook<[LockedMessage]> {
+  /// The messages.
+  ///
+  /// - Throws: ``EventStoreError`` with `corrupt` where there are some and none can be read.
+  func readable() throws(EventStoreError) -> [LockedMessage] {
+    if found.isEmpty, let damage = damages.first { throw EventStoreError(.corrupt, "\(damage)") }
+    return found
   }
 }
 

@@ -26,6 +26,8 @@ final class QueueCore: Sendable {
   let receiverCount = Atomic<Int>(0)
   /// The numbers that dead letters had which were sent again.
   let sentAgain: SentAgain
+  /// What could not be read when the queues were opened.
+  let damages: [QueueDamage]
 
   struct State: ~Copyable, Sendable {
     var table: QueueTable
@@ -56,6 +58,7 @@ final class QueueCore: Sendable {
     clock = QueueClock(environment, last: replay.lastTime)
     let uncopied = replay.outcomes
     let damaged = replay.damaged
+    damages = replay.damages
     for numbers in replay.unreadable { metrics.noteUnreadable(numbers) }
     sentAgain = SentAgain(replay.sentAgain)
     state = Mutex(
