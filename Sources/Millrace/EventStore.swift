@@ -77,9 +77,8 @@ public final class EventStore: Sendable {
     guard access != .readOnly else {
       let core = try FollowerCore(at: root, environment: environment)
       let notices =
-        (0..<core.partitionCount).flatMap {
-          RecoveryNotice.notices(core.log.report(of: $0))
-        } + [RecoveryNotice(core.checkpoints)].compactMap { $0 }
+        core.log.reports.flatMap { RecoveryNotice.notices($0) }
+        + [RecoveryNotice(core.checkpoints)].compactMap { $0 }
       return EventStore(.follower(core), source: core, notices: notices, now: now)
     }
     let core = try WriterCore.open(

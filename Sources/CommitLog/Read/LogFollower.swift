@@ -100,6 +100,11 @@ package final class LogFollower: Sendable {
     state.withLock { $0.partition(partition).report }
   }
 
+  /// What was found in every log, in their order.
+  package var reports: [RecoveryReport] {
+    state.withLock { $0.logs.sorted { $0.key < $1.key }.map(\.value.report) }
+  }
+
   /// Looks for what was written since, and returns whether anything may be new.
   package func refresh() throws(CommitLogFailure) -> Bool {
     let known = state.withLock { $0 }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @Suite("The command's contract")
@@ -29,6 +30,20 @@ struct ContractTests {
     #expect(outcome.errors == "")
     let example = (["millrace"] + command).joined(separator: " ")
     #expect(outcome.lines.contains { $0.hasPrefix("  \(example) ") })
+  }
+
+  @Test("Acknowledged events that are gone are told by the command that finds it, with status 2")
+  func lostEvents() throws {
+    let lines = (0..<50).map { #"{"d":"x","n":\#($0)}"# }.joined(separator: "\n")
+    #expect(try ingest(lines, "--partitions", "1").status == 0)
+    let folder = store + "/partitions/000/"
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+    let segment = try #require(names.first { $0.hasSuffix(".segment") })
+    #expect(truncate(folder + segment, 300) == 0)
+    let found = try ingest(lines)
+    #expect(found.status == 2 && found.errors.contains("acknowledged events"), "\(found.errors)")
+    #expect(found.output.isEmpty == false)
+    #expect(try ingest(lines).status == 0)
   }
 
   /// What is wrong with an argument or a path, and what the error says of it.

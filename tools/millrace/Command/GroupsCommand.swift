@@ -119,21 +119,20 @@ struct GroupArguments: ParsableArguments {
   }
 
   /// Opens the store for writing.
-  func open() async throws(EventStoreError) -> EventStore {
+  func open() async throws(EventStoreError) -> (EventStore, RecoveryReport) {
     let open = try await EventStore.open(at: store, configuration: .command, access: .readWrite)
-    RecoveryReport.show(open, path: store)
-    return open
+    return (open, RecoveryReport(open, path: store))
   }
 
   /// Opens the store for writing; there must be the group.
-  func openGroup() async throws -> (EventStore, ConsumerGroup) {
+  func openGroup() async throws -> (EventStore, ConsumerGroup, RecoveryReport) {
     let name = try groupName()
-    let store = try await open()
+    let (store, report) = try await open()
     guard store.consumerGroups.contains(name) else {
       throw CommandFailure(
         "there is no consumer group '\(name)'; create it with `millrace groups create`")
     }
-    return (store, try await store.consumerGroup(name))
+    return (store, try await store.consumerGroup(name), report)
   }
 }
 
@@ -151,12 +150,13 @@ struct GroupsCreateCommand: AsyncParsableCommand {
 
   func run() async throws {
     let name = try arguments.groupName()
-    let store = try await arguments.open()
+    let (store, report) = try await arguments.open()
     guard !store.consumerGroups.contains(name) else {
       throw CommandFailure("there is a consumer group '\(name)' already; choose another name")
     }
     _ = try await store.consumerGroup(name)
     try await store.close()
+    try report.end()
   }
 }
 
@@ -173,9 +173,10 @@ struct GroupsDeleteCommand: AsyncParsableCommand {
   @OptionGroup var arguments: GroupArguments
 
   func run() async throws {
-    let store = try await arguments.open()
+    let (store, report) = try await arguments.open()
     try await store.deleteConsumerGroup(try arguments.groupName())
     try await store.close()
+    try report.end()
   }
 }
 
@@ -200,9 +201,10 @@ struct GroupsResetCommand: AsyncParsableCommand {
   var to: CommandSupport.ReadPosition
 
   func run() async throws {
-    let (store, group) = try await arguments.openGroup()
+    let (store, group, report) = try await arguments.openGroup()
     try await group.reset(to: Millrace.ReadPosition(to, now: .now))
     try await store.close()
+    try report.end()
   }
 }
 

@@ -1,11 +1,54 @@
+import ArgumentParser
 import CommandSupport
 import Millrace
 
-/// Tells what opening a store for writing found and dealt with.
-enum RecoveryReport {
-  static func show(_ store: EventStore, path: String) {
-    for notice in store.recoveryNotices {
-      StandardError.notice("\(path), \(notice.partition?.name ?? "groups"): \(notice.message)")
+/// What opening a store, and looking at its queues, found: told on standard error at once, and by
+/// the command's status at the end.
+struct RecoveryReport {
+  private let path: String
+  /// Whether something is damaged, or gone although it was acknowledged.
+  private(set) var isDamage = false
+
+  /// Tells what opening a store for writing found and dealt with.
+  init(_ store: EventStore, path: String) {
+    self.path = path
+    for notice in store.recoveryNotices { show(notice) }
+  }
+
+  /// Tells of the queues' journal alone, for those who look at queues and change nothing.
+  init(ofQueues store: EventStore, path: String) {
+    self.path = path
+    for notice in store.recoveryNotices where notice.partition == .journal && notice.isLoss {
+      show(notice)
+    }
+  }
+
+  private mutating func show(_ notice: RecoveryNotice) {
+    StandardError.notice("\(path), \(notice.partition?.name ?? "groups"): \(notice.message)")
+    if notice.kind == .damaged || notice.kind == .lostSuffix { isDamage = true }
+  }
+
+  /// Tells what of the queues cannot be read, and gives what can.
+  mutating func take<Found>(_ look: QueueLook<Found>) -> Found {
+    for damage in look.damages { StandardError.notice("\(path), \(damage)") }
+    if !look.damages.isEmpty { isDamage = true }
+    return look.found
+  }
+
+  /// Ends the command, which has done its work.
+  ///
+  /// - Throws: the status for damage, if there was any.
+  func end() throws(ExitCode) {
+    if isDamage { throw ExitCode(ExitStatus.damage) }
+  }
+}
+
+extension RecoveryNotice {
+  /// Whether records are, or may be, gone.
+  fileprivate var isLoss: Bool {
+    switch kind {
+    case .lostSuffix, .damaged, .possiblyAcknowledged: true
+    case .tornTail, .healed: false
     }
   }
 }

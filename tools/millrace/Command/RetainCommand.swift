@@ -46,7 +46,7 @@ struct RetainCommand: AsyncParsableCommand {
 
   func run() async throws {
     let open = try await EventStore.open(at: store, configuration: .command, access: .readWrite)
-    RecoveryReport.show(open, path: store)
+    let found = RecoveryReport(open, path: store)
     var rule: EventStore.Retention?
     if age != nil || size != nil {
       rule = EventStore.Retention(age: age?.duration, size: size?.byteCount)
@@ -60,6 +60,7 @@ struct RetainCommand: AsyncParsableCommand {
     }
     try output.flush()
     try await open.close()
+    try found.end()
   }
 }
 

@@ -152,7 +152,7 @@ struct IngestCommand: AsyncParsableCommand {
       batchSize: configuration.batchSize.bytes)
     let sizeBefore = try StoreSize.measure(store)
     let open = try await EventStore.open(at: store, configuration: configuration)
-    RecoveryReport.show(open, path: store)
+    let report = RecoveryReport(open, path: store)
     if let wanted = storeOptions.partitions, wanted != open.partitions.count {
       StandardError.notice(
         "\(store) has \(open.partitions.count) partitions for ever; --partitions \(wanted) has no "
@@ -166,6 +166,7 @@ struct IngestCommand: AsyncParsableCommand {
     var output = StandardOutput()
     if json { try output.write(summary.json.line) } else { try output.writeLine(summary.text) }
     try output.flush()
+    try report.end()
   }
 
   private func ingest(

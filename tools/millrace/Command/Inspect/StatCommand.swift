@@ -34,7 +34,7 @@ struct StatCommand: AsyncParsableCommand {
     } catch {
       throw CommandFailure(error)
     }
-    let queues = await queueTotals()
+    let (queues, isDamaged) = await queueTotals()
     var output = StandardOutput()
     if json {
       try output.write(statistics.json(queues).line)
@@ -43,7 +43,10 @@ struct StatCommand: AsyncParsableCommand {
     }
     try output.flush()
     let damages = statistics.damages.filter { $0.kind.severity == .error }
-    guard let first = damages.first else { return }
+    guard let first = damages.first else {
+      if isDamaged { throw ExitCode(ExitStatus.damage) }
+      return
+    }
     guard first.kind != .unsupported else {
       throw CommandFailure(
         "\(first.file) at \(first.position): \(first.detail); use a newer program")
@@ -54,17 +57,19 @@ struct StatCommand: AsyncParsableCommand {
     throw ExitCode(ExitStatus.damage)
   }
 
-  /// What waits for devices; nil, and a notice, in a store that the engine does not open.
-  private func queueTotals() async -> QueueTotals? {
+  /// What waits for devices, and whether what tells it is damaged; nil, and a notice, in a store
+  /// that the engine does not open.
+  private func queueTotals() async -> (QueueTotals?, isDamaged: Bool) {
     do throws(EventStoreError) {
       let open = try await EventStore.open(
         at: store, configuration: .command, access: .readOnly)
-      let totals = try await open.queueTotals()
+      var report = RecoveryReport(ofQueues: open, path: store)
+      let totals = report.take(try await open.lookAtQueueTotals())
       try await open.close()
-      return totals
+      return (totals, report.isDamage)
     } catch {
       StandardError.notice("the queues cannot be counted: \(error)")
-      return nil
+      return (nil, error.code == .corrupt)
     }
   }
 }

@@ -68,7 +68,7 @@ struct StreamOptions: ParsableArguments {
   func read(_ stream: PartitionID, as format: EventPrinter.Format) async throws {
     let open = try await EventStore.open(
       at: store, configuration: .command, access: commit ? .readWrite : .readOnly)
-    if commit { RecoveryReport.show(open, path: store) }
+    let report = commit ? RecoveryReport(open, path: store) : nil
     let chosen = try await consumerGroup(in: open)
     let known = try open.offsets(in: stream).upperBound
     let start: Millrace.ReadPosition
@@ -96,6 +96,7 @@ struct StreamOptions: ParsableArguments {
     }
     try await open.close()
     if printer.gapCount > 0 { throw ExitCode(ExitStatus.damage) }
+    try report?.end()
   }
 
   private func consumerGroup(in store: EventStore) async throws -> ConsumerGroup? {
@@ -179,9 +180,10 @@ struct DeadLettersResendCommand: AsyncParsableCommand {
 
   func run() async throws {
     let open = try await EventStore.open(at: store, configuration: .command, access: .readWrite)
-    RecoveryReport.show(open, path: store)
+    let report = RecoveryReport(open, path: store)
     if let sequence { try await resend(sequence, in: open) } else { try await resendMany(in: open) }
     try await open.close()
+    try report.end()
   }
 
   private func resend(_ sequence: UInt64, in open: EventStore) async throws {

@@ -37,13 +37,15 @@ struct DeviceArguments: ParsableArguments {
     }
   }
 
-  /// Opens the store and gives the device's queue.
+  /// Opens the store and gives the device's queue, and what was found.
   func open(
     _ access: EventStore.Access
-  ) async throws -> (store: EventStore, queue: DeviceQueue) {
+  ) async throws -> (store: EventStore, queue: DeviceQueue, report: RecoveryReport) {
     let open = try await EventStore.open(at: store, configuration: .command, access: access)
-    if access != .readOnly { RecoveryReport.show(open, path: store) }
-    return (open, open.deviceQueue(for: try deviceID()))
+    let report =
+      access == .readOnly
+      ? RecoveryReport(ofQueues: open, path: store) : RecoveryReport(open, path: store)
+    return (open, open.deviceQueue(for: try deviceID()), report)
   }
 }
 
@@ -83,8 +85,8 @@ struct QueueReceiveCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let (store, queue) = try await arguments.open(.readWrite)
-    let messages = try await queue.receive(max: max)
+    var (store, queue, report) = try await arguments.open(.readWrite)
+    let messages = report.take(try await queue.receiveReadable(max: max))
     var output = StandardOutput()
     for message in messages {
       output.append { bytes in
@@ -103,6 +105,7 @@ struct QueueReceiveCommand: AsyncParsableCommand {
     try output.flush()
     try await settle(messages, in: queue)
     try await store.close()
+    try report.end()
   }
 
   private func settle(_ messages: [LockedMessage], in queue: DeviceQueue) async throws {
@@ -155,12 +158,9 @@ struct QueueListCommand: AsyncParsableCommand {
 
   func run() async throws {
     let open = try await EventStore.open(at: store, configuration: .command, access: .readOnly)
-    var summaries: [QueueSummary]
-    if let device {
-      summaries = try await open.deviceQueue(for: try DeviceID(device)).counts().map { [$0] } ?? []
-    } else {
-      summaries = try await open.queueSummaries()
-    }
+    var report = RecoveryReport(ofQueues: open, path: store)
+    let summaries = report.take(
+      try await open.lookAtQueues(of: try device.map { try DeviceID($0) }))
     var output = StandardOutput()
     if json {
       for summary in summaries { try output.write(summary.json.line) }
@@ -178,6 +178,7 @@ struct QueueListCommand: AsyncParsableCommand {
     }
     try output.flush()
     try await open.close()
+    try report.end()
   }
 }
 
@@ -213,9 +214,9 @@ struct QueuePeekCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let (store, queue) = try await arguments.open(.readOnly)
+    var (store, queue, report) = try await arguments.open(.readOnly)
     var output = StandardOutput()
-    for message in try await queue.peek(max: max) {
+    for message in report.take(try await queue.peekReadable(max: max)) {
       output.append { bytes in
         QueueLine.append(
           message.message, device: queue.device, sequenceNumber: message.sequenceNumber,
@@ -229,6 +230,7 @@ struct QueuePeekCommand: AsyncParsableCommand {
     }
     try output.flush()
     try await store.close()
+    try report.end()
   }
 }
 
@@ -248,7 +250,7 @@ struct QueuePurgeCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
-    let (store, queue) = try await arguments.open(.readWrite)
+    let (store, queue, report) = try await arguments.open(.readWrite)
     let count = try await queue.purge()
     var output = StandardOutput()
     if json {
@@ -261,6 +263,7 @@ struct QueuePurgeCommand: AsyncParsableCommand {
     }
     try output.flush()
     try await store.close()
+    try report.end()
   }
 }
 

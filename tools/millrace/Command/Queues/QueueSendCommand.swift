@@ -105,7 +105,7 @@ struct QueueSendCommand: AsyncParsableCommand {
         properties: try parsedProperties(), timeToLive: ttl?.duration, feedback: ack?.mode)
     }
     let open = try await EventStore.open(at: store, configuration: .command, access: .readWrite)
-    RecoveryReport.show(open, path: store)
+    let report = RecoveryReport(open, path: store)
     do {
       if stdin {
         try await sendLines(to: open)
@@ -120,6 +120,7 @@ struct QueueSendCommand: AsyncParsableCommand {
       throw error
     }
     try await open.close()
+    try report.end()
   }
 
   private func payload() throws -> Payload {

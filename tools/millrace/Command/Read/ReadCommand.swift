@@ -97,7 +97,7 @@ struct ReadCommand: AsyncParsableCommand {
     if last { return try await printLast() }
     let open = try await EventStore.open(
       at: store, configuration: .command, access: commit ? .readWrite : .readOnly)
-    if commit { RecoveryReport.show(open, path: store) }
+    let report = commit ? RecoveryReport(open, path: store) : nil
     let chosen = try await consumerGroup(in: open)
     let now = Timestamp.now
     let parts = try await parts(of: open, chosen, now)
@@ -120,6 +120,7 @@ struct ReadCommand: AsyncParsableCommand {
     }
     try await open.close()
     if printer.gapCount > 0 { throw ExitCode(ExitStatus.damage) }
+    try report?.end()
   }
 
   private func printLast() async throws {
