@@ -32,6 +32,20 @@ struct ContractTests {
     #expect(outcome.lines.contains { $0.hasPrefix("  \(example) ") })
   }
 
+  @Test("An ack log that takes nothing fails the ingest, which counts what has no line")
+  func fullAckLog() throws {
+    let outcome = try Executable.run(
+      ["ingest", store, "--format", "envelope", "--ack-log", "/dev/full"],
+      input: (0..<3).map { #"{"deviceId":"d\#($0)"}"# }.joined(separator: "\n"), scratch: scratch)
+    #expect(outcome.status == 1 && outcome.output.isEmpty)
+    #expect(
+      outcome.errors.hasPrefix("millrace: error: cannot write the ack log /dev/full: "),
+      "\(outcome.errors)")
+    #expect(outcome.errors.contains("; 3 events are durable without a line"), "\(outcome.errors)")
+    #expect(outcome.errors.split(separator: "\n").count == 1)
+    #expect(try Executable.succeed(["read", store], scratch: scratch).events.count == 3)
+  }
+
   @Test("Acknowledged events that are gone are told by the command that finds it, with status 2")
   func lostEvents() throws {
     let lines = (0..<50).map { #"{"d":"x","n":\#($0)}"# }.joined(separator: "\n")

@@ -68,6 +68,9 @@ final class AckQueue: Sendable {
     for _ in 0..<count { room.signal() }
   }
 
+  /// What the task failed with; nil if it did not.
+  var failure: (any Error)? { state.withLock { $0.failure } }
+
   /// The task cannot go on; whoever puts is told.
   func fail(_ failure: any Error) {
     state.withLock { $0.failure = $0.failure ?? failure }

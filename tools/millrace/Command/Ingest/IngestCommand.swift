@@ -177,25 +177,32 @@ struct IngestCommand: AsyncParsableCommand {
     var acknowledger = Acknowledger(store, queue, log)
     await acknowledger.run()
     let result = await outcome
-    if case .failure(let failure) = result, !(failure is EventStoreError) {
-      // The store is sound: what was read before the failure stays, and the store is left closed.
-      try await store.close()
+    // The last group's failure is told to nobody who puts.
+    guard let failure = result.failure ?? queue.failure else { return result.tally }
+    // The store is sound: what was read before the failure stays, and the store is left closed.
+    if !(failure is EventStoreError) { try await store.close() }
+    if let failure = failure as? AckLogFailure {
+      throw failure.failure(durable: result.tally.events)
     }
-    return try result.get()
+    throw failure
   }
 
   private static func append(
     _ options: Ingestion.Options, _ store: EventStore, _ queue: AckQueue
-  ) async -> Result<Ingestion.Tally, any Error> {
+  ) async -> (tally: Ingestion.Tally, failure: (any Error)?) {
     do {
-      let tally = try await OwnThread.run {
+      return try await OwnThread.run {
         defer { queue.close() }
         var ingestion = try Ingestion(options, store, queue)
-        return try ingestion.run()
+        do {
+          try ingestion.run()
+          return (ingestion.tally, nil)
+        } catch {
+          return (ingestion.tally, error)
+        }
       }
-      return .success(tally)
     } catch {
-      return .failure(error)
+      return (Ingestion.Tally(), error)
     }
   }
 }

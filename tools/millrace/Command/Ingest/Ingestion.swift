@@ -38,7 +38,8 @@ struct Ingestion: ~Copyable {
   private let groupSizeMax: Int
   private var appender: EventAppender
   private var progress: Progress
-  private var tally = Tally()
+  /// What has come of it so far.
+  private(set) var tally = Tally()
   /// The lines of the inputs before this one.
   private var linesBefore = 0
   private var group = AckGroup()
@@ -64,7 +65,7 @@ struct Ingestion: ~Copyable {
   /// What was read before a failure is still put into the queue.
   ///
   /// - Throws: the first failure of an input, of a line, or of the store.
-  mutating func run() throws -> Tally {
+  mutating func run() throws {
     do {
       for input in options.inputs { try read(input) }
     } catch {
@@ -75,7 +76,6 @@ struct Ingestion: ~Copyable {
     }
     progress.finish()
     try finishGroups()
-    return tally
   }
 
   private mutating func read(_ file: InputFile) throws {

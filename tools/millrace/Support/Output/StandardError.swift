@@ -28,9 +28,17 @@ package enum StandardError {
 package enum Descriptor {
   /// Writes all bytes; returns the error number of the call that failed, 0 if none did.
   package static func write(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Int32 {
+    var done = 0
+    return write(bytes, to: descriptor, done: &done)
+  }
+
+  /// The same, and sets `done` to the number of bytes that were written.
+  package static func write(
+    _ bytes: ArraySlice<UInt8>, to descriptor: Int32, done: inout Int
+  ) -> Int32 {
     // SAFETY: the array keeps its bytes in place during the closure; `done` stays below the count.
     unsafe bytes.withUnsafeBytes { buffer in
-      var done = 0
+      done = 0
       while done < buffer.count {
         let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[done...])
         let count = unsafe Glibc.write(descriptor, rest.baseAddress, rest.count)
