@@ -25,10 +25,12 @@ struct QueueFileTests {
       environment: environment(disk ?? self.disk))
   }
 
-  func environment(_ disk: any FileSystem) -> EngineEnvironment {
-    EngineEnvironment(
-      fileSystem: disk, now: { Timestamp(microseconds: 1_700_000_000_000_000) }, steady: { 0 },
-      random: EngineEnvironment.system().random)
+  func environment(
+    _ disk: any FileSystem, after passed: Duration = .zero
+  ) -> EngineEnvironment {
+    let time = Timestamp(microseconds: 1_700_000_000_000_000).advanced(by: passed)
+    return EngineEnvironment(
+      fileSystem: disk, now: { time }, steady: { 0 }, random: EngineEnvironment.system().random)
   }
 
   private func message(_ number: Int, _ device: EventModel.DeviceID) -> DeviceMessage {
@@ -184,6 +186,64 @@ struct QueueFileTests {
       #expect(try await queue.counts()?.locked == 6)
       try await store.close()
     }
+  }
+
+  @Test(
+    "A file that cannot be opened now keeps no other message from expiring, and its own waits",
+    .timeLimit(.minutes(5)))
+  func expiringOthers() async throws {
+    let store = try await open()
+    for device: EventModel.DeviceID in ["blocked", "other"] {
+      try await store.deviceQueue(for: device).enqueue(
+        DeviceMessage(
+          id: MessageID(stringLiteral: "\(device)"), body: "x", timeToLive: .seconds(100),
+          feedback: .full))
+    }
+    try await churn(store)
+    try await store.close()
+    let failing = SimulatedDisk(files: disk.image)
+    failing.plan = FaultPlan(failures: [
+      .init(.call(.open, pathSuffix: "blocked-00000001.queue"), .tooManyOpenFiles, isLasting: true)
+    ])
+    let again = try await EventStore.open(
+      at: "/store", configuration: .init(partitionCount: 1), access: .readWrite,
+      environment: environment(failing, after: .seconds(101)))
+    var told: [String?] = []
+    for try await batch in again.batches(in: .feedback) {
+      told += batch.compactMap(\.feedbackReport?.originalMessageID)
+      if told.count == 2 { break }
+      #expect(told == ["other"])
+      // It is tried again, and not without rest.
+      let before = failing.failureCount
+      for _ in 0..<10_000 { await Task.yield() }
+      #expect(failing.failureCount <= before + 2)
+      failing.plan = .none
+    }
+    #expect(told == ["other", "blocked"])
+    try await again.close()
+  }
+
+  @Test(
+    "What is no file, or another user's, costs its own device's messages",
+    arguments: [Errno.isDirectory, .tooManySymbolicLinkLevels, .permissionDenied])
+  func noFile(_ reason: Errno) async throws {
+    let store = try await open()
+    try await fill(store)
+    try await store.close()
+    let victim = Self.offline[3]
+    let failing = SimulatedDisk(files: disk.image)
+    failing.plan = FaultPlan(
+      failures: ["\(victim)-00000001.queue", "00000001.directory"].map {
+        .init(.call(.open, pathSuffix: $0), reason, isLasting: true)
+      })
+    let again = try await EventStore.open(
+      at: "/store", configuration: .init(partitionCount: 1), access: .readWrite,
+      environment: environment(failing))
+    let look = try await again.lookAtQueues()
+    #expect(look.found.count == Self.offline.count - 1)
+    #expect(look.damages == [.file(victim)])
+    try await expectWhole(again, Self.offline[4])
+    try await again.close()
   }
 
   /// Removes files of the store that the test names, repairs it, and expects that it is whole then

@@ -74,11 +74,12 @@ package struct QueueFiles: Sendable {
     try remove(directoryPath(checkpoint: checkpoint))
   }
 
+  /// A folder in a file's place stays: it is nobody's, and keeps nobody from anything.
   private func remove(_ path: FilePath) throws(CommitLogFailure) {
     do throws(IOFailure) {
       try fileSystem.remove(path)
     } catch {
-      if !error.isMissing { throw CommitLogFailure(error) }
+      if !error.isNoFile { throw CommitLogFailure(error) }
     }
   }
 

@@ -279,17 +279,34 @@ extension QueueCore {
       )]
 
     private let plan: Plan
+    private let passesOver: Bool
+    /// Messages that cannot be read now: what is to be done to them is left to another time.
+    private(set) var passed: Set<UInt64> = []
     /// Whose queues were changed, for each change.
     private(set) var devices: [EventModel.DeviceID] = []
     private(set) var lastNumber: UInt64?
 
-    init(_ plan: @escaping Plan) { self.plan = plan }
+    /// - Parameters:
+    ///   - passed: messages that could not be read before, where one that cannot be read is left to
+    ///     another time; nil where nothing is done without it.
+    ///   - plan: says what to do.
+    init(passingOver passed: Set<UInt64>? = nil, _ plan: @escaping Plan) {
+      passesOver = passed != nil
+      self.passed = passed ?? []
+      self.plan = plan
+    }
+
+    mutating func pass(over wanted: Wanted, _ failure: EventStoreError) throws(EventStoreError) {
+      guard passesOver else { throw failure }
+      passed.insert(wanted.number)
+    }
 
     mutating func goOn(
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
       while true {
-        let steps = plan(&state.table, turn.time, lastNumber != nil)
+        var steps = plan(&state.table, turn.time, lastNumber != nil)
+        if !passed.isEmpty { steps.removeAll { passed.contains($0.entry.settledNumber ?? .max) } }
         if steps.isEmpty { return .done }
         var missing: [Wanted] = []
         for (device, entry) in steps {
@@ -318,12 +335,28 @@ extension QueueCore {
     return work
   }
 
-  /// The same for threads that may block.
+  /// The same for threads that may block, but for what cannot be read now: one device's file keeps
+  /// nobody else waiting.
+  ///
+  /// - Parameters:
+  ///   - passed: messages that could not be read before.
+  ///   - plan: says what to do.
+  /// - Returns: what was done.
+  /// - Throws: ``EventStoreError`` where nothing could be done.
   @discardableResult
-  func carryOutBlocking(_ plan: @escaping Planned.Plan) throws(EventStoreError) -> Planned {
-    var work = Planned(plan)
+  func carryOutReadable(
+    _ passed: Set<UInt64> = [], _ plan: @escaping Planned.Plan
+  ) throws(EventStoreError) -> Planned {
+    var work = Planned(passingOver: passed, plan)
     try carryOutBlocking(&work)
     return work
+  }
+}
+
+extension JournalEntry {
+  /// The message that ends with it.
+  fileprivate var settledNumber: UInt64? {
+    if case .settled(let settled) = self { settled.sequence } else { nil }
   }
 }
 

@@ -67,8 +67,8 @@ final class QueueCore: Sendable {
     // Before anything is sent: later there may be no room.
     _ = try takeReserve()
     outcomes.start(reader.journal, behind: journal, redoing: uncopied)
-    try carryOutBlocking { table, _, _ in table.decideRestart() }
-    timer.start { [weak self] in self?.turn() }
+    try carryOutReadable { table, _, _ in table.decideRestart() }
+    timer.start { [weak self] in self?.turn() ?? true }
     environment.watchClocks { [weak timer] in timer?.wake() ?? false }
     filing.start(damaged: damaged) { [weak self] in self?.file($0) }
     streams.watchJournal { filing.wake() }
@@ -127,20 +127,26 @@ final class QueueCore: Sendable {
   // MARK: Time
 
   /// Does what time has done, a part at a time so that others have their turn.
-  private func turn() {
+  ///
+  /// Returns whether all of it could be done.
+  private func turn() -> Bool {
     do throws(EventStoreError) {
+      var passed: Set<UInt64> = []
       while true {
-        let settled = try carryOutBlocking { table, time, isBegun in
-          isBegun ? [] : table.decideDue(at: time, max: 256)
+        let max = 256 + passed.count
+        let settled = try carryOutReadable(passed) { table, time, isBegun in
+          isBegun ? [] : table.decideDue(at: time, max: max)
         }
         wakeReceivers(of: settled.devices)
-        guard !settled.devices.isEmpty else { break }
+        guard !settled.devices.isEmpty || settled.passed.count > passed.count else { break }
+        passed = settled.passed
       }
       wakeReceivers(
         of: state.withLock { state in state.table.takeUndelayed(at: clock.now()) })
+      return passed.isEmpty
     } catch {
       // The journal stopped or the store is closed: whoever asks next hears of it.
-      return
+      return false
     }
   }
 

@@ -151,11 +151,13 @@ final class QueueFileReader: Sendable {
 }
 
 extension CommitLogFailure {
-  /// Whether a file is gone or damaged: what is in it cannot be had, and everything else can.
+  /// Whether a file is gone, damaged, no file at all, or another user's: what is in it cannot be
+  /// had, and everything else can.
   var isAboutDamage: Bool {
     switch self {
     case .format(_, _, .corrupt), .missingFile: true
-    case .io(let failure): failure.isMissing || failure.reason == .ioError
+    case .io(let failure):
+      failure.isNoFile || failure.isAccessDenied || failure.reason == .ioError
     default: false
     }
   }

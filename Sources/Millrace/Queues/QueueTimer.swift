@@ -9,24 +9,30 @@ final class QueueTimer: Sendable {
     var deadline: ContinuousClock.Instant?
     /// Whether the deadline is new.
     var isFresh = false
+    /// No turn before it: the last one could not do what was due, and would be due at once again.
+    var rest: ContinuousClock.Instant?
     var isStopped = false
     var thread: EngineThread?
   }
 
   /// Nobody is relied on to say that a clock was set.
   private static let patienceMax: Duration = .seconds(30)
+  /// Between turns where something that is due cannot be done.
+  private static let restTime: Duration = .seconds(1)
 
   private let state = Gate(State())
   /// When the thread wakes, by the steady clock: most that is due comes later and need not tell it.
   private let wakeTime = Atomic<Int64>(.max)
 
-  func start(_ turn: @escaping @Sendable () -> Void) {
+  /// Begins; a turn returns whether all that was due could be done.
+  func start(_ turn: @escaping @Sendable () -> Bool) {
     let state = state
     let thread = EngineThread { [weak self] in
       while Self.wait(state) {
         // Whoever looks from here on sets a new time.
         self?.wakeTime.store(.max, ordering: .sequentiallyConsistent)
-        turn()
+        let isDone = turn()
+        state.update { $0.rest = isDone ? nil : ContinuousClock.now + Self.restTime }
       }
     }
     state.update { $0.thread = thread }
@@ -74,7 +80,8 @@ final class QueueTimer: Sendable {
       let now = ContinuousClock.now
       let deadline = state.wait { (state, _) -> ContinuousClock.Instant? in
         state.isFresh = false
-        return min(state.deadline ?? now + patienceMax, now + patienceMax)
+        let deadline = min(state.deadline ?? now + patienceMax, now + patienceMax)
+        return state.rest.map { max(deadline, $0) } ?? deadline
       }
       let isDue = state.wait(patience: max(.zero, deadline - now)) {
         (state, isTimedOut) -> Bool?? in

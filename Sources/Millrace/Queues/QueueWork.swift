@@ -19,6 +19,19 @@ protocol QueueWork {
 
   /// The number of the last change that was made; nil for none.
   var lastNumber: UInt64? { get }
+
+  /// A message that the work needs cannot be read now, although nothing says that it is damaged.
+  ///
+  /// - Throws: the failure, where the work cannot go on without it.
+  mutating func pass(
+    over wanted: QueueCore.Wanted, _ failure: EventStoreError
+  ) throws(EventStoreError)
+}
+
+extension QueueWork {
+  func pass(over wanted: QueueCore.Wanted, _ failure: EventStoreError) throws(EventStoreError) {
+    throw failure
+  }
 }
 
 extension QueueCore {
@@ -60,9 +73,9 @@ extension QueueCore {
         try await readers.offload { [self] () throws(EventStoreError) in try takeSpace() }
       case .needsMessages(let wanted):
         let found = try await readers.offload { [self] () throws(EventStoreError) in
-          try read(wanted)
+          read(wanted)
         }
-        messages.merge(found) { $1 }
+        try take(found, into: &messages, for: &work)
       }
     }
   }
@@ -75,7 +88,7 @@ extension QueueCore {
       case .done: return
       case .needsRoom: try journal.waitForRoom(BlockingWait())
       case .needsSpace: try takeSpace()
-      case .needsMessages(let wanted): messages.merge(try read(wanted)) { $1 }
+      case .needsMessages(let wanted): try take(read(wanted), into: &messages, for: &work)
       }
     }
   }
@@ -91,12 +104,28 @@ extension QueueCore {
         + "space, or settle messages and send again")
   }
 
-  private func read(_ wanted: [Wanted]) throws(EventStoreError) -> [UInt64: SentMessage?] {
-    var messages: [UInt64: SentMessage?] = [:]
-    for one in wanted {
-      messages[one.number] = .some(try message(one.number, to: one.device))
+  private typealias Reading = (wanted: Wanted, result: Result<SentMessage?, EventStoreError>)
+
+  private func read(_ wanted: [Wanted]) -> [Reading] {
+    wanted.map { one in
+      do throws(EventStoreError) {
+        return (one, .success(try message(one.number, to: one.device)))
+      } catch {
+        return (one, .failure(error))
+      }
     }
-    return messages
+  }
+
+  private func take(
+    _ readings: [Reading], into messages: inout [UInt64: SentMessage?],
+    for work: inout some QueueWork
+  ) throws(EventStoreError) {
+    for (wanted, result) in readings {
+      switch result {
+      case .success(let message): messages[wanted.number] = .some(message)
+      case .failure(let failure): try work.pass(over: wanted, failure)
+      }
+    }
   }
 
   /// A message that waits, wherever it is; nil where it cannot be read.

@@ -92,4 +92,28 @@ struct DamagedQueueTests {
     #expect(try run(["queue", "receive", store, "roof"], status: 2).output.isEmpty)
     #expect(try run(["queue", "receive", store, "attic"], status: 0).lines.count == 1)
   }
+
+  @Test(
+    "What is no file in the place of one keeps nobody from the others", arguments: [true, false])
+  func noFile(isFolder: Bool) throws {
+    func replace(_ path: String) throws {
+      try FileManager.default.removeItem(atPath: path)
+      if isFolder {
+        try FileManager.default.createDirectory(
+          atPath: path, withIntermediateDirectories: false)
+      } else {
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: path)
+      }
+    }
+    try replace(try file(of: "roof"))
+    let listed = try run(["queue", "list", store, "--json"], status: 2)
+    #expect(listed.lines.count == 3 && listed.errors.contains("message 6 to roof"))
+    // The directory says nothing that the files do not say.
+    try replace(store + "/queues/00000001.directory")
+    let without = try run(["queue", "list", store, "--json"], status: 0)
+    #expect(without.lines.count == 2, "\(without.errors)")
+    try run(["queue", "send", store, "attic", "--body", "new"], status: 0)
+    let received = try run(["queue", "receive", store, "attic", "--max", "9"], status: 0)
+    #expect(received.lines.count == 4)
+  }
 }
