@@ -42,18 +42,20 @@ final class Executable {
   ///
   /// - Parameters:
   ///   - arguments: after the command's name.
+  ///   - more: arguments behind those, of any bytes.
   ///   - file: what it reads; a pipe from the test if there is none.
   ///   - memoryMax: the KiB that it may take beside files that it maps; nil for any.
   ///   - scratch: where its standard error is kept.
   /// - Throws: what the system refuses.
   init(
-    _ arguments: [String], input file: String? = nil, memoryMax: Int? = nil, scratch: Scratch
+    _ arguments: [String], _ more: [[UInt8]] = [], input file: String? = nil,
+    memoryMax: Int? = nil, scratch: Scratch
   ) throws {
     Signals.ignoreBrokenPipes()
     let command = [Self.folder.appending(path: "millrace").path] + arguments
     let words = memoryMax.map { Self.limited(command, memoryMax: $0) } ?? command
     (processID, input, output, errors) = try Self.starting.withLock { _ in
-      try Self.start(words, file, scratch)
+      try Self.start(words, more, file, scratch)
     }
   }
 
@@ -70,7 +72,7 @@ final class Executable {
   private static let starting = Mutex(())
 
   private static func start(
-    _ command: [String], _ file: String?, _ scratch: Scratch
+    _ command: [String], _ more: [[UInt8]], _ file: String?, _ scratch: Scratch
   ) throws -> (processID: pid_t, input: Int32, output: Int32, errors: String) {
     let errors = scratch.path("errors-\(UUID().uuidString)")
     let toCommand = try Self.pipe()
@@ -86,7 +88,8 @@ final class Executable {
     }
     posix_spawn_file_actions_adddup2(&actions, fromCommand.writing, 1)
     posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    var words = command.map { strdup($0) } + [nil]
+    let bytes = more.map { word in strdup(word.map { CChar(bitPattern: $0) } + [0]) }
+    var words = command.map { strdup($0) } + bytes + [nil]
     defer { for word in words { free(word) } }
     var child = pid_t()
     let status = posix_spawn(&child, command[0], &actions, nil, &words, environ)

@@ -207,6 +207,22 @@ struct QueueTests {
     try refuse(["queue", "send", store, "d", "--body-file", large], status: 1, "65536")
   }
 
+  @Test("An argument that is not UTF-8 is refused, and nothing is stored in its place")
+  func bytes() throws {
+    let wrong: [[[UInt8]]] = [
+      [Array("--body".utf8), [0xff, 0xfe]], [Array("--property".utf8), Array("k=".utf8) + [0xff]],
+    ]
+    for more in wrong {
+      let outcome = try Executable(["queue", "send", store, "d"], more, scratch: scratch).finish()
+      #expect(outcome.status == 64 && outcome.output.isEmpty)
+      #expect(outcome.errors.hasPrefix("millrace: error: argument 6"), "\(outcome.errors)")
+      #expect(outcome.errors.contains("--body-file") && outcome.errors.contains("bodyBase64"))
+    }
+    let path = try Executable(["stat"], [Array(store.utf8) + [0xff]], scratch: scratch).finish()
+    #expect(path.status == 64 && path.errors.contains("not UTF-8"), "\(path.errors)")
+    #expect(try run(["queue", "peek", store, "d"]).output.isEmpty)
+  }
+
   @Test("Messages outlast a killed sender; what it printed is there")
   func killed() throws {
     let sender = try Executable(["queue", "send", store, "--stdin"], scratch: scratch)

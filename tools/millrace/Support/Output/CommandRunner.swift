@@ -13,6 +13,7 @@ package enum CommandRunner {
   ) async -> Int32 {
     Signals.ignoreBrokenPipes()
     do {
+      if arguments == nil { try RawArguments.check(RawArguments.own) }
       var command = try root.parseAsRoot(arguments)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
