@@ -119,18 +119,24 @@ extension CommitLog {
             FileNames.checkpoints + FileNames.replacementSuffix,
           ] : []))
     let isOurs = names.isSubset(of: ours) && names.contains(FileNames.lock)
+    let isStore = names.contains(FileNames.manifest)
+    let isLost = try CommitLogFailure.wrapping { () throws(IOFailure) in
+      isStore ? false : try holdsRecords(root, fileSystem)
+    }
+    if isLost { throw .lostManifest(root) }
     guard names.isEmpty || isOurs else { throw .alreadyExists(root) }
-    guard !isCopy else { return }
-    let isEmpty = try CommitLogFailure.wrapping { () throws(IOFailure) in
-      for folder in logFolders where names.contains(folder) {
-        guard try holdsHeadersOnly(root.appending(folder), fileSystem) else { return false }
-      }
-      return true
+  }
+
+  /// Whether a folder without a manifest holds more than an attempt to make a store, or a copy of
+  /// one, that was cut short.
+  static func holdsRecords(
+    _ root: FilePath, _ fileSystem: any FileSystem
+  ) throws(IOFailure) -> Bool {
+    guard try fileSystem.kind(of: root.appending(FileNames.unfinished)) == nil else { return false }
+    for folder in logFolders where try fileSystem.kind(of: root.appending(folder)) == .directory {
+      guard try holdsHeadersOnly(root.appending(folder), fileSystem) else { return true }
     }
-    guard isEmpty else {
-      throw .notAStore(
-        root, "it holds segments but no \(FileNames.manifest); `millrace salvage` reads them")
-    }
+    return false
   }
 
   /// The folders of a store that hold logs.

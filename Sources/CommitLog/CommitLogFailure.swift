@@ -11,6 +11,8 @@ package enum CommitLogFailure: Error, Hashable, Sendable {
   case format(FilePath, position: Int, FormatError)
   /// The path holds no store.
   case notAStore(FilePath, String)
+  /// The path holds segments, and no manifest that says what they are.
+  case lostManifest(FilePath)
   /// A store cannot be created where something is.
   case alreadyExists(FilePath)
   /// Another process writes to the store.
@@ -51,6 +53,7 @@ extension CommitLogFailure: CustomStringConvertible {
     case .io(let failure), .storageFull(let failure): "\(failure)"
     case .format(let path, let position, let error): "\(path) at \(position): \(error)"
     case .notAStore(let path, let detail): "\(path) is no store: \(detail)"
+    case .lostManifest(let path): "\(path) holds segments but no \(FileNames.manifest)"
     case .alreadyExists(let path): "\(path) already holds something"
     case .locked(let path, let holder):
       "\(path) is being written by "

@@ -102,6 +102,9 @@ extension EventStoreError {
       self.init(.unsupportedVersion, "\(failure); use a newer program")
     case .format: self.init(.corrupt, "\(failure); run `millrace fsck` on the store")
     case .notAStore: self.init(.notAStore, "\(failure); create one with `millrace init`")
+    case .lostManifest:
+      self.init(
+        .notAStore, "\(failure); put it back, or `millrace fsck --repair` makes one from them")
     case .alreadyExists: self.init(.alreadyExists, "\(failure); choose an empty folder")
     case .locked: self.init(.locked, "\(failure); wait for it or stop it")
     case .missingFile:

@@ -38,6 +38,10 @@ package struct ManifestImage: Sendable {
     // A store may stand behind a link, which is no folder.
     guard manifest == .file else {
       try folder.requireDirectory(root)
+      let isLost = try CommitLogFailure.wrapping { () throws(IOFailure) in
+        try CommitLog.holdsRecords(root, fileSystem)
+      }
+      if isLost { throw .lostManifest(root) }
       throw .notAStore(root, "it has no file \(FileNames.manifest)")
     }
     return try CommitLogFailure.wrapping { () throws(IOFailure) in

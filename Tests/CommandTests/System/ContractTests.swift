@@ -60,6 +60,25 @@ struct ContractTests {
     #expect(try ingest(lines).status == 0)
   }
 
+  @Test("A store whose manifest is gone is sent to the repair that makes one")
+  func lostManifest() throws {
+    let lines = (0..<50).map { #"{"d":"x","n":\#($0)}"# }.joined(separator: "\n")
+    #expect(try ingest(lines).status == 0)
+    try FileManager.default.removeItem(atPath: store + "/MANIFEST")
+    for arguments in [
+      ["read", store], ["queue", "list", store], ["init", store],
+      ["ingest", store, "--format", "envelope"], ["retain", store],
+    ] {
+      let outcome = try Executable.run(arguments, scratch: scratch)
+      #expect(outcome.status == 1, "\(arguments): \(outcome.errors)")
+      #expect(outcome.errors.contains("fsck --repair"), "\(arguments): \(outcome.errors)")
+      #expect(!outcome.errors.contains("millrace init"), "\(arguments): \(outcome.errors)")
+    }
+    let repaired = try Executable.run(["fsck", store, "--repair"], scratch: scratch)
+    #expect(repaired.status == 1, "\(repaired.errors)")
+    #expect(try Executable.succeed(["read", store], scratch: scratch).events.count == 50)
+  }
+
   /// What is wrong with an argument or a path, and what the error says of it.
   private struct Refusal: CustomTestStringConvertible {
     let arguments: [String]
