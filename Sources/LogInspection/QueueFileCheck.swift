@@ -33,7 +33,7 @@ final class QueueFileCheck {
 
   private let part: FsckPart
   private let checkpoint: UInt32?
-  private var findings: [(damage: Damage, severity: Severity?)] = []
+  private var findings: [Finding] = []
   private lazy var journal = readJournal()
 
   private init(_ part: FsckPart, _ checkpoint: UInt32?) {
@@ -42,17 +42,37 @@ final class QueueFileCheck {
   }
 
   static func run(_ part: FsckPart) {
-    var checkpoint = part.snapshot.state.queueCheckpoint?.number
-    for attempt in 1...attemptsMax {
-      let check = QueueFileCheck(part, checkpoint)
-      check.look()
-      guard !check.findings.isEmpty else { return }
-      // A checkpoint that came between has moved what was looked for.
-      checkpoint = state(part).state.queueCheckpoint?.number
-      guard checkpoint == check.checkpoint || attempt == attemptsMax else { continue }
-      for (damage, severity) in check.findings { part.add(damage, severity: severity) }
-      return
+    for (damage, severity) in findings(part, { $0.look() }) { part.add(damage, severity: severity) }
+  }
+
+  /// Queue files that are not there although messages wait in them, as a check finds them.
+  static func missingFiles(_ part: FsckPart) -> [Damage] {
+    let findings = findings(part) { check in
+      let directory = check.checkpoint.flatMap { check.readDirectory($0) } ?? [:]
+      var held = directory.mapValues(\.checkpoint)
+      for file in check.list() where held[file.device] == file.checkpoint {
+        held[file.device] = nil
+      }
+      check.findings = []
+      check.tellMissing(held, directory)
     }
+    return findings.map(\.damage)
+  }
+
+  private typealias Finding = (damage: Damage, severity: Severity?)
+
+  /// What a look at the files finds, once no checkpoint has moved what it looked for.
+  private static func findings(_ part: FsckPart, _ look: (QueueFileCheck) -> Void) -> [Finding] {
+    var checkpoint = part.snapshot.state.queueCheckpoint?.number
+    var check = QueueFileCheck(part, checkpoint)
+    for _ in 1...attemptsMax {
+      check = QueueFileCheck(part, checkpoint)
+      look(check)
+      guard !check.findings.isEmpty else { break }
+      checkpoint = state(part).state.queueCheckpoint?.number
+      guard checkpoint != check.checkpoint else { break }
+    }
+    return check.findings
   }
 
   private static func state(_ part: FsckPart) -> StoreSnapshot {
@@ -86,6 +106,13 @@ final class QueueFileCheck {
         leftOver(file)
       }
     }
+    tellMissing(held, directory)
+  }
+
+  /// Tells which files are missing of those that hold devices' messages.
+  private func tellMissing(
+    _ held: [EventModel.DeviceID: UInt32], _ directory: [EventModel.DeviceID: Queue]?
+  ) {
     for (device, checkpoint) in held.sorted(by: { $0.key < $1.key }) {
       let file = QueueFile(device: device, checkpoint: checkpoint)
       tell(

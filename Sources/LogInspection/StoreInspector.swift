@@ -128,6 +128,8 @@ package final class StoreInspector {
         path: path.appending(name), name: name, fileSystem: fileSystem, contents: contents)
       guard walk.segment(expected: nil, evidence: 0, isSealed: true, visit) == .goOn else { return }
     }
+    let part = FsckPart(snapshot, FsckTally { _ in }, findingMax: 0)
+    for damage in QueueFileCheck.missingFiles(part) where visit(.damage(damage)) == .stop { return }
   }
 
   /// The directories of queue files, and these, in the order of their names.

@@ -116,4 +116,15 @@ struct DamagedQueueTests {
     let received = try run(["queue", "receive", store, "attic", "--max", "9"], status: 0)
     #expect(received.lines.count == 4)
   }
+
+  @Test("A queue file that is gone is damage to dump as it is to fsck")
+  func goneFile() throws {
+    #expect(try run(["dump", store], status: 0).errors == "")
+    let path = try file(of: "roof")
+    try FileManager.default.removeItem(atPath: path)
+    let dumped = try run(["dump", store, "--json"], status: 2)
+    let lines = dumped.lines.filter { $0.contains(#""kind":"missing-file""#) }
+    #expect(lines.count == 1 && lines[0].contains("roof-00000001.queue"))
+    #expect(try run(["fsck", store], status: 4).output.isEmpty == false)
+  }
 }
