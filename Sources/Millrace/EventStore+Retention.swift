@@ -120,13 +120,27 @@ struct RetentionKeeper: Sendable {
 
 extension WriterCore {
   func retain(isDryRun: Bool) throws(EventStoreError) -> RetentionReport {
-    RetentionReport(try retention.retain(isDryRun: isDryRun))
+    try report(try retention.retain(isDryRun: isDryRun))
   }
 
   func retain(
     _ rule: RetentionPlan.Rule, isDryRun: Bool
   ) throws(EventStoreError) -> RetentionReport {
-    RetentionReport(try retention.retain(rule, isDryRun: isDryRun))
+    try report(try retention.retain(rule, isDryRun: isDryRun))
+  }
+
+  /// A rule that drops nothing has measured nothing: once a minute that would be for nobody.
+  private func report(_ outcome: RetentionOutcome) throws(EventStoreError) -> RetentionReport {
+    var outcome = outcome
+    if outcome.sizeBefore == 0 {
+      do throws(CommitLogFailure) {
+        outcome.sizeBefore = try log.allocatedSize()
+      } catch {
+        throw EventStoreError(error)
+      }
+      outcome.sizeAfter = outcome.sizeBefore
+    }
+    return RetentionReport(outcome)
   }
 }
 

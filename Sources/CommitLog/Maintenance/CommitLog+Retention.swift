@@ -39,6 +39,18 @@ extension CommitLog {
     }
   }
 
+  /// What the partitions take on the disk now, as retention counts it.
+  package func allocatedSize() throws(CommitLogFailure) -> Int {
+    try maintaining.withLock { (_) throws(CommitLogFailure) in
+      var size = 0
+      for partition in partitions {
+        let candidates = try partition.retentionCandidates(consumed: nil)
+        size += candidates.sealed.reduce(candidates.activeSize) { $0 + $1.size }
+      }
+      return size
+    }
+  }
+
   /// Does the same for a stream, which has a rule and a size of its own.
   ///
   /// At least its last record stays: whoever feeds the stream goes on behind it.

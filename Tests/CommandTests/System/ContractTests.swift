@@ -79,6 +79,20 @@ struct ContractTests {
     #expect(try Executable.succeed(["read", store], scratch: scratch).events.count == 50)
   }
 
+  @Test("Retention says how large a store is, whatever its rule")
+  func retainedSize() throws {
+    struct Report: Decodable { let bytesBefore, bytesAfter: Int }
+    #expect(try ingest(#"{"d":"x"}"#).status == 0)
+    func report(_ options: String...) throws -> Report {
+      try Executable.succeed(["retain", store, "--json"] + options, scratch: scratch)
+        .document(Report.self)
+    }
+    let plain = try report()
+    let sized = try report("--size", "1GB", "--dry-run")
+    #expect(plain.bytesBefore > 0 && plain.bytesBefore == sized.bytesBefore)
+    #expect(plain.bytesAfter == plain.bytesBefore)
+  }
+
   /// What is wrong with an argument or a path, and what the error says of it.
   private struct Refusal: CustomTestStringConvertible {
     let arguments: [String]
