@@ -44,6 +44,26 @@ struct FollowingTests {
     #expect(segments.count { $0.hasSuffix(".segment") } > 1, "nothing was rolled")
   }
 
+  @Test(
+    "A follower ends when nobody reads what it prints, without waiting for more",
+    arguments: [["read"], ["feedback", "read"]])
+  func unread(_ command: [String]) throws {
+    let store = scratch.path("store")
+    try Executable.succeed(
+      ["ingest", store, "--format", "envelope"], input: #"{"deviceId":"d","body":"x"}"#,
+      scratch: scratch)
+    let follower = try Executable(command + [store, "--follow"], scratch: scratch)
+    if command == ["read"] { #expect(try !follower.receive().isEmpty) }
+    // It would never end by itself.
+    let processID = follower.processID
+    let end = DispatchWorkItem { kill(processID, SIGKILL) }
+    DispatchQueue.global().asyncAfter(deadline: .now() + 60, execute: end)
+    follower.closeOutput()
+    let outcome = try follower.finish()
+    end.cancel()
+    #expect(outcome.status == 0 && outcome.errors == "")
+  }
+
   private func check(_ printed: Data, count: Int) throws {
     struct Body: Decodable { let n: Int }
     let outcome = Executable.Outcome(status: 0, output: printed, errors: "")

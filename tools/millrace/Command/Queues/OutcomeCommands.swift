@@ -87,7 +87,7 @@ struct StreamOptions: ParsableArguments {
       store: open,
       parts: [EventReading.Part(partition: stream, start: start, limit: nil, known: known)],
       printer: printer, devices: [], group: commit ? chosen : nil, goesBack: from != nil)
-    if follow { try reading.stopAtInterrupt() }
+    if follow { try reading.stopWhenUnwanted() }
     do {
       try await reading.readKnown()
       if follow, !printer.isDone { try await reading.readOn() }

@@ -42,10 +42,14 @@ struct EventReading {
     mailbox = TailMailbox(slotCount: parts.count)
   }
 
-  /// From now on an interrupt from the keyboard ends the reading, and no more than that.
-  func stopAtInterrupt() throws(CommandFailure) {
+  /// From now on an interrupt from the keyboard, and that nobody reads what is printed, end the
+  /// reading and no more than that.
+  func stopWhenUnwanted() throws(CommandFailure) {
     let mailbox = mailbox
     try Interruption.watch { Task { await mailbox.stop() } }
+    try OwnThread.detach {
+      if StandardOutput.waitForClosing() { Task { await mailbox.stop() } }
+    }
   }
 
   /// Prints what is there, merged.

@@ -111,7 +111,7 @@ struct ReadCommand: AsyncParsableCommand {
       store: open, parts: parts, printer: printer,
       devices: Set(try device.map { try DeviceID($0) }), group: commit ? chosen : nil,
       goesBack: from != nil)
-    if follow { try reading.stopAtInterrupt() }
+    if follow { try reading.stopWhenUnwanted() }
     do {
       try await reading.readKnown()
       if follow, !printer.isDone { try await reading.readOn() }

@@ -35,6 +35,20 @@ package struct StandardOutput: ~Copyable {
     buffer.reserveCapacity(2 * Self.bufferSize)
   }
 
+  /// Blocks until whoever reads standard output has gone; false where that cannot be known.
+  ///
+  /// A file is never closed by its reader: then this blocks for ever.
+  package static func waitForClosing() -> Bool {
+    // Errors and hang-ups are told without being asked for.
+    var request = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
+    while true {
+      // SAFETY: one structure of a local variable.
+      let count = unsafe poll(&request, 1, -1)
+      if count > 0 { return Int32(request.revents) & (POLLERR | POLLHUP) != 0 }
+      guard count < 0, errno == EINTR else { return false }
+    }
+  }
+
   /// Whether a person is looking.
   package var isTerminal: Bool { isatty(descriptor) == 1 }
 
