@@ -190,19 +190,3 @@ package struct ManifestState: Hashable, Sendable {
     return edits
   }
 }
-
-extension [ManifestEdit.RecordedGap] {
-  /// Whether these numbers of a log are known to be gone; of no numbers, whether damage before the
-  /// one they stand at is known.
-  package func cover(_ range: Range<UInt64>, of log: ManifestEdit.LogID) -> Bool {
-    let mine = filter { $0.log == log }
-    guard !range.isEmpty else {
-      return mine.contains { $0.first == $0.next && $0.next == range.upperBound }
-    }
-    var next = range.lowerBound
-    for gap in mine.sorted(by: { $0.first < $1.first }) where gap.first <= next {
-      next = Swift.max(next, gap.next)
-    }
-    return next >= range.upperBound
-  }
-}

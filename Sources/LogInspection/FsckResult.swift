@@ -30,8 +30,7 @@ package struct FsckFinding: Hashable, Sendable {
 
   package init(_ damage: Damage, severity: Severity? = nil) {
     self.damage = damage
-    self.severity =
-      severity ?? (damage.acknowledgedLoss == nil ? damage.kind.severity : .error)
+    self.severity = severity ?? damage.kind.severity
   }
 }
 

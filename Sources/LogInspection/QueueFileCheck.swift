@@ -228,7 +228,8 @@ final class QueueFileCheck {
     damage.acknowledgedLoss = AcknowledgedLoss(
       partition: UInt32(PartitionID.journal.number), firstSequence: first,
       nextSequence: last + 1, devices: [file.device.description], from: nil, to: nil)
-    add(damage)
+    // Whatever the damage is like: an unfinished write is no note in a file that was synced whole.
+    add(damage, severity: .error)
   }
 
   /// Reads the records of a file; returns what is wrong with it first, or that it is not whole.

@@ -51,7 +51,7 @@ public struct SnapshotReport: Hashable, Sendable {
 }
 
 extension SnapshotReport {
-  fileprivate init(_ losses: [ManifestEdit.RecordedGap], checkpointDamage: String? = nil) {
+  fileprivate init(_ losses: [ManifestEdit.RecordedGap], checkpointDamage: String?) {
     self.checkpointDamage = checkpointDamage
     gaps = losses.map { loss in
       Gap(
@@ -70,7 +70,7 @@ extension WriterCore {
     } writeCheckpoints: { (root, storeID) throws(CommitLogFailure) in
       try table.write(to: root, storeID, log.context.environment)
     }
-    return SnapshotReport(losses)
+    return SnapshotReport(losses, checkpointDamage: table.loss)
   }
 }
 

@@ -303,7 +303,7 @@ struct StoreCopyTests {
     let failure = #expect(throws: CommitLogFailure.self) {
       try TestStore.create(on: fileSystem)
     }
-    guard case .notAStore = failure else {
+    guard case .lostManifest = failure else {
       Issue.record("\(String(describing: failure))")
       return
     }
@@ -342,7 +342,7 @@ struct StoreCopyTests {
     image.files[store.partition.snapshot.segments[0].path]?.removeSubrange(FileHeader.size...)
     let damaged = image.memory()
     let failure = #expect(throws: CommitLogFailure.self) { try TestStore.create(on: damaged) }
-    guard case .notAStore = failure else {
+    guard case .lostManifest = failure else {
       Issue.record("\(String(describing: failure))")
       return
     }

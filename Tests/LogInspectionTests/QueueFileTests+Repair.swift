@@ -156,6 +156,57 @@ extension QueueFileTests {
     }
     return records.sorted { $0.enqueuedTime < $1.enqueuedTime }
   }
+
+  /// Removes files of the store that the test names, repairs it, and expects that it is whole then
+  /// and that journal numbers begin behind all that were given.
+  private func expectLater(
+    than last: UInt64, without isGone: (FilePath) -> Bool
+  ) async throws {
+    for path in disk.image.keys where isGone(path) { try disk.remove(path) }
+    let outcome = try StoreRepair.run("/store", environment: environment(disk))
+    #expect(outcome.repairs.contains { $0.kind == .gapRecorded })
+    #expect(try Fsck.check("/store", fileSystem: disk).clean)
+    let store = try await open()
+    let queue = store.deviceQueue(for: "new")
+    #expect(try await queue.enqueue(message(0, "new")) > last)
+    let received = try #require(try await queue.receive(max: 1).first)
+    try await queue.reject(received.lockToken)
+    try await store.close()
+    let again = try await open()
+    for stream in [PartitionID.feedback, .deadLetters] {
+      var devices: [EventModel.DeviceID] = []
+      for try await batch in again.batches(in: stream, until: .highWatermark) {
+        devices += batch.map(\.deviceID)
+      }
+      #expect(devices.last == "new", "\(stream)")
+    }
+    try await again.close()
+    #expect(try Fsck.check("/store", fileSystem: disk).clean)
+  }
+
+  @Test(
+    "Numbers of a journal that is gone with the manifest are not given again (I15)",
+    arguments: ["streams", "files", "directory"])
+  func journalGone(_ witness: String) async throws {
+    let store = try await open()
+    var last: UInt64 = 0
+    if witness == "streams" {
+      let queue = store.deviceQueue(for: "old")
+      for number in 0..<3 { last = try await queue.enqueue(message(number, "old")) }
+      try await queue.reject(try #require(try await queue.receive(max: 1).first).lockToken)
+      // Behind the record of the settlement.
+      last += 2
+    } else {
+      try await fill(store)
+      last = UInt64(3 * Self.offline.count) - 1
+    }
+    try await store.close()
+    try await expectLater(than: last) { path in
+      path.lastComponent?.string == FileNames.manifest || path.extension == "journal"
+        || (witness == "files" && path.extension == "directory")
+        || (witness == "directory" && path.extension == "queue")
+    }
+  }
 }
 
 extension MemoryFileSystem {

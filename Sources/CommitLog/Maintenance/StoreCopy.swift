@@ -199,7 +199,7 @@ package struct StoreCopy {
         } catch {
           // The gap in the manifest stands for it, here as there.
           let numbers = segment.baseNumber..<summary.nextNumber
-          guard error.isMissing, snapshot.gaps.cover(numbers, of: snapshot.log) else {
+          guard error.isMissing, RecordedGaps(snapshot.gaps).cover(numbers, of: snapshot.log) else {
             throw CommitLogFailure(error)
           }
         }
@@ -272,7 +272,8 @@ package struct StoreCopy {
   private mutating func note(_ scan: SegmentScan, isMissing: Bool, of snapshot: LogSnapshot) {
     let end = scan.verdict.end.nextNumber
     let lost = scan.verdict.lostSuffix ?? end..<end
-    guard isMissing || (!lost.isEmpty && !snapshot.gaps.cover(lost, of: snapshot.log)) else {
+    guard isMissing || (!lost.isEmpty && !RecordedGaps(snapshot.gaps).cover(lost, of: snapshot.log))
+    else {
       return
     }
     let last = ([scan.summary] + snapshot.segments.reversed().compactMap(\.summary))

@@ -1,7 +1,5 @@
-internal import LogFormat
-
 /// What a manifest says is gone, for as many questions as there is damage.
-struct RecordedGaps {
+package struct RecordedGaps {
   fileprivate struct Log {
     /// Numbers that are gone, ascending; between two of them some are there.
     var ranges: [Range<UInt64>] = []
@@ -11,11 +9,11 @@ struct RecordedGaps {
 
   private var logs: [ManifestEdit.LogID: Log] = [:]
 
-  init(_ gaps: [ManifestEdit.RecordedGap]) {
+  package init(_ gaps: [ManifestEdit.RecordedGap]) {
     for gap in gaps.sorted(by: { $0.first < $1.first }) { insert(gap) }
   }
 
-  mutating func insert(_ gap: ManifestEdit.RecordedGap) {
+  package mutating func insert(_ gap: ManifestEdit.RecordedGap) {
     if gap.first < gap.next {
       logs[gap.log, default: Log()].insert(gap.first..<gap.next)
     } else {
@@ -25,7 +23,7 @@ struct RecordedGaps {
 
   /// Whether these numbers of a log are known to be gone; of no numbers, whether damage before the
   /// one they stand at is known.
-  func cover(_ range: Range<UInt64>, of log: ManifestEdit.LogID) -> Bool {
+  package func cover(_ range: Range<UInt64>, of log: ManifestEdit.LogID) -> Bool {
     guard let log = logs[log] else { return false }
     guard !range.isEmpty else { return log.places.contains(range.upperBound) }
     let place = log.place { $0.upperBound > range.lowerBound }
