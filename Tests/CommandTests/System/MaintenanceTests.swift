@@ -152,7 +152,7 @@ struct MaintenanceTests {
   }
 
   @Test(
-    "A snapshot says that consumer groups are lost",
+    "A snapshot, and whoever asks for a group, says that consumer groups are lost",
     arguments: ["zeroed", "empty", "another store's"])
   func lostGroups(_ damage: String) throws {
     try fill(10)
@@ -170,6 +170,10 @@ struct MaintenanceTests {
       try Executable.succeed(["groups", "create", other, "billing"], scratch: scratch)
       try FileManager.default.removeItem(atPath: path)
       try FileManager.default.copyItem(atPath: other + "/CHECKPOINTS", toPath: path)
+    }
+    for command in [["groups", "list", store], ["read", store, "--group", "billing"]] {
+      let outcome = try Executable.run(command, scratch: scratch)
+      #expect(outcome.status == 2 && outcome.errors.contains("consumer groups"), "\(command)")
     }
     let copy = scratch.path("copy")
     let taken = try Executable.run(["snapshot", store, copy], scratch: scratch)

@@ -39,6 +39,7 @@ struct GroupsListCommand: AsyncParsableCommand {
 
   func run() async throws {
     let open = try await EventStore.open(at: store, configuration: .command, access: .readOnly)
+    let report = RecoveryReport(ofGroups: open, path: store)
     let places = try await GroupPlace.all(of: open)
     var output = StandardOutput()
     if json {
@@ -53,6 +54,7 @@ struct GroupsListCommand: AsyncParsableCommand {
     }
     try output.flush()
     try await open.close()
+    try report.end()
   }
 }
 

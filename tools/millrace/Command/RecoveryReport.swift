@@ -23,6 +23,12 @@ struct RecoveryReport {
     }
   }
 
+  /// Tells of consumer groups alone, for those who ask where one stands and change nothing.
+  init(ofGroups store: EventStore, path: String) {
+    self.path = path
+    for notice in store.recoveryNotices where notice.partition == nil { show(notice) }
+  }
+
   private mutating func show(_ notice: RecoveryNotice) {
     StandardError.notice("\(path), \(notice.partition?.name ?? "groups"): \(notice.message)")
     if notice.kind == .damaged || notice.kind == .lostSuffix { isDamage = true }

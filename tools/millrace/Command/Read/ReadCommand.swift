@@ -97,7 +97,10 @@ struct ReadCommand: AsyncParsableCommand {
     if last { return try await printLast() }
     let open = try await EventStore.open(
       at: store, configuration: .command, access: commit ? .readWrite : .readOnly)
-    let report = commit ? RecoveryReport(open, path: store) : nil
+    let report =
+      commit
+      ? RecoveryReport(open, path: store)
+      : group == nil ? nil : RecoveryReport(ofGroups: open, path: store)
     let chosen = try await consumerGroup(in: open)
     let now = Timestamp.now
     let parts = try await parts(of: open, chosen, now)
