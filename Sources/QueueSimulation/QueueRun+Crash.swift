@@ -95,7 +95,10 @@ extension QueueRun {
     coverage.note(.undecided, fitting.count > 1 ? 1 : 0)
     coverage.note(.changesLost, differences.isEmpty ? 0 : 1)
     wall = last.wall
-    let isTimeKnown = fitting.allSatisfy { $0.wall == wall }
+    // Also where only the next opening goes by it, because the clock was set back until then.
+    let isTimeKnown = fitting.allSatisfy {
+      $0.wall == wall && $0.model.lastTime == last.model.lastTime
+    }
     if !isTimeKnown {
       wall = try await probeTime()
       fitting.removeAll { $0.wall != wall }
