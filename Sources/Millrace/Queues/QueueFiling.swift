@@ -257,6 +257,9 @@ final class QueueFiling: Sendable {
       var filed = message.filed
       let sent = try reader.message(
         message.sequence, to: filing.device, checkpoint: message.checkpoint)
+      if sent == nil, message.checkpoint != 0 {
+        try checkAccess(QueueFile(device: filing.device, checkpoint: message.checkpoint))
+      }
       filed.isLost = sent == nil
       if filed.isLost { isWhole = false }
       time = max(time, sent?.enqueued ?? time)
@@ -273,6 +276,18 @@ final class QueueFiling: Sendable {
     }
     try Self.wrapping { () throws(CommitLogFailure) in try writer.finish() }
     return isWhole
+  }
+
+  /// What another user's file holds is not lost: it is filed again once it can be read, and until
+  /// then stays where it is.
+  private func checkAccess(_ file: QueueFile) throws(EventStoreError) {
+    do throws(CommitLogFailure) {
+      _ = try files.file(of: file.device, checkpoint: file.checkpoint)
+    } catch .io(let failure) where failure.isAccessDenied {
+      throw EventStoreError(failure)
+    } catch {
+      return
+    }
   }
 
   private func writeDirectory(
