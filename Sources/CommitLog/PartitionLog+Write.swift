@@ -82,7 +82,7 @@ extension PartitionLog {
       do throws(IOFailure) {
         try writing.segment.write(
           writing.framer.frame, size: size, sizeMax: context.settings.segmentSize,
-          reserve: context.settings.reserveSize, isAmongSmall: syncsLittle)
+          reserve: context.settings.reserveSize, zeros: zerosSize)
       } catch {
         throw failedWrite(error)
       }
@@ -126,7 +126,7 @@ extension PartitionLog {
     do throws(IOFailure) {
       try writing.segment.write(
         writing.scratch, size: writing.scratch.count, sizeMax: context.settings.segmentSize,
-        reserve: context.settings.reserveSize, isAmongSmall: syncsLittle)
+        reserve: context.settings.reserveSize, zeros: zerosSize)
     } catch {
       throw failedWrite(error)
     }

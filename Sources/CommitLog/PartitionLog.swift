@@ -22,9 +22,11 @@ package final class PartitionLog: Sendable {
   let rolls = Atomic(0)
   let isShortOfSpace = Atomic(false)
   /// What a sync has made durable lately, in bytes on average.
-  private let meanSyncSize = Atomic(64 << 10)
+  private let meanSyncSize = Atomic(2 * zeroedSyncSizeMax)
   /// From this mean on, zeros ahead cost as much as they save.
-  private static let zeroedSyncSizeMax = 32 << 10
+  private static let zeroedSyncSizeMax = 96 << 10
+  /// Syncs that the zeros written ahead at a time are for.
+  private static let zeroedSyncCount = 8
 
   init(
     _ recovered: consuming RecoveredPartition, context: LogContext, manifest: ManifestLog
@@ -76,8 +78,12 @@ package final class PartitionLog: Sendable {
   /// How often this log has been rolled since it was opened.
   package var rollCount: Int { rolls.load(ordering: .relaxed) }
 
-  /// Whether so little is synced at a time that frames should go where zeros are.
-  var syncsLittle: Bool { meanSyncSize.load(ordering: .relaxed) < Self.zeroedSyncSizeMax }
+  /// How many zeros to write ahead at a time; 0 where so much is synced that frames need not go
+  /// where zeros are.
+  var zerosSize: Int {
+    let mean = meanSyncSize.load(ordering: .relaxed)
+    return mean < Self.zeroedSyncSizeMax ? (mean + 1) * Self.zeroedSyncCount : 0
+  }
 
   /// Bytes that were written and not yet synced.
   package var unsyncedSize: Int { shared.withLock { $0.writtenEnd - $0.durableEnd } }

@@ -6,7 +6,7 @@ import Testing
 
 /// Opening reads in proportion to the tail that was not synced, not to the store (I10).
 @Suite struct OpeningCostTests {
-  private static let segmentSize = 256 << 10
+  private static let segmentSize = 640 << 10
 
   /// A store of so many segments, the last one of them half full; then the writer is killed.
   private func killed(segmentCount: Int) throws -> (MemoryFileSystem, TestStore) {
@@ -15,11 +15,11 @@ import Testing
     let store = try TestStore.open(on: fileSystem, segmentSize: Self.segmentSize)
     var seed: UInt64 = 0
     while store.partition.snapshot.segments.count < segmentCount {
-      try store.append(bodySize: 40 << 10, seed: seed)
+      try store.append(bodySize: 100 << 10, seed: seed)
       seed += 1
     }
     for _ in 0..<3 {
-      try store.append(bodySize: 40 << 10, seed: seed)
+      try store.append(bodySize: 100 << 10, seed: seed)
       seed += 1
     }
     return (fileSystem, store)

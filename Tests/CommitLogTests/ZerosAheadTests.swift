@@ -43,9 +43,20 @@ struct ZerosAheadTests {
   func large() throws {
     let store = try open()
     for seed in 0..<12 {
-      try store.append(bodySize: 40 << 10, seed: UInt64(seed))
+      try store.append(bodySize: 120 << 10, seed: UInt64(seed))
       #expect(try rest(store).isEmpty)
     }
+  }
+
+  @Test("Groups of 50 KB have them for several groups, at most 512 KiB")
+  func middling() throws {
+    let store = try open()
+    var most = 0
+    for seed in 0..<60 {
+      try store.append(bodySize: 50 << 10, seed: UInt64(seed))
+      most = max(most, try rest(store).count)
+    }
+    #expect((256 << 10...512 << 10).contains(most))
   }
 
   @Test("After a kill they are no tail: nothing is cut, and appending goes on in them")
