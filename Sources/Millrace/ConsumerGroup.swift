@@ -70,7 +70,7 @@ public struct ConsumerGroup: Sendable {
       let isSomewhere = ends.contains { $0 >= offset.value }
       var checkpoints: [Checkpoint] = []
       for (partition, end) in ends.enumerated() {
-        let number = try source.number(of: position, in: partition)
+        let number = try source.start(of: position, in: partition).number
         checkpoints.append(
           Checkpoint(
             partition: PartitionID(partition), next: Offset(isSomewhere ? min(number, end) : number)

@@ -147,8 +147,7 @@ public final class EventStore: Sendable {
       try source.check(partition)
       return try await source.readers.offload { () throws(EventStoreError) in
         try source.refresh()
-        let start = try source.number(of: position(), in: partition.number)
-        return start..<max(start, try source.number(of: end, in: partition.number))
+        return try source.stretch(from: position(), until: end, in: partition.number)
       }
     }
   }

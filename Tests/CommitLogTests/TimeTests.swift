@@ -142,6 +142,29 @@ import Testing
     }
   }
 
+  @Test("A time that lost events may be behind is found at their gap, any other past it")
+  func searchAtGap() throws {
+    var image = try StoreImage.killed([
+      .write(0..<3), .sync, .write(3..<6), .sync, .write(6..<9), .sync, .mark,
+    ])
+    let truth = try times(try TestStore.open(on: image.memory()))
+    let original = try image.segment()
+    var segment = original
+    segment.garble(original.frames[2].bodyRange)
+    image.put(segment)
+    let fileSystem = image.memory()
+    let store = try TestStore.open(on: fileSystem, seed: 3)
+    for time in truth.values.flatMap({ [$0, $0.advanced(by: .microseconds(1))] }) {
+      let place = try TimeSearch.find(
+        atOrAfter: time, in: store.partition.snapshot, mappings: store.log.mappings,
+        fileSystem: fileSystem)
+      let first = (0..<9).first { truth[$0].map { $0 >= time } ?? false } ?? 9
+      // What is gone may have been as late as the first event behind it.
+      #expect(place.start == ((3...6).contains(first) ? 3 : first))
+      #expect(place.number == ((3..<6).contains(first) ? 6 : first))
+    }
+  }
+
   @Test("A lost suffix has times from the last event that is left, also in a segment without any")
   func lostSuffixTimes() throws {
     let fileSystem = MemoryFileSystem()

@@ -256,6 +256,18 @@ struct ReadingTests {
     #expect(try await again.texts(of: group.batches(in: 0, until: .highWatermark)) == [])
     var iterator = again.batches(in: 0, from: .offset(gap.first)).makeAsyncIterator()
     #expect(try await iterator.next()?.gap?.next == gap.next)
+    // Nor by who begins at the time of one of the lost.
+    for lost in [missing.lowerBound + 1, missing.upperBound - 1, missing.upperBound + 1] {
+      let time = Self.start.advanced(by: .seconds(lost))
+      let late = again.batches(in: 0, from: .time(time), until: .highWatermark)
+      var iterator = late.makeAsyncIterator()
+      let first = try await iterator.next()
+      if missing.contains(lost) {
+        #expect(first?.gap?.first == gap.first)
+      } else {
+        #expect(first?.offsets.lowerBound == Offset(UInt64(lost)))
+      }
+    }
     try await again.close()
   }
 }

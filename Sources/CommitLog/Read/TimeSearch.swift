@@ -1,36 +1,60 @@
 package import EventModel
-internal import LogFormat
+package import LogFormat
 package import StorageIO
+
+/// Where the events enqueued at or after a time begin.
+package struct TimePlace: Sendable {
+  /// The first record's number; the high watermark if there is none yet.
+  package let number: UInt64
+  /// Where a reader begins: at the record, or at the gap before it that may have held earlier ones
+  /// of them, so that it meets the gap (I4).
+  package let start: UInt64
+  /// The batch of the record, and the record's index.
+  package let batch: (DecodedBatch, index: Int)?
+}
 
 /// Finds events by enqueue time, which never steps back within a partition.
 package enum TimeSearch {
-  /// The number of the first record enqueued at or after a time; the high watermark if there is
-  /// none yet.
-  package static func firstNumber(
+  /// Finds the first record enqueued at or after a time.
+  package static func find(
     atOrAfter time: Timestamp, in snapshot: LogSnapshot, mappings: MappingCache,
     fileSystem: any FileSystem
-  ) throws(CommitLogFailure) -> UInt64 {
+  ) throws(CommitLogFailure) -> TimePlace {
     let segment = snapshot.segments.first { segment in
       guard let summary = segment.summary else { return true }
       return summary.recordCount > 0 && summary.lastTime >= time
     }
-    guard let segment else { return snapshot.highWatermark }
+    let end = snapshot.highWatermark
+    guard let segment else { return TimePlace(number: end, start: end, batch: nil) }
     let start = start(before: time, in: segment, mappings: mappings, fileSystem: fileSystem)
     let cursor = BatchCursor(
-      from: start, mappings: mappings, fileSystem: fileSystem
+      from: start, mappings: mappings, fileSystem: fileSystem, decodesAtOnce: true
     ) { snapshot }
+    // Where records are missing behind the last one that was enqueued earlier.
+    var gapStart: UInt64?
+    var next = start
     while let (decoded, first) = try cursor.readDecoded() {
-      guard let batch = decoded else { continue }
-      guard batch.time(at: batch.count - 1) >= time else { continue }
+      let before = next
+      next = cursor.next
+      guard let batch = decoded else {
+        gapStart = gapStart ?? before
+        continue
+      }
+      guard batch.time(at: batch.count - 1) >= time else {
+        gapStart = nil
+        continue
+      }
       var low = first
       var high = batch.count - 1
       while low < high {
         let middle = (low + high) / 2
         if batch.time(at: middle) >= time { high = middle } else { low = middle + 1 }
       }
-      return batch.baseOffset + UInt64(low)
+      let number = batch.baseOffset + UInt64(low)
+      let start = low == first ? gapStart ?? number : number
+      return TimePlace(number: number, start: start, batch: (batch, low))
     }
-    return snapshot.highWatermark
+    return TimePlace(number: end, start: gapStart ?? end, batch: nil)
   }
 
   /// The number of a batch at or before the first record enqueued at or after a time.

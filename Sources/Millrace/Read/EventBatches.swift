@@ -15,18 +15,18 @@ public struct EventBatches: AsyncSequence, Sendable {
   private let partition: PartitionID
   private let follows: Bool
   private let filter: DeviceFilter?
-  /// The numbers to be read, as they are when reading begins.
-  private let numbers: @Sendable () async throws(EventStoreError) -> Range<UInt64>
+  /// What is to be read, as it is when reading begins.
+  private let stretch: @Sendable () async throws(EventStoreError) -> ReadStretch
 
   init(
     _ source: any ReadSource, of filter: DeviceFilter?, in partition: PartitionID, follows: Bool,
-    numbers: @escaping @Sendable () async throws(EventStoreError) -> Range<UInt64>
+    stretch: @escaping @Sendable () async throws(EventStoreError) -> ReadStretch
   ) {
     self.source = source
     self.partition = partition
     self.filter = filter
     self.follows = follows
-    self.numbers = numbers
+    self.stretch = stretch
   }
 
   /// Begins to read.
@@ -37,6 +37,8 @@ public struct EventBatches: AsyncSequence, Sendable {
     private let batches: EventBatches
     private var limit: UInt64 = .max
     private var reader: ReadAhead?
+    /// What finding the place to begin at has read already.
+    private var found: ReadAhead.Item?
     private let decompressor = BatchDecompressor()
 
     init(_ batches: EventBatches) {
@@ -54,6 +56,13 @@ public struct EventBatches: AsyncSequence, Sendable {
       isolation actor: isolated (any Actor)? = #isolation
     ) async throws(EventStoreError) -> EventBatch? {
       let reader = try await begin()
+      if let item = found.take() {
+        switch take(item) {
+        case .batch(let batch): return batch
+        case .nothing: break
+        case .end: return nil
+        }
+      }
       while true {
         switch await reader.next() {
         case .item(let item):
@@ -97,10 +106,15 @@ public struct EventBatches: AsyncSequence, Sendable {
 
     private mutating func begin() async throws(EventStoreError) -> ReadAhead {
       if let reader { return reader }
-      let numbers = try await batches.numbers()
-      limit = numbers.upperBound
+      let stretch = try await batches.stretch()
+      limit = stretch.end
+      var start = stretch.start.number
+      if let (batch, first) = stretch.start.batch {
+        found = .decoded(batch, from: first)
+        start = batch.baseOffset + UInt64(batch.count)
+      }
       let cursor = batches.source.cursor(
-        in: batches.partition.number, from: numbers.lowerBound, of: batches.filter)
+        in: batches.partition.number, from: start, of: batches.filter)
       let fresh = ReadAhead(
         batches.source, in: batches.partition, cursor: cursor, limit: limit)
       reader = fresh
@@ -124,8 +138,8 @@ public enum ReadPosition: Hashable, Sendable {
   case latest
   /// At an offset; the next one that is there if it is gone.
   case offset(Offset)
-  /// At the first event enqueued at or after a time; behind the last durable event if there is none
-  /// yet, whatever the time of what comes then.
+  /// At the first event enqueued at or after a time, or at a gap before it that may have held one;
+  /// behind the last durable event if there is none yet, whatever the time of what comes then.
   case time(Timestamp)
 }
 
@@ -142,37 +156,64 @@ public enum ReadEnd: Hashable, Sendable {
   case time(Timestamp)
 }
 
+/// Where reading begins, and before which number it ends.
+struct ReadStretch: Sendable {
+  let start: ReadStart
+  let end: UInt64
+}
+
+/// Where reading begins.
+struct ReadStart: Sendable {
+  let number: UInt64
+  /// The batch that holds the number, where it was read to find that, and the number's index.
+  var batch: (DecodedBatch, index: Int)?
+}
+
 extension ReadSource {
-  /// The number before which reading ends.
+  /// What reading from a position up to an end means now.
   ///
-  /// Blocks for the disk when it is a time.
-  func number(of end: ReadEnd, in partition: Int) throws(EventStoreError) -> UInt64 {
+  /// Blocks for the disk where one of them is a time.
+  func stretch(
+    from position: ReadPosition, until end: ReadEnd, in partition: Int
+  ) throws(EventStoreError) -> ReadStretch {
+    let start = try start(of: position, in: partition)
+    return ReadStretch(
+      start: start, end: max(start.number, try number(of: end, in: partition)))
+  }
+
+  /// The number before which reading ends.
+  private func number(of end: ReadEnd, in partition: Int) throws(EventStoreError) -> UInt64 {
     switch end {
     case .never: .max
     case .highWatermark: snapshot(of: partition).highWatermark
     case .offset(let offset): offset.value
-    case .time(let time): try number(of: ReadPosition.time(time), in: partition)
+    case .time(let time): try find(time, in: partition).number
     }
   }
 
-  /// The number that a position means now.
+  /// What a position means now.
   ///
   /// Blocks for the disk when it is a time.
-  func number(
-    of position: ReadPosition, in partition: Int
-  ) throws(EventStoreError) -> UInt64 {
+  func start(of position: ReadPosition, in partition: Int) throws(EventStoreError) -> ReadStart {
     let snapshot = snapshot(of: partition)
     switch position {
-    case .earliest: return snapshot.startNumber
-    case .latest: return snapshot.highWatermark
-    case .offset(let offset): return offset.value
+    case .earliest: return ReadStart(number: snapshot.startNumber)
+    case .latest: return ReadStart(number: snapshot.highWatermark)
+    case .offset(let offset): return ReadStart(number: offset.value)
     case .time(let time):
-      do throws(CommitLogFailure) {
-        return try TimeSearch.firstNumber(
-          atOrAfter: time, in: snapshot, mappings: mappings, fileSystem: fileSystem)
-      } catch {
-        throw EventStoreError(error)
-      }
+      let place = try find(time, in: partition)
+      // At a gap reading begins with that.
+      return ReadStart(
+        number: place.start, batch: place.start == place.number ? place.batch : nil)
+    }
+  }
+
+  private func find(_ time: Timestamp, in partition: Int) throws(EventStoreError) -> TimePlace {
+    do throws(CommitLogFailure) {
+      return try TimeSearch.find(
+        atOrAfter: time, in: snapshot(of: partition), mappings: mappings, fileSystem: fileSystem)
+    } catch {
+      throw EventStoreError(error)
     }
   }
 }

@@ -50,9 +50,10 @@ extension ModelRun {
 
   func number(atOrAfter time: Int64, in partition: Int) throws -> UInt64 {
     let log = try store.log
-    return try TimeSearch.firstNumber(
+    return try TimeSearch.find(
       atOrAfter: Timestamp(microseconds: time), in: log.partitions[partition].snapshot,
-      mappings: log.mappings, fileSystem: fileSystem)
+      mappings: log.mappings, fileSystem: fileSystem
+    ).start
   }
 
   func check(_ found: UInt64, atOrAfter time: Int64, _ partition: Int) throws {
