@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 int millrace_reserve(int file, int64_t start, int64_t count) {
@@ -15,6 +16,11 @@ int millrace_punch_hole(int file, int64_t start, int64_t count) {
 }
 
 int64_t millrace_data_start(int file, int64_t position) { return lseek(file, position, SEEK_DATA); }
+
+ssize_t millrace_read_resident(int file, void *buffer, size_t count, int64_t position) {
+  struct iovec vector = {.iov_base = buffer, .iov_len = count};
+  return preadv2(file, &vector, 1, position, RWF_NOWAIT);
+}
 
 int millrace_synchronize_file_system(int file) { return syncfs(file) == 0 ? 0 : errno; }
 

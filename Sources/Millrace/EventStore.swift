@@ -145,6 +145,11 @@ public final class EventStore: Sendable {
     return EventBatches(source, of: filter, in: partition, follows: end == .never) {
       () throws(EventStoreError) in
       try source.check(partition)
+      if let known = try source.residentStretch(
+        from: position(), until: end, in: partition.number)
+      {
+        return known
+      }
       return try await source.readers.offload { () throws(EventStoreError) in
         try source.refresh()
         return try source.stretch(from: position(), until: end, in: partition.number)

@@ -61,6 +61,28 @@ package import SystemPackage
     return checksum
   }
 
+  /// Whether copying a range would wait for no disk, as far as the system tells.
+  package func isResident(_ range: Range<Int>) -> Bool {
+    let range = range.clamped(to: 0..<size.bytes)
+    // SAFETY: the range lies inside the region, which outlives the call; the system writes one byte
+    // for each page.
+    return unsafe withUnsafeTemporaryAllocation(
+      of: UInt8.self, capacity: range.count / Self.pageSize + 2
+    ) { pages in
+      guard let region = unsafe region, let first = pages.baseAddress, !range.isEmpty else {
+        return true
+      }
+      let start = range.lowerBound / Self.pageSize * Self.pageSize
+      let count = range.upperBound - start
+      let address = unsafe UnsafeMutableRawPointer(mutating: region + start)
+      guard unsafe mincore(address, count, first) == 0 else { return false }
+      let pageCount = (count + Self.pageSize - 1) / Self.pageSize
+      return unsafe pages.prefix(pageCount).allSatisfy { $0 & 1 == 1 }
+    }
+  }
+
+  private static let pageSize = sysconf(Int32(_SC_PAGESIZE))
+
   private func copySnapshot(
     into buffer: inout MutableRawSpan, from position: FilePosition, checksum: inout UInt32
   ) -> Bool {

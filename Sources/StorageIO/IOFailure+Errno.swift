@@ -1,8 +1,13 @@
-internal import SystemPackage
+package import SystemPackage
 
 extension IOFailure {
   /// Whether there is no room: on the disk, or in the user's quota.
   public var isStorageFull: Bool { reason == .noSpace || reason == .diskQuotaExceeded }
+
+  /// What reading throws that may not wait for the disk and might have to.
+  package static func mightWait(for path: FilePath) -> IOFailure {
+    IOFailure(.read, path, .wouldBlock)
+  }
 
   /// Whether the file system is mounted read-only.
   public var isReadOnly: Bool { reason == .readOnlyFileSystem }

@@ -14,6 +14,11 @@ package protocol StorageFile: AnyObject, Sendable {
   /// at the end of the file.
   func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int
 
+  /// As `read` where that waits for no disk, because the bytes are in memory; nil where it may.
+  func readResident(
+    into buffer: inout MutableRawSpan, at position: FilePosition
+  ) throws(IOFailure) -> Int?
+
   /// Where the next bytes stand that may be other than zero, from a position on; the end of the
   /// file if there are none.
   func dataStart(from position: FilePosition) throws(IOFailure) -> FilePosition
@@ -43,6 +48,13 @@ package protocol StorageFile: AnyObject, Sendable {
 }
 
 extension StorageFile {
+  /// A file that never waits.
+  package func readResident(
+    into buffer: inout MutableRawSpan, at position: FilePosition
+  ) throws(IOFailure) -> Int? {
+    try read(into: &buffer, at: position)
+  }
+
   /// A file that knows of no holes.
   package func dataStart(from position: FilePosition) throws(IOFailure) -> FilePosition { position }
 }

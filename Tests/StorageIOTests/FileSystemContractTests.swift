@@ -30,6 +30,24 @@ struct FileSystemContractTests {
   }
 
   @Test(arguments: Backend.allCases)
+  func `What is in memory is read without waiting, or nothing is`(backend: Backend) throws {
+    try backend.withDirectory { fileSystem, root in
+      let file = try fileSystem.create(root.appending("a"), "hello")
+      var bytes = [UInt8](repeating: 0, count: 4)
+      var span = bytes.mutableSpan
+      var buffer = span.mutableBytes
+      let count = try file.readResident(into: &buffer, at: FilePosition(1))
+      // Not every file system can tell.
+      #expect(count == nil || count == 4 && bytes == Array("ello".utf8))
+      let mapping = try file.map(.bytes(5))
+      span = bytes.mutableSpan
+      buffer = span.mutableBytes
+      _ = try mapping.copy(into: &buffer, from: .start, seed: 0)
+      #expect(mapping.isResident(0..<5) && mapping.isResident(2..<2))
+    }
+  }
+
+  @Test(arguments: Backend.allCases)
   func `A write beyond the end leaves zeros before it`(backend: Backend) throws {
     try backend.withDirectory { fileSystem, root in
       let file = try fileSystem.create(root.appending("a"), "x")

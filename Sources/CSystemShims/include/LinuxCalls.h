@@ -17,6 +17,10 @@ int millrace_punch_hole(int file, int64_t start, int64_t count);
 /// `errno` where there are none. Moves the descriptor's own position.
 int64_t millrace_data_start(int file, int64_t position);
 
+/// Reads what the page cache holds of a range: EAGAIN where the disk would have to be waited for.
+/// Like `pread` otherwise.
+ssize_t millrace_read_resident(int file, void *buffer, size_t count, int64_t position);
+
 /// Returns when everything written to the file system that holds the file is on its disk. Tells of
 /// failures since the file was opened.
 int millrace_synchronize_file_system(int file);

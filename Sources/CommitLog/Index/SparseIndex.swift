@@ -34,9 +34,12 @@ package final class SparseIndex: Sendable {
     }
   }
 
+  /// Whether there is nothing to be read from the index's file.
+  var isReady: Bool { contents.withLock { $0.isLoaded || !$0.entries.isEmpty } }
+
   /// Takes over what was read from the index's file, once.
   func load(_ read: () -> [IndexEntry]) {
-    if contents.withLock({ $0.isLoaded || !$0.entries.isEmpty }) { return }
+    if isReady { return }
     let entries = read()
     contents.withLock { contents in
       guard !contents.isLoaded, contents.entries.isEmpty else { return }

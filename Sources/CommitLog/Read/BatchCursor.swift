@@ -30,6 +30,8 @@ package final class BatchCursor {
   private let filter: DeviceFilter?
   /// Whether batches are decoded where they are read, for who wants the records of one or two.
   private let decodesAtOnce: Bool
+  /// Whether it may wait for the disk; otherwise it throws `mightWait` where it might have to.
+  private var waits: Bool
   var window: SegmentWindow?
   var position = 0
   /// The epoch at the position: frames of an older one are left over from before a cut.
@@ -43,7 +45,7 @@ package final class BatchCursor {
 
   package init(
     from number: UInt64, of filter: DeviceFilter? = nil, mappings: MappingCache,
-    fileSystem: any FileSystem, decodesAtOnce: Bool = false,
+    fileSystem: any FileSystem, decodesAtOnce: Bool = false, waits: Bool = true,
     refresh: (@Sendable () throws(CommitLogFailure) -> Void)? = nil,
     source: @escaping SnapshotSource
   ) {
@@ -53,6 +55,7 @@ package final class BatchCursor {
     self.mappings = mappings
     self.fileSystem = fileSystem
     self.decodesAtOnce = decodesAtOnce
+    self.waits = waits
     self.source = source
   }
 
@@ -73,6 +76,21 @@ package final class BatchCursor {
       if let item = try readFrame(of: stretch, in: snapshot) { return item }
     }
     return nil
+  }
+
+  /// What ``read()`` would return, where that waits for no disk; nil where it may, and where it
+  /// fails: then nothing has changed.
+  package func readResident() -> CursorItem?? {
+    guard refresh == nil, filter == nil else { return nil }
+    let before = (window, position, epoch, lastTime, next)
+    waits = false
+    defer { waits = true }
+    do throws(CommitLogFailure) {
+      return .some(try read())
+    } catch {
+      (window, position, epoch, lastTime, next) = before
+      return nil
+    }
   }
 
   /// A segment to be read: how far its frames go, and up to which number it should hold records.
@@ -156,6 +174,9 @@ package final class BatchCursor {
     if let window, window.segment === segment { return }
     let isContinued = window?.segment.added.segmentID == segment.added.segmentID
     let end = stretch.end
+    guard waits || mappings.isReady(segment) else {
+      throw .io(.mightWait(for: segment.path))
+    }
     do throws(IOFailure) {
       // Who wants one batch reads the headers before it, then just the batch.
       window = try SegmentWindow(
@@ -251,7 +272,7 @@ package final class BatchCursor {
 
   private func load(_ range: Range<Int>, end: Int) throws(CommitLogFailure) -> Bool {
     do throws(IOFailure) {
-      return try window?.load(range, end: end) ?? false
+      return try window?.load(range, end: end, waits: waits) ?? false
     } catch {
       throw CommitLogFailure(error)
     }

@@ -136,6 +136,9 @@ package final class FooterView: Sendable {
     return checksum == footer.contentsChecksum
   }
 
+  /// Whether questions wait for no disk.
+  var isResident: Bool { mapping.isResident(0..<mapping.size.bytes) }
+
   private func entry<Entry>(
     at position: Int, size: Int, _ decode: (RawSpan) throws(FormatError) -> Entry
   ) -> Entry? {

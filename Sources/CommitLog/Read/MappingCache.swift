@@ -37,6 +37,18 @@ package final class MappingCache: Sendable {
     return mapping
   }
 
+  /// Whether a place in a segment can be looked up without waiting for the disk.
+  func isReady(_ segment: SegmentHandle) -> Bool {
+    guard segment.summary != nil, segment.activeFile == nil else { return true }
+    let id = segment.added.segmentID
+    guard entries.withLock({ entries in entries.contains { $0.segmentID == id } }) else {
+      return false
+    }
+    if segment.footer.isAbsent { return segment.index.isReady }
+    let footer = footers.withLock { footers in footers.first { $0.segmentID == id } }
+    return footer?.isResident ?? false
+  }
+
   /// Lets go of a segment that is no longer part of the store, so that its space comes back once
   /// its last reader is done.
   func forget(_ segment: SegmentHandle) {

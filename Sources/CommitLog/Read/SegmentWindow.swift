@@ -60,7 +60,9 @@ final class SegmentWindow {
   }
 
   /// Makes a range available, as far as the segment's frames go; returns whether all of it is.
-  func load(_ range: Range<Int>, end: Int) throws(IOFailure) -> Bool {
+  ///
+  /// - Throws: ``IOFailure``; `mightWait` where it may not wait for the disk and might have to.
+  func load(_ range: Range<Int>, end: Int, waits: Bool = true) throws(IOFailure) -> Bool {
     guard range.upperBound <= end else { return false }
     if range.lowerBound >= start, range.upperBound <= start + bytes.count { return true }
     // Reading on asks for more at once than a seek does.
@@ -76,8 +78,16 @@ final class SegmentWindow {
     _ = try bytes.appendUpTo(count) { (room) throws(IOFailure) in
       switch source {
       case .missing: return 0
-      case .file(let file): return try file.read(into: &room, at: FilePosition(position))
+      case .file(let file):
+        if waits { return try file.read(into: &room, at: FilePosition(position)) }
+        guard let count = try file.readResident(into: &room, at: FilePosition(position)) else {
+          throw .mightWait(for: file.path)
+        }
+        return count
       case .mapping(let mapping):
+        guard waits || mapping.isResident(position..<position + count) else {
+          throw .mightWait(for: mapping.path)
+        }
         _ = try mapping.copy(into: &room, from: FilePosition(position), seed: 0)
         return count
       }

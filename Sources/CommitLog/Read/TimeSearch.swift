@@ -16,9 +16,12 @@ package struct TimePlace: Sendable {
 /// Finds events by enqueue time, which never steps back within a partition.
 package enum TimeSearch {
   /// Finds the first record enqueued at or after a time.
+  ///
+  /// - Throws: ``CommitLogFailure``; `mightWait` where it may not wait for the disk and
+  ///   might have to.
   package static func find(
     atOrAfter time: Timestamp, in snapshot: LogSnapshot, mappings: MappingCache,
-    fileSystem: any FileSystem
+    fileSystem: any FileSystem, waits: Bool = true
   ) throws(CommitLogFailure) -> TimePlace {
     let segment = snapshot.segments.first { segment in
       guard let summary = segment.summary else { return true }
@@ -26,9 +29,12 @@ package enum TimeSearch {
     }
     let end = snapshot.highWatermark
     guard let segment else { return TimePlace(number: end, start: end, batch: nil) }
+    guard waits || mappings.isReady(segment) else {
+      throw .io(.mightWait(for: segment.path))
+    }
     let start = start(before: time, in: segment, mappings: mappings, fileSystem: fileSystem)
     let cursor = BatchCursor(
-      from: start, mappings: mappings, fileSystem: fileSystem, decodesAtOnce: true
+      from: start, mappings: mappings, fileSystem: fileSystem, decodesAtOnce: true, waits: waits
     ) { snapshot }
     // Where records are missing behind the last one that was enqueued earlier.
     var gapStart: UInt64?

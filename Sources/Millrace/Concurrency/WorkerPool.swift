@@ -37,6 +37,9 @@ final class WorkerPool: Sendable {
     }
   }
 
+  /// Whether it takes no more work.
+  var isStopped: Bool { queue.wait { (queue, _) in queue.isStopped } }
+
   private static func next(_ queue: Gate<Queue>) -> (any Work)? {
     queue.wait { (queue, _) -> (any Work)?? in
       if queue.head < queue.work.count {

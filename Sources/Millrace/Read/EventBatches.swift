@@ -176,44 +176,73 @@ extension ReadSource {
   func stretch(
     from position: ReadPosition, until end: ReadEnd, in partition: Int
   ) throws(EventStoreError) -> ReadStretch {
-    let start = try start(of: position, in: partition)
-    return ReadStretch(
-      start: start, end: max(start.number, try number(of: end, in: partition)))
+    do throws(CommitLogFailure) {
+      return try stretch(from: position, until: end, in: partition, waits: true)
+    } catch {
+      throw EventStoreError(error)
+    }
   }
 
-  /// The number before which reading ends.
-  private func number(of end: ReadEnd, in partition: Int) throws(EventStoreError) -> UInt64 {
-    switch end {
-    case .never: .max
-    case .highWatermark: snapshot(of: partition).highWatermark
-    case .offset(let offset): offset.value
-    case .time(let time): try find(time, in: partition).number
+  /// The same where it waits for no disk; nil where it may.
+  func residentStretch(
+    from position: ReadPosition, until end: ReadEnd, in partition: Int
+  ) throws(EventStoreError) -> ReadStretch? {
+    guard renewal == nil else { return nil }
+    guard !readers.isStopped else { throw .isClosed }
+    do throws(CommitLogFailure) {
+      return try stretch(from: position, until: end, in: partition, waits: false)
+    } catch {
+      // Whatever it is, who may wait meets it again.
+      return nil
     }
+  }
+
+  private func stretch(
+    from position: ReadPosition, until end: ReadEnd, in partition: Int, waits: Bool
+  ) throws(CommitLogFailure) -> ReadStretch {
+    let start = try start(of: position, in: partition, waits: waits)
+    let number =
+      switch end {
+      case .never: UInt64.max
+      case .highWatermark: snapshot(of: partition).highWatermark
+      case .offset(let offset): offset.value
+      case .time(let time): try find(time, in: partition, waits: waits).number
+      }
+    return ReadStretch(start: start, end: max(start.number, number))
   }
 
   /// What a position means now.
   ///
   /// Blocks for the disk when it is a time.
   func start(of position: ReadPosition, in partition: Int) throws(EventStoreError) -> ReadStart {
+    do throws(CommitLogFailure) {
+      return try start(of: position, in: partition, waits: true)
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+
+  private func start(
+    of position: ReadPosition, in partition: Int, waits: Bool
+  ) throws(CommitLogFailure) -> ReadStart {
     let snapshot = snapshot(of: partition)
     switch position {
     case .earliest: return ReadStart(number: snapshot.startNumber)
     case .latest: return ReadStart(number: snapshot.highWatermark)
     case .offset(let offset): return ReadStart(number: offset.value)
     case .time(let time):
-      let place = try find(time, in: partition)
+      let place = try find(time, in: partition, waits: waits)
       // At a gap reading begins with that.
       return ReadStart(
         number: place.start, batch: place.start == place.number ? place.batch : nil)
     }
   }
 
-  private func find(_ time: Timestamp, in partition: Int) throws(EventStoreError) -> TimePlace {
-    do throws(CommitLogFailure) {
-      return try TimeSearch.find(
-        atOrAfter: time, in: snapshot(of: partition), mappings: mappings, fileSystem: fileSystem)
-    } catch {
-      throw EventStoreError(error)
-    }
+  private func find(
+    _ time: Timestamp, in partition: Int, waits: Bool
+  ) throws(CommitLogFailure) -> TimePlace {
+    try TimeSearch.find(
+      atOrAfter: time, in: snapshot(of: partition), mappings: mappings, fileSystem: fileSystem,
+      waits: waits)
   }
 }

@@ -13,6 +13,10 @@ final class ReadAhead: Work {
   /// the work, whoever has more of it.
   private static let decodingCount = 4
 
+  /// Batches that the consumer reads on its own thread, where nothing has to be waited for, before
+  /// it calls the reader: many who seek want no more, nor do many who follow the tail.
+  private static let residentCount = 2
+
   /// What was read.
   enum Item: Sendable {
     case stored(StoredBatch, from: Int)
@@ -34,6 +38,8 @@ final class ReadAhead: Work {
     /// Items that may wait now: none before the first is taken, since many who seek want no more,
     /// and twice as many with each one, up to ``countMax``.
     var countMax = 0
+    /// Batches that the consumer has read by itself, since it was last at the tail.
+    var residentCount = 0
     /// Why the reader stopped, until the consumer has seen it.
     var stop: Next?
     var isReading = false
@@ -67,6 +73,7 @@ final class ReadAhead: Work {
   ///
   /// One consumer at a time.
   func next() async -> Next {
+    if let next = readResident() { return next }
     let (known, mustRead) = state.withLock { state in advance(&state) }
     let isClosed = mustRead && !startReader()
     if let known { return known }
@@ -85,6 +92,31 @@ final class ReadAhead: Work {
         state.withLock { $0.waiting.take() }?.resume(.failed(.isClosed))
       }
     }
+  }
+
+  /// Reads on the consumer's thread; nil where that might wait, or the reader is to be called.
+  private func readResident() -> Next? {
+    let isAlone = state.withLock { state in
+      guard !state.isReading, state.ready.isEmpty, state.stop == nil else { return false }
+      if state.residentCount == Self.residentCount { state.countMax = max(2, state.countMax) }
+      return state.residentCount < Self.residentCount
+    }
+    guard isAlone, !source.readers.isStopped else { return nil }
+    let next = reading.withLock { reading -> Next? in
+      guard reading.cursor.next < limit, let item = reading.cursor.readResident() else {
+        return nil
+      }
+      switch item {
+      case nil: return .atTail(reading.cursor.next)
+      case .gap(let gap): return .item(.gap(gap))
+      case .batch(let batch, let first): return .item(.stored(batch, from: first))
+      }
+    }
+    guard let next else { return nil }
+    state.withLock { state in
+      if case .atTail = next { state.residentCount = 0 } else { state.residentCount += 1 }
+    }
+    return next
   }
 
   /// Returns false where the store is closed.

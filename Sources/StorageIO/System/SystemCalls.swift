@@ -89,6 +89,24 @@ enum SystemCalls {
     return done
   }
 
+  /// Reads what the page cache holds; nil where that is not all of it.
+  ///
+  /// At the end of the file that cannot be told apart, and is nil too.
+  static func readResident(
+    _ file: Int32, into buffer: UnsafeMutableRawBufferPointer, at position: Int
+  ) throws(Errno) -> Int? {
+    guard let base = buffer.baseAddress else { return 0 }
+    do throws(Errno) {
+      // SAFETY: the buffer is valid for the call, and its size is exact.
+      let count = try retrying {
+        unsafe millrace_read_resident(file, base, buffer.count, Int64(position))
+      }
+      return count == buffer.count ? count : nil
+    } catch .wouldBlock, .notSupported, .noFunction {
+      return nil
+    }
+  }
+
   /// Writes all bytes; a short write is continued and its cause surfaces with the next call.
   static func write(
     _ file: Int32, _ bytes: UnsafeRawBufferPointer, at position: Int

@@ -68,6 +68,19 @@ package final class SystemFile: StorageFile {
     }
   }
 
+  package func readResident(
+    into buffer: inout MutableRawSpan, at position: FilePosition
+  ) throws(IOFailure) -> Int? {
+    do throws(Errno) {
+      // SAFETY: the span keeps its bytes valid for the closure and tells their exact number.
+      return try unsafe buffer.withUnsafeMutableBytes { bytes throws(Errno) in
+        try unsafe SystemCalls.readResident(descriptor, into: bytes, at: position.bytes)
+      }
+    } catch {
+      throw IOFailure(.read, path, error)
+    }
+  }
+
   package func dataStart(from position: FilePosition) throws(IOFailure) -> FilePosition {
     do throws(Errno) {
       return FilePosition(try SystemCalls.dataStart(of: descriptor, from: position.bytes))

@@ -17,6 +17,8 @@ final class ObservedFileSystem: FileSystem {
     var calls: [Call] = []
     var bytesRead = 0
     var mappings: [WeakMapping] = []
+    /// Whether files answer as if none of their bytes were in memory.
+    var isCold = false
     /// Called once, when a file has been synced.
     var onSync: (@Sendable () -> Void)?
   }
@@ -34,6 +36,12 @@ final class ObservedFileSystem: FileSystem {
   var bytesRead: Int { seen.withLock { $0.bytesRead } }
   /// Maps that somebody still holds.
   var mappingCount: Int { seen.withLock { $0.mappings.count { $0.mapping != nil } } }
+
+  /// Whether files answer as if none of their bytes were in memory.
+  var isCold: Bool {
+    get { seen.withLock { $0.isCold } }
+    set { seen.withLock { $0.isCold = newValue } }
+  }
 
   /// Does something once, between the next sync of a file and whatever is asked behind it.
   func afterNextSync(_ body: @escaping @Sendable () -> Void) { seen.withLock { $0.onSync = body } }
@@ -122,6 +130,12 @@ private final class ObservedFile: StorageFile {
     let count = try real.read(into: &buffer, at: position)
     owner.noteRead(count)
     return count
+  }
+
+  func readResident(
+    into buffer: inout MutableRawSpan, at position: FilePosition
+  ) throws(IOFailure) -> Int? {
+    owner.isCold ? nil : try read(into: &buffer, at: position)
   }
 
   func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure) {
