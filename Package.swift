@@ -81,7 +81,7 @@ let package = Package(
       name: "Millrace",
       dependencies: [
         "EventModel", "LogFormat", "BlockCompression", "StorageIO", "CommitLog",
-        "ConsumerCheckpoints", "DeviceQueueing", systemPackage, logging, metrics,
+        "ConsumerCheckpoints", "DeviceQueueing", "CSystemShims", systemPackage, logging, metrics,
       ],
       swiftSettings: facade),
     .target(

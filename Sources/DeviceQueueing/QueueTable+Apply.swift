@@ -19,7 +19,7 @@ extension QueueTable {
   ) {
     switch entry {
     case .enqueued(let enqueued):
-      add(enqueued, number: number, device: device, size: size)
+      apply(enqueued, number: number, device: device, size: size)
     case .deviceRemoved:
       while let slot = find(device) { remove(slots[slot].first) }
     case .locked, .returned, .settled:
@@ -49,10 +49,9 @@ extension QueueTable {
     case .enqueued, .deviceRemoved: return
     case .locked(let locked):
       guard let place = find(locked.sequence, in: slot) else { return }
-      noteChange(place)
-      unhide(place)
-      nodes[place].deliveryCount = UInt16(clamping: locked.deliveryCount)
-      lock(place, until: Self.deadline(locked.duration, at: time))
+      lock(
+        place, deliveryCount: locked.deliveryCount,
+        until: Self.deadline(locked.duration, at: time))
     case .returned(let returned):
       guard let place = place(of: returned.sequence, in: slot) else { return }
       noteChange(place)
@@ -65,18 +64,14 @@ extension QueueTable {
     }
   }
 
-  /// The right to settle a message that has just been locked.
-  package func token(of sequence: UInt64) -> LockToken? {
-    locks[sequence].map { LockToken(sequenceNumber: sequence, nonce: $0.nonce) }
-  }
-
   private func place(of sequence: UInt64, in slot: UInt32) -> UInt32? {
     // Most are locked.
     if let lock = locks[sequence], nodes[lock.place].slot == slot { return lock.place }
     return find(sequence, in: slot)
   }
 
-  private mutating func add(
+  /// Applies that a message joined its queue.
+  package mutating func apply(
     _ enqueued: JournalEntry.Enqueued, number: UInt64, device: borrowing DeviceID, size: Int
   ) {
     let slot = find(device) ?? addSlot(device)
@@ -113,16 +108,29 @@ extension QueueTable {
     return slot
   }
 
-  mutating func lock(_ place: UInt32, until deadline: Int64) {
-    let sequence = nodes[place].sequence
+  /// Hides a message from others until a deadline.
+  ///
+  /// - Returns: the nonce that the right to settle it has.
+  @discardableResult
+  mutating func lock(_ place: UInt32, deliveryCount: Int, until deadline: Int64) -> UInt64 {
+    noteChange(place)
+    unhide(place)
+    nodes[place].deliveryCount = UInt16(clamping: deliveryCount)
+    return lock(place, until: deadline)
+  }
+
+  @discardableResult
+  mutating func lock(_ place: UInt32, until deadline: Int64) -> UInt64 {
+    let (sequence, nonce) = (nodes[place].sequence, makeNonce())
     nodes[place].isLocked = true
     slots[nodes[place].slot].lockedCount += 1
     locks.insert(
-      LockTable.Lock(sequence: sequence, place: place, nonce: makeNonce(), deadline: deadline))
+      LockTable.Lock(sequence: sequence, place: place, nonce: nonce, deadline: deadline))
     lockEnds.insert(deadline, sequence)
     if lockEnds.count > 2 * locks.count + 64 {
       lockEnds = lockEnds.filter { locks[$0.sequence]?.deadline == $0.time }
     }
+    return nonce
   }
 
   mutating func delay(_ place: UInt32, until time: Timestamp) {
@@ -147,7 +155,7 @@ extension QueueTable {
     if !delays.isEmpty { delays[node.sequence] = nil }
   }
 
-  private mutating func remove(_ place: UInt32) {
+  mutating func remove(_ place: UInt32) {
     noteRemoval(place)
     unhide(place)
     wheel.remove(place, &nodes)

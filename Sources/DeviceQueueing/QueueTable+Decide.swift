@@ -6,8 +6,9 @@ package import LogFormat
 extension QueueTable {
   /// Decides whether a message may join a device's queue.
   package borrowing func decideEnqueue(
-    to device: DeviceID, size: Int, expiry: Timestamp, feedback: FeedbackMode, at time: QueueTime
-  ) throws(QueueRejection) -> JournalEntry {
+    to device: borrowing DeviceID, size: Int, expiry: Timestamp, feedback: FeedbackMode,
+    at time: QueueTime
+  ) throws(QueueRejection) -> JournalEntry.Enqueued {
     guard expiry > time.wall else { throw .expired(expiry) }
     if let slot = find(device) {
       let queue = slots[slot]
@@ -18,52 +19,7 @@ extension QueueTable {
         throw .sizeExceeded(size: queue.size + size, limit: rules.sizeMax)
       }
     }
-    return .enqueued(JournalEntry.Enqueued(expiry: expiry, feedback: feedback))
-  }
-
-  /// Decides what a device receives: the lowest-numbered messages that are available (I12).
-  ///
-  /// What is due of the device's queue comes first: messages that expired and locks that ran out.
-  ///
-  /// - Parameters:
-  ///   - device: who receives.
-  ///   - max: how many messages at most.
-  ///   - duration: microseconds until the locks run out.
-  ///   - durable: messages from this number on may be gone after a crash and are not given out.
-  ///   - time: now.
-  /// - Returns: entries in the order of the messages; the locked ones among them are delivered.
-  package borrowing func decideReceive(
-    by device: DeviceID, max: Int, for duration: Int64, below durable: UInt64, at time: QueueTime
-  ) -> [JournalEntry] {
-    guard let slot = find(device) else { return [] }
-    var entries: [JournalEntry] = []
-    entries.reserveCapacity(Swift.min(max, Int(slots[slot].count)))
-    var taken = 0
-    var place = slots[slot].first
-    while place != noPlace, taken < max {
-      let node = nodes[place]
-      place = node.next
-      guard node.sequence < durable else { break }
-      var count = Int(node.deliveryCount)
-      switch state(of: node, at: time) {
-      case .expired:
-        entries.append(settle(node, as: .expired))
-        continue
-      case .timedOut:
-        let entry = entryForTimeout(of: node)
-        entries.append(entry)
-        guard case .returned(let returned) = entry else { continue }
-        count = returned.deliveryCount
-      case .hidden: continue
-      case .available: break
-      }
-      taken += 1
-      entries.append(
-        .locked(
-          JournalEntry.Locked(
-            sequence: node.sequence, deliveryCount: count + 1, duration: duration)))
-    }
-    return entries
+    return JournalEntry.Enqueued(expiry: expiry, feedback: feedback)
   }
 
   /// Decides how a message ends, or returns, for a device that holds its lock.
@@ -73,7 +29,7 @@ extension QueueTable {
   package borrowing func decideSettle(
     _ token: LockToken, of device: borrowing DeviceID, _ verb: QueueVerb, at time: QueueTime
   ) throws(QueueRejection) -> JournalEntry {
-    let node = try lockedNode(token, of: device, at: time)
+    let node = nodes[try lockedPlace(token, of: device, at: time)]
     switch verb {
     case .complete: return settle(node, as: .success)
     case .reject(let reason): return settle(node, as: .rejected, reason)
@@ -92,7 +48,7 @@ extension QueueTable {
   package mutating func renew(
     _ token: LockToken, of device: DeviceID, for duration: Int64, at time: QueueTime
   ) throws(QueueRejection) {
-    _ = try lockedNode(token, of: device, at: time)
+    _ = try lockedPlace(token, of: device, at: time)
     let deadline = Self.deadline(duration, at: time)
     locks.setDeadline(deadline, of: token.sequenceNumber)
     lockEnds.insert(deadline, token.sequenceNumber)
@@ -184,14 +140,14 @@ extension QueueTable {
   }
 
   /// A message whose lock ran out returns, unless that was its last delivery.
-  private func entryForTimeout(of node: QueueNode) -> JournalEntry {
+  func entryForTimeout(of node: QueueNode) -> JournalEntry {
     // A journal that says a delivery was none must not make it fewer.
     let count = max(0, Int(node.deliveryCount) - (rules.lockTimeoutsCount ? 0 : 1))
     guard count < rules.deliveryCountMax else { return settle(node, as: .deliveryCountExceeded) }
     return .returned(JournalEntry.Returned(sequence: node.sequence, deliveryCount: count))
   }
 
-  private func settle(
+  func settle(
     _ node: QueueNode, as status: SettlementStatus, _ description: String? = nil
   ) -> JournalEntry {
     .settled(
@@ -200,14 +156,18 @@ extension QueueTable {
         deliveryCount: Int(node.deliveryCount), description: description ?? status.name))
   }
 
-  private func lockedNode(
-    _ token: LockToken, of device: borrowing DeviceID, at time: QueueTime
-  ) throws(QueueRejection) -> QueueNode {
+  /// Where the message of a lock that holds stands; `slot` is the device's, where that is known.
+  func lockedPlace(
+    _ token: LockToken, of device: borrowing DeviceID, in slot: UInt32? = nil, at time: QueueTime
+  ) throws(QueueRejection) -> UInt32 {
     guard let lock = locks[token.sequenceNumber], lock.nonce == token.nonce,
-      lock.deadline > time.steady, isSlot(nodes[lock.place].slot, of: device),
-      nodes[lock.place].expiry > time.wall
+      lock.deadline > time.steady, nodes[lock.place].expiry > time.wall
     else { throw .lockLost(sequence: token.sequenceNumber) }
-    return nodes[lock.place]
+    let own = nodes[lock.place].slot
+    guard slot.map({ $0 == own }) ?? isSlot(own, of: device) else {
+      throw .lockLost(sequence: token.sequenceNumber)
+    }
+    return lock.place
   }
 
   static func deadline(_ duration: Int64, at time: QueueTime) -> Int64 {

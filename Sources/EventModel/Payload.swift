@@ -39,8 +39,10 @@ public struct Payload: Sendable {
   /// The bytes as a slice; shares the buffer.
   public var bytes: ArraySlice<UInt8> { storage }
 
-  /// The same bytes in a buffer that holds little else: for whoever keeps them for long.
-  package var compact: Self { isWhole ? self : Self(Array(storage)) }
+  /// Puts the bytes into a buffer that holds little else: for whoever keeps them for long.
+  package mutating func makeCompact() {
+    if !isWhole { self = Self(Array(storage)) }
+  }
 
   /// Gives the bytes without copying them.
   public func withBytes<Result, Failure: Error>(

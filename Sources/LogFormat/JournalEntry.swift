@@ -94,7 +94,7 @@ package enum JournalEntry: Hashable, Sendable {
     }
   }
 
-  private enum Kind {
+  fileprivate enum Kind {
     static let enqueued: UInt8 = 1
     static let locked: UInt8 = 2
     static let returned: UInt8 = 3
@@ -103,7 +103,7 @@ package enum JournalEntry: Hashable, Sendable {
     static let sentAgain: UInt8 = 6
   }
 
-  private enum Flag {
+  fileprivate enum Flag {
     static let feedback: UInt8 = 1
     static let deadLetter: UInt8 = 2
   }
@@ -113,41 +113,12 @@ package enum JournalEntry: Hashable, Sendable {
 
   package func encode(into buffer: inout ByteBuffer) {
     switch self {
-    case .enqueued(let enqueued):
-      buffer.append(enqueued.deadLetter == nil ? Kind.enqueued : Kind.sentAgain)
-      buffer.append(enqueued.expiry.microseconds)
-      buffer.append(enqueued.feedback.rawValue)
-      if let deadLetter = enqueued.deadLetter { buffer.appendVariableLength(deadLetter) }
-    case .locked(let locked):
-      buffer.append(Kind.locked)
-      buffer.appendVariableLength(locked.sequence)
-      buffer.appendVariableLength(UInt64(locked.deliveryCount))
-      buffer.appendVariableLength(UInt64(locked.duration))
-    case .returned(let returned):
-      buffer.append(Kind.returned)
-      buffer.appendVariableLength(returned.sequence)
-      buffer.appendVariableLength(UInt64(returned.deliveryCount))
-      buffer.append(returned.availableFrom?.microseconds ?? .min)
-    case .settled(let settled):
-      buffer.append(Kind.settled)
-      encode(settled, into: &buffer)
-    case .deviceRemoved:
-      buffer.append(Kind.deviceRemoved)
+    case .enqueued(let enqueued): enqueued.encode(into: &buffer)
+    case .locked(let locked): locked.encode(into: &buffer)
+    case .returned(let returned): returned.encode(into: &buffer)
+    case .settled(let settled): settled.encode(into: &buffer)
+    case .deviceRemoved: buffer.append(Kind.deviceRemoved)
     }
-  }
-
-  private func encode(_ settled: Settled, into buffer: inout ByteBuffer) {
-    buffer.appendVariableLength(settled.sequence)
-    buffer.append(settled.status.rawValue)
-    buffer.append(
-      (settled.givesFeedback ? Flag.feedback : 0)
-        | (settled.deadLetter == nil ? 0 : Flag.deadLetter))
-    buffer.appendVariableLength(UInt64(settled.deliveryCount))
-    buffer.appendText(settled.description)
-    guard let deadLetter = settled.deadLetter else { return }
-    buffer.append(deadLetter.enqueued.microseconds)
-    buffer.append(deadLetter.expiry.microseconds)
-    buffer.append(deadLetter.feedback.rawValue)
   }
 
   /// Decodes an entry at the start of a record's body.
@@ -220,5 +191,50 @@ package enum JournalEntry: Hashable, Sendable {
       throw .unsupportedFeatures(UInt32(number))
     }
     return mode
+  }
+}
+
+/// Each as the entry that it is.
+extension JournalEntry.Enqueued {
+  package func encode(into buffer: inout ByteBuffer) {
+    buffer.append(deadLetter == nil ? JournalEntry.Kind.enqueued : JournalEntry.Kind.sentAgain)
+    buffer.append(expiry.microseconds)
+    buffer.append(feedback.rawValue)
+    if let deadLetter { buffer.appendVariableLength(deadLetter) }
+  }
+}
+
+extension JournalEntry.Locked {
+  package func encode(into buffer: inout ByteBuffer) {
+    buffer.append(JournalEntry.Kind.locked)
+    buffer.appendVariableLength(sequence)
+    buffer.appendVariableLength(UInt64(deliveryCount))
+    buffer.appendVariableLength(UInt64(duration))
+  }
+}
+
+extension JournalEntry.Returned {
+  fileprivate func encode(into buffer: inout ByteBuffer) {
+    buffer.append(JournalEntry.Kind.returned)
+    buffer.appendVariableLength(sequence)
+    buffer.appendVariableLength(UInt64(deliveryCount))
+    buffer.append(availableFrom?.microseconds ?? .min)
+  }
+}
+
+extension JournalEntry.Settled {
+  package func encode(into buffer: inout ByteBuffer) {
+    buffer.append(JournalEntry.Kind.settled)
+    buffer.appendVariableLength(sequence)
+    buffer.append(status.rawValue)
+    buffer.append(
+      (givesFeedback ? JournalEntry.Flag.feedback : 0)
+        | (deadLetter == nil ? 0 : JournalEntry.Flag.deadLetter))
+    buffer.appendVariableLength(UInt64(deliveryCount))
+    buffer.appendText(description)
+    guard let deadLetter else { return }
+    buffer.append(deadLetter.enqueued.microseconds)
+    buffer.append(deadLetter.expiry.microseconds)
+    buffer.append(deadLetter.feedback.rawValue)
   }
 }

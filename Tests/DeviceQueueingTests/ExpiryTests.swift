@@ -59,7 +59,7 @@ struct ExpiryTests {
     queues.time.wall = Timestamp(microseconds: -5)
     let entry = try queues.table.decideEnqueue(
       to: "d", size: 1, expiry: Timestamp(microseconds: .max), feedback: .none, at: queues.time)
-    queues.apply(entry, to: "d", size: 1)
+    queues.apply(.enqueued(entry), to: "d", size: 1)
     try queues.enqueue(timeToLive: 0.000002)
     #expect(queues.expire().isEmpty)
     queues.time.wall = Timestamp(microseconds: 1 << 20)

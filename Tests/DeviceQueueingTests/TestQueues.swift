@@ -48,21 +48,25 @@ struct TestQueues: ~Copyable {
     let expiry = Timestamp(microseconds: time.wall.microseconds + Int64(timeToLive * 1_000_000))
     let entry = try table.decideEnqueue(
       to: device, size: size, expiry: expiry, feedback: feedback, at: time)
-    return apply(entry, to: device, size: size)
+    return apply(.enqueued(entry), to: device, size: size)
   }
 
   /// Receives; what it settled on the way comes first.
   mutating func receive(
     by device: DeviceID = "d", max: Int = 1, seconds: Double = 60
   ) -> (tokens: [LockToken], entries: [JournalEntry]) {
-    let entries = table.decideReceive(
-      by: device, max: max, for: Int64(seconds * 1_000_000), below: durable, at: time)
+    let duration = Int64(seconds * 1_000_000)
+    var found: [FoundMessage] = []
+    var entries = table.decideReceive(by: device, max: max, below: durable, at: time, into: &found)
+    for entry in entries { apply(entry, to: device) }
     var tokens: [LockToken] = []
-    for entry in entries {
-      apply(entry, to: device)
-      if case .locked(let locked) = entry, let token = table.token(of: locked.sequence) {
-        tokens.append(token)
-      }
+    for message in found {
+      tokens.append(table.applyReceived(message, for: duration, at: time))
+      entries.append(.locked(message.locked(for: duration)))
+      journal.append(
+        Record(
+          device: device, entry: .locked(message.locked(for: duration)), size: 0, time: time.wall))
+      durable += 1
     }
     return (tokens, entries)
   }
@@ -72,7 +76,16 @@ struct TestQueues: ~Copyable {
     _ token: LockToken, _ verb: QueueVerb, of device: DeviceID = "d"
   ) throws(QueueRejection) -> JournalEntry {
     let entry = try table.decideSettle(token, of: device, verb, at: time)
-    apply(entry, to: device)
+    guard verb == .complete else {
+      apply(entry, to: device)
+      return entry
+    }
+    // The way of those who complete many at once.
+    let found = try table.decideComplete(token, of: device, beside: nil, at: time)
+    precondition(entry == .settled(found.completed), "\(found.completed) is not \(entry)")
+    table.applyCompleted(found)
+    journal.append(Record(device: device, entry: entry, size: 0, time: time.wall))
+    durable += 1
     return entry
   }
 

@@ -270,8 +270,9 @@ struct TransitionTests {
     var queues = TestQueues()
     let first = try queues.enqueue()
     try queues.enqueue()
-    let entries = queues.table.decideReceive(
-      by: "d", max: 5, for: 1, below: first + 1, at: queues.time)
-    #expect(entries.locked == [first])
+    var found: [FoundMessage] = []
+    let due = queues.table.decideReceive(
+      by: "d", max: 5, below: first + 1, at: queues.time, into: &found)
+    #expect(due.isEmpty && found.map(\.sequence) == [first])
   }
 }

@@ -5,5 +5,6 @@
 #include "ContentChecksum.h"
 #include "GuardedCopy.h"
 #include "LinuxCalls.h"
+#include "Prefetch.h"
 
 #endif

@@ -52,22 +52,51 @@ extension QueueCore {
       let sent = state.recent[settled.sequence] ?? turn.messages[settled.sequence] ?? nil
     {
       let message = sent.kept(by: &settled)
-      return try put(.settled(settled), device, carrying: message, &state, at: turn.time)
+      let entry = JournalEntry.settled(settled)
+      state.scratch.removeAll()
+      entry.encode(into: &state.scratch)
+      let number = try append(message, of: device, &state, at: turn.time)
+      if let number {
+        state.table.apply(entry, number: number, device: device, at: turn.time)
+        note(entry, number, &state)
+      }
+      return number
     }
     // As a span: entries are large to copy.
     let entries = run.span
     state.scratch.removeAll()
     for place in entries.indices { entries[place].encode(into: &state.scratch) }
-    let number = try state.scratch.withBytes { (bytes) throws(EventStoreError) in
-      try journal.append(
-        from: device, body: bytes, properties: Properties(), systemProperties: nil,
-        at: turn.time.wall.microseconds)
-    }
-    if let number {
-      state.table.apply(entries, number: number, device: device, at: turn.time)
-      for place in entries.indices { note(entries[place], number, &state) }
-    }
+    guard let number = try append(of: device, state, at: turn.time) else { return nil }
+    state.table.apply(entries, number: number, device: device, at: turn.time)
+    for place in entries.indices { note(entries[place], number, &state) }
     return number
+  }
+
+  /// The same for entries of one device in as many records as it takes, and for the messages that
+  /// they need: what is not done where this is not done has to be decided once more.
+  ///
+  /// - Parameters:
+  ///   - entries: what was decided.
+  ///   - device: whose queue it is.
+  ///   - state: what the lock guards.
+  ///   - turn: what holds now.
+  ///   - lastNumber: becomes the number of the last record.
+  /// - Returns: whether all of it was done.
+  /// - Throws: ``EventStoreError`` where the journal takes no more.
+  func put(
+    _ entries: [JournalEntry], of device: borrowing EventModel.DeviceID, _ state: inout State,
+    _ turn: Turn, last lastNumber: inout UInt64?
+  ) throws(EventStoreError) -> Progress {
+    let missing = entries.compactMap { turn.messageNeeded(for: $0, of: device, state) }
+    guard missing.isEmpty else { return .needsMessages(missing) }
+    var next = 0
+    while next < entries.count {
+      state.run.removeAll()
+      while next < entries.count, state.run.take(entries[next]) { next += 1 }
+      guard let number = try putRun(of: device, &state, turn) else { return .needsRoom }
+      lastNumber = number
+    }
+    return .done
   }
 
   /// The same for a single entry.
@@ -78,5 +107,21 @@ extension QueueCore {
     state.run.removeAll()
     _ = state.run.take(entry)
     return try putRun(of: device, &state, turn)
+  }
+
+  /// The same for the messages that were found to be completed, of which nothing is kept.
+  func putCompleted(
+    of device: borrowing EventModel.DeviceID, _ state: inout State, at time: QueueTime
+  ) throws(EventStoreError) -> UInt64? {
+    state.scratch.removeAll()
+    for place in state.found.indices {
+      state.found[place].completed.encode(into: &state.scratch)
+    }
+    guard let number = try append(of: device, state, at: time) else { return nil }
+    for place in state.found.indices {
+      state.recent.remove(state.found[place].sequence)
+      state.table.applyCompleted(state.found[place])
+    }
+    return number
   }
 }

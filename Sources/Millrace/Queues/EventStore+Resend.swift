@@ -116,12 +116,12 @@ extension QueueCore {
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
       guard !core.journal.isShort else { return .needsSpace }
-      var entry = try core.decideEnqueue(message, to: device, state.table, at: turn.time)
-      if case .enqueued(var enqueued) = entry {
-        enqueued.deadLetter = letter
-        entry = .enqueued(enqueued)
-      }
-      lastNumber = try core.put(entry, device, carrying: message, &state, at: turn.time)
+      let size = message.size
+      var enqueued = try core.decideEnqueue(
+        message, size: size, to: device, state.table, at: turn.time)
+      enqueued.deadLetter = letter
+      lastNumber = try core.put(
+        enqueued, message, size: size, to: device, &state, at: turn.time)
       return lastNumber == nil ? .needsRoom : .done
     }
   }

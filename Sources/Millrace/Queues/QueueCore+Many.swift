@@ -6,19 +6,13 @@ internal import LogFormat
 extension QueueCore {
   /// Puts messages into their queues until one is refused.
   struct Sending: QueueWork {
-    /// Not a tuple, which is copied whole wherever a part of it is looked at.
-    private struct Item {
-      let device: EventModel.DeviceID
-      let message: DeviceMessage
-    }
-
-    private let messages: [Item]
+    private let messages: [(EventModel.DeviceID, DeviceMessage)]
     private var numbers: [UInt64] = []
     /// Why the next one was refused.
     private(set) var refusal: EventStoreError?
 
     init(_ messages: [(EventModel.DeviceID, DeviceMessage)]) {
-      self.messages = messages.map { Item(device: $0, message: $1) }
+      self.messages = messages
       numbers.reserveCapacity(messages.count)
     }
 
@@ -27,18 +21,19 @@ extension QueueCore {
     ) throws(EventStoreError) -> Progress {
       while numbers.count < messages.count {
         guard !core.journal.isShort else { return .needsSpace }
-        let entry: JournalEntry
+        // Copied once, and from there on borrowed: a part of a pair is copied at each look.
+        let (device, message) = messages[numbers.count]
+        let size = message.size
+        let enqueued: JournalEntry.Enqueued
         do throws(EventStoreError) {
-          entry = try core.decideEnqueue(
-            messages[numbers.count].message, to: messages[numbers.count].device, state.table,
-            at: turn.time)
+          enqueued = try core.decideEnqueue(
+            message, size: size, to: device, state.table, at: turn.time)
         } catch {
           refusal = error
           return .done
         }
         let number = try core.put(
-          entry, messages[numbers.count].device, carrying: messages[numbers.count].message, &state,
-          at: turn.time)
+          enqueued, consume message, size: size, to: device, &state, at: turn.time)
         guard let number else { return .needsRoom }
         numbers.append(number)
       }
@@ -56,7 +51,7 @@ extension QueueCore {
     var lastNumber: UInt64? { numbers.last }
     /// Those that a message has come for.
     var devices: some Sequence<EventModel.DeviceID> {
-      messages.prefix(numbers.count).lazy.map(\.device)
+      messages.prefix(numbers.count).lazy.map(\.0)
     }
     var outcome: EnqueueOutcome { EnqueueOutcome(sequenceNumbers: numbers, refusal: refusal) }
   }
@@ -76,8 +71,10 @@ extension QueueCore {
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
       guard !core.journal.isShort else { return .needsSpace }
-      let entry = try core.decideEnqueue(message, to: device, state.table, at: turn.time)
-      lastNumber = try core.put(entry, device, carrying: message, &state, at: turn.time)
+      let size = message.size
+      let enqueued = try core.decideEnqueue(
+        message, size: size, to: device, state.table, at: turn.time)
+      lastNumber = try core.put(enqueued, message, size: size, to: device, &state, at: turn.time)
       return lastNumber == nil ? .needsRoom : .done
     }
 
@@ -117,36 +114,37 @@ extension QueueCore {
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
       // Where there was no room for all, those that were locked are enough.
-      guard max > 0, lastNumber == nil else { return .done }
-      let decided = state.table.decideReceive(
-        by: device, max: max, for: duration, below: core.journal.durableNumber, at: turn.time)
-      let entries = decided.span
-      var missing: [Wanted] = []
-      for place in entries.indices {
-        guard let one = turn.messageNeeded(for: entries[place], of: device, state) else { continue }
-        missing.append(one)
-      }
-      guard missing.isEmpty else { return .needsMessages(missing) }
-      messages.reserveCapacity(entries.count)
+      guard max > 0, messages.isEmpty, unread.isEmpty else { return .done }
+      let due = state.table.decideReceive(
+        by: device, max: max, below: core.journal.durableNumber, at: turn.time,
+        into: &state.found)
+      for place in state.found.indices { state.recent.prefetch(state.found[place].sequence) }
+      let settling = try core.put(due, of: device, &state, turn, last: &lastNumber)
+      guard case .done = settling else { return settling }
+      messages.reserveCapacity(state.found.count)
       var next = 0
-      while next < entries.count {
-        let first = next
-        state.run.removeAll()
-        while next < entries.count, state.run.take(entries[next]) { next += 1 }
-        guard let number = try core.putRun(of: device, &state, turn) else { return .needsRoom }
+      while next < state.found.count {
+        let run = next..<min(next + Limits.journalRunCountMax, state.found.count)
+        state.scratch.removeAll()
+        for place in run { state.found[place].locked(for: duration).encode(into: &state.scratch) }
+        guard let number = try core.append(of: device, state, at: turn.time) else {
+          return .needsRoom
+        }
         lastNumber = number
-        for place in first..<next { deliver(entries[place], &state) }
+        for place in run { deliver(state.found[place], &state, at: turn.time) }
+        next = run.upperBound
       }
       return .done
     }
 
-    /// Takes out a message that has just been locked.
-    private mutating func deliver(_ entry: JournalEntry, _ state: inout State) {
-      guard case .locked(let lock) = entry, let token = state.table.token(of: lock.sequence)
-      else { return }
+    /// Locks a message as the journal says, and takes it out.
+    private mutating func deliver(
+      _ found: FoundMessage, _ state: inout State, at time: QueueTime
+    ) {
       let locked = Locked(
-        sequence: lock.sequence, deliveryCount: lock.deliveryCount, token: token)
-      if let sent = state.recent.take(lock.sequence) {
+        sequence: found.sequence, deliveryCount: found.deliveryCount,
+        token: state.table.applyReceived(found, for: duration, at: time))
+      if let sent = state.recent.take(found.sequence) {
         messages.append(LockedMessage(locked, device, sent))
       } else {
         unread.append(locked)
@@ -172,32 +170,35 @@ extension QueueCore {
     mutating func goOn(
       _ core: QueueCore, _ state: inout State, _ turn: Turn
     ) throws(EventStoreError) -> Progress {
-      let settled = self.deliveries
-      let deliveries = settled.span
       while true {
         decideRun(&state, at: turn.time)
-        guard let first = state.run.entries.first else { return .done }
-        if turn.messageNeeded(for: first, of: deliveries[next].device, state) != nil {
-          return .needsMessages(messagesNeeded(state, turn))
+        guard let first = state.found.first else { return .done }
+        let device = deliveries[next].device
+        let number: UInt64?
+        if first.givesFeedback {
+          let entry = JournalEntry.settled(first.completed)
+          if turn.messageNeeded(for: entry, of: device, state) != nil {
+            return .needsMessages(messagesNeeded(state, turn))
+          }
+          number = try core.put(entry, of: device, &state, turn)
+        } else {
+          number = try core.putCompleted(of: device, &state, at: turn.time)
         }
-        let count = state.run.entries.count
-        guard let number = try core.putRun(of: deliveries[next].device, &state, turn) else {
-          return .needsRoom
-        }
+        guard let number else { return .needsRoom }
         lastNumber = number
-        for place in next..<next + count { done[place] = true }
-        next += count
+        for place in next..<next + state.found.count { done[place] = true }
+        next += state.found.count
       }
     }
 
     /// Decides the next deliveries that go into one record, and passes over those before them that
     /// have lost their lock.
     private mutating func decideRun(_ state: inout State, at time: QueueTime) {
-      state.run.removeAll()
-      let settled = self.deliveries
-      let deliveries = settled.span
-      var end = next
-      while end < deliveries.count {
+      state.found.removeAll(keepingCapacity: true)
+      let all = self.deliveries
+      let deliveries = all.span
+      while next + state.found.count < deliveries.count {
+        let end = next + state.found.count
         let token = deliveries[end].token
         // In the order of the numbers, so that none is settled twice.
         if end > next,
@@ -207,14 +208,15 @@ extension QueueCore {
           return
         }
         do throws(QueueRejection) {
-          let entry = try state.table.decideSettle(
-            token, of: deliveries[end].device, .complete, at: time)
-          guard state.run.take(entry) else { return }
-          end += 1
+          let found = try state.table.decideComplete(
+            token, of: deliveries[end].device, beside: state.found.first, at: time)
+          // What tells the sender stands alone.
+          if found.givesFeedback, end > next { return }
+          state.found.append(found)
+          if found.givesFeedback || state.found.count == Limits.journalRunCountMax { return }
         } catch {
           guard end == next else { return }
-          end += 1
-          next = end
+          next += 1
         }
       }
     }

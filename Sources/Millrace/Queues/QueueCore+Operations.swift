@@ -13,26 +13,40 @@ extension EventStore.Queues {
 }
 
 extension QueueCore {
-  /// Decides whether a message may join a queue.
+  /// Decides whether a message of so many bytes may join a queue.
   func decideEnqueue(
-    _ message: borrowing DeviceMessage, to device: borrowing EventModel.DeviceID,
+    _ message: borrowing DeviceMessage, size: Int, to device: borrowing EventModel.DeviceID,
     _ table: borrowing QueueTable, at time: QueueTime
-  ) throws(EventStoreError) -> JournalEntry {
-    guard message.size <= Limits.messageSizeMax else {
-      throw .limit(
-        LimitExceeded("message size", maximum: Limits.messageSizeMax, value: message.size))
+  ) throws(EventStoreError) -> JournalEntry.Enqueued {
+    guard size <= Limits.messageSizeMax else {
+      throw .limit(LimitExceeded("message size", maximum: Limits.messageSizeMax, value: size))
     }
     if !message.systemProperties.isEmpty { try EventLimits.check(message.systemProperties) }
-    let timeToLive = message.timeToLive ?? defaults.timeToLive
-    if message.expiryTime == nil { try timeToLive.check(asA: "time to live") }
-    let expiry = message.expiryTime ?? time.wall.advanced(by: timeToLive)
+    let expiry: Timestamp
+    if let expiryTime = message.expiryTime {
+      expiry = expiryTime
+    } else {
+      expiry = try self.expiry(after: message.timeToLive, from: time.wall)
+    }
     do throws(QueueRejection) {
       return try table.decideEnqueue(
-        to: device, size: message.size, expiry: expiry,
-        feedback: message.feedback ?? defaults.feedback, at: time)
+        to: device, size: size, expiry: expiry, feedback: message.feedback ?? defaults.feedback,
+        at: time)
     } catch {
       throw EventStoreError(error)
     }
+  }
+
+  private func expiry(
+    after timeToLive: Duration?, from time: Timestamp
+  ) throws(EventStoreError) -> Timestamp {
+    // The usual one was checked when the store was opened.
+    guard let timeToLive else {
+      let (sum, overflow) = time.microseconds.addingReportingOverflow(usualLife)
+      return Timestamp(microseconds: overflow ? .max : sum)
+    }
+    try timeToLive.check(asA: "time to live")
+    return time.advanced(by: timeToLive)
   }
 
   /// Locks the first messages that are available, and reads them.
@@ -84,9 +98,8 @@ extension QueueCore {
   private func receiving(
     by device: EventModel.DeviceID, max: Int, lockFor duration: Duration?
   ) throws(EventStoreError) -> Receiving {
-    let duration = duration ?? defaults.lockDuration
-    try duration.check(asA: "lock duration")
-    return Receiving(by: device, max: max, for: duration.microseconds)
+    try duration?.check(asA: "lock duration")
+    return Receiving(by: device, max: max, for: duration?.microseconds ?? usualLock)
   }
 
   /// Reads the messages that have been locked.
@@ -138,13 +151,13 @@ extension QueueCore {
   func renew(
     _ token: LockToken, of device: EventModel.DeviceID, for duration: Duration?
   ) throws(EventStoreError) {
-    let duration = duration ?? defaults.lockDuration
-    try duration.check(asA: "lock duration")
+    try duration?.check(asA: "lock duration")
+    let microseconds = duration?.microseconds ?? usualLock
     try state.withLock { (state) throws(EventStoreError) in
       guard !state.isClosed else { throw .isClosed }
       do throws(QueueRejection) {
         try state.table.renew(
-          token, of: device, for: duration.microseconds, at: clock.now())
+          token, of: device, for: microseconds, at: clock.now())
       } catch {
         throw EventStoreError(error)
       }
@@ -175,7 +188,7 @@ extension LockedMessage {
 
 extension Duration {
   /// Whole microseconds; it must be one that was checked.
-  fileprivate var microseconds: Int64 {
+  var microseconds: Int64 {
     components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000
   }
 }

@@ -18,6 +18,9 @@ final class QueueCore: Sendable {
   let clock: QueueClock
   let outcomes: OutcomeCopier
   let defaults: EventStore.Queues
+  /// Microseconds that a message lives, and a lock holds, where nobody says another time.
+  let usualLife: Int64
+  let usualLock: Int64
   /// Threads that read messages.
   let readers: WorkerPool
   let state: Mutex<State>
@@ -33,6 +36,8 @@ final class QueueCore: Sendable {
     var table: QueueTable
     var recent: RecentMessages
     var run = EntryRun()
+    /// What is received or completed next.
+    var found: [FoundMessage] = []
     var scratch = ByteBuffer(capacity: 4 << 10)
     var receivers = Receivers()
     var isClosed = false
@@ -50,6 +55,8 @@ final class QueueCore: Sendable {
     self.streams = streams
     self.outcomes = outcomes
     self.defaults = defaults
+    usualLife = defaults.timeToLive.microseconds
+    usualLock = defaults.lockDuration.microseconds
     readers = source.readers
     self.filing = filing
     reader = MessageReader(source)

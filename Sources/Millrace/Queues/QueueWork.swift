@@ -165,40 +165,61 @@ extension QueueCore {
 
   // MARK: One step
 
-  /// Journals an entry that carries a message, and applies it; nil when there is no room.
+  /// Journals that a message joins its queue, and applies that; nil when there is no room.
   ///
   /// - Parameters:
-  ///   - entry: what was decided.
+  ///   - enqueued: what was decided.
+  ///   - message: the message.
+  ///   - size: its size.
   ///   - device: whose queue it is.
-  ///   - message: the message, or what is kept of it.
   ///   - state: what the lock guards.
   ///   - time: now.
-  /// - Returns: the record's number.
+  /// - Returns: the record's number, which is the message's.
   /// - Throws: ``EventStoreError`` where the journal takes no more.
   @inline(__always)
   func put(
-    _ entry: JournalEntry, _ device: borrowing EventModel.DeviceID,
-    carrying message: borrowing DeviceMessage, _ state: inout State, at time: QueueTime
+    _ enqueued: JournalEntry.Enqueued, _ message: consuming DeviceMessage, size: Int,
+    to device: borrowing EventModel.DeviceID, _ state: inout State, at time: QueueTime
   ) throws(EventStoreError) -> UInt64? {
     state.scratch.removeAll()
-    entry.encode(into: &state.scratch)
+    enqueued.encode(into: &state.scratch)
+    guard let number = try append(message, of: device, &state, at: time) else { return nil }
+    state.table.apply(enqueued, number: number, device: device, size: size)
+    // Noted with the change, so that the journal keeps the record until it is copied.
+    if enqueued.deadLetter != nil { outcomes.note(number) }
+    state.recent.insert(
+      message, size: size, number, expiry: enqueued.expiry, feedback: enqueued.feedback,
+      at: time.wall)
+    return number
+  }
+
+  /// Takes a record with a message, or with what is kept of it, into the journal behind the entry
+  /// that has been encoded; nil when there is no room.
+  @inline(__always)
+  func append(
+    _ message: borrowing DeviceMessage, of device: borrowing EventModel.DeviceID,
+    _ state: inout State, at time: QueueTime
+  ) throws(EventStoreError) -> UInt64? {
     message.body.withBytes { state.scratch.append($0) }
     let hasSystemProperties = !message.systemProperties.isEmpty
-    let number = try state.scratch.withBytes { (bytes) throws(EventStoreError) in
+    return try state.scratch.withBytes { (bytes) throws(EventStoreError) in
       try journal.append(
         from: device, body: bytes, properties: message.properties,
         systemProperties: hasSystemProperties ? message.systemProperties : nil,
         at: time.wall.microseconds)
     }
-    if let number {
-      state.table.apply(entry, number: number, device: device, size: message.size, at: time)
-      note(entry, number, &state)
-      if case .enqueued(let enqueued) = entry {
-        state.recent.insert(
-          message, number, expiry: enqueued.expiry, feedback: enqueued.feedback, at: time.wall)
-      }
+  }
+
+  /// The same for a record without a message: the entries that have been encoded.
+  @inline(__always)
+  func append(
+    of device: borrowing EventModel.DeviceID, _ state: borrowing State, at time: QueueTime
+  ) throws(EventStoreError) -> UInt64? {
+    try state.scratch.withBytes { (bytes) throws(EventStoreError) in
+      try journal.append(
+        from: device, body: bytes, properties: Properties(), systemProperties: nil,
+        at: time.wall.microseconds)
     }
-    return number
   }
 
   /// Notes an entry that has been applied where more than the table goes by it.

@@ -54,9 +54,9 @@ extension QueueCore {
       await Suspension.suspend { suspension in
         let answer = state.withLock { state -> Bool? in
           if state.isClosed || Task.isCancelled { return false }
-          let entries = state.table.decideReceive(
-            by: device, max: 1, for: 0, below: journal.durableNumber, at: clock.now())
-          guard entries.isEmpty else { return true }
+          let due = state.table.decideReceive(
+            by: device, max: 1, below: journal.durableNumber, at: clock.now(), into: &state.found)
+          guard due.isEmpty, state.found.isEmpty else { return true }
           state.receivers.add(suspension, id, for: device)
           return nil
         }

@@ -1,23 +1,20 @@
+internal import CSystemShims
 internal import EventModel
 
 /// The messages that were sent last: a device that comes for them soon waits for no disk.
 ///
 /// A table with one place for each number, which a later one takes where they meet; bounded by the
 /// bytes that the messages take, the oldest of which go first.
-struct RecentMessages: ~Copyable, Sendable {
+///
+/// Memory of its own and not arrays, so that a message is moved out and not copied.
+// SAFETY, for every use below: the pieces are owned by the value alone and freed with it; all keys
+// of a piece are initialised, and a message is wherever the key of its place has a number.
+@safe
+struct RecentMessages: ~Copyable, @unchecked Sendable {
   private static let pieceCount = 256
   private static let pieceSize = 256
   /// What a message takes beside its bytes, about.
   private static let entrySize = 160
-
-  private struct Entry {
-    let body: Payload
-    let properties: Properties
-    let systemProperties: SystemProperties
-    let expiry: Timestamp
-    let enqueued: Timestamp
-    let feedback: FeedbackMode
-  }
 
   /// What is asked of a message most, apart from it, so that asking touches none.
   private struct Key {
@@ -29,10 +26,19 @@ struct RecentMessages: ~Copyable, Sendable {
   }
 
   /// Places of numbers that follow each other; without memory while nothing is there.
+  @safe
   private struct Piece {
     var count = 0
-    var keys: [Key] = []
-    var entries: [Entry?] = []
+    var keys: UnsafeMutablePointer<Key>?
+    var messages: UnsafeMutablePointer<SentMessage>?
+  }
+
+  /// Where a message is.
+  @safe
+  private struct Place {
+    let piece: Int
+    let key: UnsafeMutablePointer<Key>
+    let message: UnsafeMutablePointer<SentMessage>
   }
 
   private let sizeMax: Int
@@ -45,39 +51,49 @@ struct RecentMessages: ~Copyable, Sendable {
   /// An empty table that keeps so many bytes of messages at most.
   init(sizeMax: Int) { self.sizeMax = sizeMax }
 
+  deinit {
+    for piece in pieces {
+      guard let keys = unsafe piece.keys, let messages = unsafe piece.messages else { continue }
+      for index in 0..<Self.pieceSize where unsafe keys[index].number != Key.none.number {
+        unsafe (messages + index).deinitialize(count: 1)
+      }
+      unsafe keys.deallocate()
+      unsafe messages.deallocate()
+    }
+  }
+
   /// The message of a number, if it is here.
   subscript(number: UInt64) -> SentMessage? {
-    place(holding: number).flatMap { pieces[$0.piece].entries[$0.index] }
-      .map(Self.message)
+    place(holding: number).map { unsafe $0.message.pointee }
   }
 
   func contains(_ number: UInt64) -> Bool { place(holding: number) != nil }
 
+  /// Has the processor fetch a message that is taken soon: those of one device lie far apart, and
+  /// each would be waited for alone.
+  func prefetch(_ number: UInt64) {
+    guard let place = place(of: number) else { return }
+    unsafe millrace_prefetch(place.key, MemoryLayout<Key>.size)
+    unsafe millrace_prefetch(place.message, MemoryLayout<SentMessage>.size)
+  }
+
   /// Adds the message of the highest number so far, as it joined its queue.
   mutating func insert(
-    _ message: borrowing DeviceMessage, _ number: UInt64, expiry: Timestamp,
-    feedback: FeedbackMode, at time: Timestamp
+    _ message: consuming DeviceMessage, size messageSize: Int, _ number: UInt64,
+    expiry: Timestamp, feedback: FeedbackMode, at time: Timestamp
   ) {
-    let size = Self.entrySize + message.size
+    let size = Self.entrySize + messageSize
     guard size <= sizeMax else { return }
     if count == 0 { oldest = number }
-    let (piece, index) = Self.place(of: number)
-    if pieces[piece].count == 0 {
-      pieces[piece].keys = Array(repeating: .none, count: Self.pieceSize)
-      pieces[piece].entries = Array(repeating: nil, count: Self.pieceSize)
-    } else if pieces[piece].keys[index].number != Key.none.number {
-      // One more stays in the piece, so that it keeps its memory.
-      pieces[piece].count += 1
-      _ = clear(piece, index)
-      pieces[piece].count -= 1
-    }
-    pieces[piece].keys[index] = Key(
+    let place = placeToFill(number)
+    unsafe place.key.pointee = Key(
       number: number, size: UInt32(size), isNeededToSettle: feedback != .none)
-    pieces[piece].entries[index] = Entry(
-      body: message.body.compact, properties: message.properties,
-      systemProperties: message.systemProperties, expiry: expiry, enqueued: time,
-      feedback: feedback)
-    pieces[piece].count += 1
+    message.body.makeCompact()
+    (message.expiryTime, message.timeToLive) = (expiry, nil)
+    message.feedback = feedback
+    unsafe place.message.initialize(
+      to: SentMessage(message: message, expiry: expiry, enqueued: time))
+    pieces[place.piece].count += 1
     count += 1
     self.size += size
     while self.size > sizeMax {
@@ -90,41 +106,66 @@ struct RecentMessages: ~Copyable, Sendable {
   ///
   /// One whose settlement will need it stays.
   mutating func take(_ number: UInt64) -> SentMessage? {
-    guard let (piece, index) = place(holding: number) else { return nil }
-    if pieces[piece].keys[index].isNeededToSettle { return self[number] }
-    return clear(piece, index).map(Self.message)
+    guard let place = place(holding: number) else { return nil }
+    if unsafe place.key.pointee.isNeededToSettle { return unsafe place.message.pointee }
+    let message = unsafe place.message.move()
+    noteEmpty(place)
+    return message
   }
 
   mutating func remove(_ number: UInt64) {
-    if let (piece, index) = place(holding: number) { _ = clear(piece, index) }
+    guard let place = place(holding: number) else { return }
+    unsafe place.message.deinitialize(count: 1)
+    noteEmpty(place)
   }
 
-  private mutating func clear(_ piece: Int, _ index: Int) -> Entry? {
-    size -= Int(pieces[piece].keys[index].size)
+  /// A message has been taken out of its place.
+  private mutating func noteEmpty(_ place: Place) {
+    size -= Int(unsafe place.key.pointee.size)
     count -= 1
-    pieces[piece].keys[index] = .none
-    let entry = pieces[piece].entries[index].take()
-    pieces[piece].count -= 1
-    if pieces[piece].count == 0 { pieces[piece] = Piece() }
-    return entry
+    unsafe place.key.pointee = .none
+    pieces[place.piece].count -= 1
+    guard pieces[place.piece].count == 0 else { return }
+    unsafe pieces[place.piece].keys?.deallocate()
+    unsafe pieces[place.piece].messages?.deallocate()
+    pieces[place.piece] = Piece()
   }
 
-  private static func message(_ entry: Entry) -> SentMessage {
-    SentMessage(
-      message: DeviceMessage(
-        body: entry.body, properties: entry.properties,
-        systemProperties: entry.systemProperties, expiryTime: entry.expiry,
-        feedback: entry.feedback), expiry: entry.expiry, enqueued: entry.enqueued)
+  /// The place of a number, with nothing in it.
+  private mutating func placeToFill(_ number: UInt64) -> Place {
+    if let place = place(of: number) {
+      guard unsafe place.key.pointee.number != Key.none.number else { return place }
+      // One more stays in the piece, so that it keeps its memory.
+      pieces[place.piece].count += 1
+      unsafe place.message.deinitialize(count: 1)
+      noteEmpty(place)
+      pieces[place.piece].count -= 1
+      return place
+    }
+    let (piece, index) = Self.position(of: number)
+    let keys = UnsafeMutablePointer<Key>.allocate(capacity: Self.pieceSize)
+    unsafe keys.initialize(repeating: .none, count: Self.pieceSize)
+    let messages = UnsafeMutablePointer<SentMessage>.allocate(capacity: Self.pieceSize)
+    pieces[piece] = unsafe Piece(count: 0, keys: keys, messages: messages)
+    return unsafe Place(piece: piece, key: keys + index, message: messages + index)
   }
 
-  private static func place(of number: UInt64) -> (piece: Int, index: Int) {
+  private static func position(of number: UInt64) -> (piece: Int, index: Int) {
     let place = Int(truncatingIfNeeded: number) & (pieceCount * pieceSize - 1)
     return (place / pieceSize, place % pieceSize)
   }
 
-  private func place(holding number: UInt64) -> (piece: Int, index: Int)? {
-    let (piece, index) = Self.place(of: number)
-    guard pieces[piece].count > 0, pieces[piece].keys[index].number == number else { return nil }
-    return (piece, index)
+  /// The place of a number, whatever is there; nil where its piece has no memory.
+  private func place(of number: UInt64) -> Place? {
+    let (piece, index) = Self.position(of: number)
+    guard let keys = unsafe pieces[piece].keys, let messages = unsafe pieces[piece].messages
+    else { return nil }
+    return unsafe Place(piece: piece, key: keys + index, message: messages + index)
+  }
+
+  private func place(holding number: UInt64) -> Place? {
+    guard let place = place(of: number), unsafe place.key.pointee.number == number
+    else { return nil }
+    return place
   }
 }
