@@ -61,7 +61,7 @@ package final class CommitLog: Sendable {
   ///   - environment: files, time and chance.
   ///   - choices: what holds while the log is open.
   ///   - evidence: what is known about durable numbers from outside the log, such as consumers'
-  ///     checkpoints: asked for once the lock is held.
+  ///     checkpoints, by the numbers of partitions and streams: asked for once the lock is held.
   /// - Returns: the open log.
   /// - Throws: ``CommitLogFailure``, among them that another process writes.
   package static func open(
@@ -98,7 +98,7 @@ package final class CommitLog: Sendable {
       try OrphanSegments.setAside(log, manifest: image.state, context: context)
       partitions.append(
         try openLog(
-          log, as: image.state, evidence: known[number] ?? 0, context: context,
+          log, as: image.state, evidence: log.evidence(in: known), context: context,
           manifest: manifest))
     }
     var streams = StreamLogs()
@@ -106,7 +106,8 @@ package final class CommitLog: Sendable {
       try OrphanSegments.setAside(log, manifest: image.state, context: context)
       guard image.state.logs[log] != nil else { continue }
       streams.logs[log] = try openLog(
-        log, as: image.state, evidence: 0, context: context, manifest: manifest)
+        log, as: image.state, evidence: log.evidence(in: known), context: context,
+        manifest: manifest)
     }
     return CommitLog(
       context: context, manifest: manifest, partitions: partitions, streams: streams, lock: lock)
@@ -173,5 +174,12 @@ package final class CommitLog: Sendable {
     } catch .storageFull {
       return
     }
+  }
+}
+
+extension ManifestEdit.LogID {
+  /// What consumers' checkpoints testify to of this log, which may be a stream that groups read.
+  func evidence(in known: [UInt32: UInt64]) -> UInt64 {
+    known[UInt32(partitionID.number)] ?? 0
   }
 }

@@ -15,6 +15,11 @@ extension PartitionLog {
   }
 
   func prepare(_ writing: inout PartitionWriting) throws(CommitLogFailure) {
+    try finishRecovery(&writing)
+    try recordTestified(&writing)
+  }
+
+  private func finishRecovery(_ writing: inout PartitionWriting) throws(CommitLogFailure) {
     guard var repair = writing.repair else { return }
     let end = repair.scan.verdict
     guard end.nextNumber <= Limits.numberMax - Limits.numberReserve else {

@@ -101,11 +101,7 @@ package final class PartitionLog: Sendable {
   }
 
   /// The number that the next record takes.
-  package var nextNumber: UInt64 {
-    writing.withLock { writing in
-      writing.repair?.scan.verdict.nextNumber ?? writing.segment.end.nextNumber
-    }
-  }
+  package var nextNumber: UInt64 { writing.withLock { $0.nextNumber } }
 
   // MARK: Sync stage
 
@@ -161,7 +157,9 @@ package final class PartitionLog: Sendable {
       // A mark is a hint for recovery; everything is durable without it (I9).
     }
     return try writing.withLock { (writing) throws(CommitLogFailure) in
-      guard writing.repair == nil else { return nil }
+      guard writing.repair == nil, writing.nextNumber == writing.segment.end.nextNumber else {
+        return nil
+      }
       do throws(IOFailure) {
         try writing.segment.giveBackReserve()
         try writing.segment.file.synchronize()

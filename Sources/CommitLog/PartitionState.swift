@@ -10,6 +10,14 @@ struct PartitionWriting: ~Copyable {
   var lastWatermark: UInt64
   /// What must be done before the first write; nil once it is.
   var repair: TailRepair?
+  /// What has been found out since about records that were durable: see
+  /// ``PartitionLog/goOn(behind:)``.
+  var testifiedNumber: UInt64 = 0
+
+  /// The number that the next record takes.
+  var nextNumber: UInt64 {
+    max(repair?.scan.verdict.nextNumber ?? segment.end.nextNumber, testifiedNumber)
+  }
 }
 
 /// What a partition's stages and readers share; never held across a system call.

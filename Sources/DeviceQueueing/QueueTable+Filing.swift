@@ -181,6 +181,7 @@ extension QueueTable {
   package mutating func load(
     _ message: FiledMessage, size: Int, device: DeviceID, checkpoint: UInt32
   ) {
+    lastLoaded = max(lastLoaded ?? 0, message.sequence)
     let slot = find(device) ?? addSlot(device)
     let last = slots[slot].last
     // Two files would not agree in this; the first one holds.

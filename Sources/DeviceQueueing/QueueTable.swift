@@ -25,6 +25,8 @@ package struct QueueTable: ~Copyable, Sendable {
   /// Whether a message that a queue file holds has changed or is gone since the directory of those
   /// files was made.
   package internal(set) var isDirectoryStale = false
+  /// The highest number of a message that came from a queue file; nil for none.
+  package internal(set) var lastLoaded: UInt64?
   /// Makes nonces that no earlier opening has given out.
   private var nonceState: UInt64
 

@@ -263,8 +263,9 @@ final class WriterCore: ReadSource {
       if let queues = existingQueues { return queues }
       // Not the lock of the close, which waits for this thread to end.
       guard !isClosing.load(ordering: .acquiring) else { throw .isClosed }
+      try streams.makeJournal()
       let queues = try QueueCore(
-        journal: try streams.writer(of: .journal), streams: streams, source: StreamSource(self),
+        streams: streams, source: StreamSource(self),
         outcomes: OutcomeCopier(
           feedback: try OutcomeCopier.Stream(.feedback, streams, self),
           deadLetters: try OutcomeCopier.Stream(.deadLetter, streams, self), metrics),

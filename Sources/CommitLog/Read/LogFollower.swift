@@ -191,9 +191,9 @@ package final class LogFollower: Sendable {
     func scan(isLive: Bool) throws(CommitLogFailure) -> State {
       var state = State(manifest: manifest, manifestSize: manifestSize)
       for log in manifest.recordedLogs {
-        let outside = log.stream == .events ? evidence[log.partition] ?? 0 : 0
         state.logs[log] = try FollowedLog.scan(
-          log, manifest: manifest, evidence: outside, isLive: isLive, mayBeLost: mayBeLost,
+          log, manifest: manifest, evidence: log.evidence(in: evidence), isLive: isLive,
+          mayBeLost: mayBeLost,
           known: known?.logs[log],
           context: context)
       }

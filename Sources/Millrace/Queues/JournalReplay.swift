@@ -24,6 +24,9 @@ struct JournalReplay: ~Copyable {
 
   private init(_ table: consuming QueueTable) { self.table = table }
 
+  /// The number behind the highest that a message in a queue file has: the journal held it.
+  private(set) var testifiedNumber: UInt64 = 0
+
   /// All that could not be read.
   var damages: [QueueDamage] {
     unreadable.map { .records($0) } + damaged.map { .file($0.device) }
@@ -47,6 +50,7 @@ struct JournalReplay: ~Copyable {
       var loading = QueueLoading(checkpoint.number, source.context)
       try loading.load(into: &replay.table)
       replay.damaged = loading.damaged
+      replay.testifiedNumber = replay.table.lastLoaded.map { $0 &+ 1 } ?? 0
     }
     replay.lastTime = snapshot.segments.first?.added.lastTimeBefore
     let cursor = source.cursor(
@@ -75,6 +79,9 @@ struct JournalReplay: ~Copyable {
     }
     return replay
   }
+
+  /// Notes what the journal's end has lost, as its numbers elsewhere show.
+  mutating func noteLost(_ numbers: Range<UInt64>) { unreadable.append(numbers) }
 
   private mutating func note(_ gap: Gap) {
     // What a writer has let go meanwhile says nothing any more.

@@ -75,6 +75,11 @@ final class OutcomeCopier: Sendable {
 
   deinit { stop() }
 
+  /// The number behind the highest that a copy had when the store was opened: the journal held it.
+  var testifiedNumber: UInt64 {
+    [feedback.last, deadLetters.last].compactMap { $0.map { $0 &+ 1 } }.max() ?? 0
+  }
+
   /// Begins to copy what was settled before, and what will be.
   func start(_ reader: JournalReader, behind journal: PartitionWriter, redoing settled: [UInt64]) {
     let (state, metrics) = (state, metrics)

@@ -47,11 +47,10 @@ final class QueueCore: Sendable {
   ///
   /// Blocks.
   init(
-    journal: PartitionWriter, streams: StreamWriters, source: any ReadSource,
+    streams: StreamWriters, source: any ReadSource,
     outcomes: OutcomeCopier, filing: QueueFiling,
     defaults: EventStore.Queues, environment: EngineEnvironment, metrics: StoreMetrics
   ) throws(EventStoreError) {
-    self.journal = journal
     self.streams = streams
     self.outcomes = outcomes
     self.defaults = defaults
@@ -60,8 +59,11 @@ final class QueueCore: Sendable {
     readers = source.readers
     self.filing = filing
     reader = MessageReader(source)
-    let replay = try JournalReplay.run(
+    var replay = try JournalReplay.run(
       source, into: QueueTable(rules: defaults.rules, key: environment.random()))
+    let testified = max(replay.testifiedNumber, outcomes.testifiedNumber)
+    if let lost = try streams.goOn(behind: testified) { replay.noteLost(lost) }
+    journal = try streams.writer(of: .journal)
     clock = QueueClock(environment, last: replay.lastTime)
     let uncopied = replay.outcomes
     let damaged = replay.damaged

@@ -54,6 +54,33 @@ final class StreamWriters: Sendable {
     }
   }
 
+  /// Makes the journal if there is none.
+  ///
+  /// Blocks.
+  ///
+  /// - Throws: ``EventStoreError`` where it cannot be made, or its active file is gone.
+  func makeJournal() throws(EventStoreError) {
+    do throws(CommitLogFailure) {
+      if let loss = try log.log(.journal).loss { throw loss }
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+
+  /// Has the journal go on behind what others tell of it, before anything is written to it.
+  ///
+  /// Blocks.
+  ///
+  /// - Returns: the records that it has lost; nil for none.
+  /// - Throws: ``EventStoreError``, but not for a full disk.
+  func goOn(behind number: UInt64) throws(EventStoreError) -> Range<UInt64>? {
+    do throws(CommitLogFailure) {
+      return try log.existingLog(.journal)?.goOn(behind: number)
+    } catch {
+      throw EventStoreError(error)
+    }
+  }
+
   /// Has somebody told of every roll of the journal.
   func watchJournal(_ body: @escaping @Sendable () -> Void) {
     journalRolled.withLock { $0 = body }
