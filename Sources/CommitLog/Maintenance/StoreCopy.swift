@@ -55,9 +55,16 @@ package struct StoreCopy {
     package init(_ log: CommitLog) {
       while true {
         let manifest = log.manifest.state
-        let snapshots = log.logs.map(\.snapshot)
-        // A checkpoint that came between may have let go of what belongs to the one before.
-        guard log.manifest.queueCheckpoint == manifest.queueCheckpoint else { continue }
+        let first = log.existingLog(.journal)?.snapshot.startNumber
+        // The journal after the outcomes that are copied from it: they would tell of records that
+        // it does not hold.
+        let snapshots = Array(log.logs.reversed().map(\.snapshot).reversed())
+        // It may have let go meanwhile of an outcome that was not copied before, and with a
+        // checkpoint of what belongs to the one before.
+        let journal = snapshots.first { $0.log == .only(of: .journal) }
+        guard log.manifest.queueCheckpoint == manifest.queueCheckpoint,
+          first == nil || journal?.startNumber == first
+        else { continue }
         self.init(context: log.context, manifest: manifest, snapshots: snapshots)
         return
       }

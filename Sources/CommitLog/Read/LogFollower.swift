@@ -190,7 +190,8 @@ package final class LogFollower: Sendable {
   ) throws(CommitLogFailure) -> State {
     func scan(isLive: Bool) throws(CommitLogFailure) -> State {
       var state = State(manifest: manifest, manifestSize: manifestSize)
-      for log in manifest.recordedLogs {
+      // The journal after the outcomes that are copied from it, which must not be ahead of it.
+      for log in manifest.recordedLogs.reversed() {
         state.logs[log] = try FollowedLog.scan(
           log, manifest: manifest, evidence: log.evidence(in: evidence), isLive: isLive,
           mayBeLost: mayBeLost,
