@@ -35,6 +35,8 @@ struct QueueStore: Sendable {
 
   var fileSystem: MemoryFileSystem { disk.copy() }
 
+  var directories: [FilePath] { disk.directories }
+
   /// Of what the queues are in: folders, the manifest that names their files, and the lock.
   private static let names = ["/queues/", "/feedback/", "/dead-letter/", "/MANIFEST", "/LOCK"]
 
@@ -67,7 +69,7 @@ struct QueueStore: Sendable {
 
   /// Opens a store by clocks that stand, so that nothing expires and no lock runs out.
   static func open(
-    _ disk: MemoryFileSystem, _ access: EventStore.Access
+    _ disk: any FileSystem, _ access: EventStore.Access
   ) async throws(EventStoreError) -> EventStore {
     var queues = EventStore.Queues(depthMax: 100, timeToLive: .seconds(1 << 30))
     queues.journalSegmentSize = 8 << 10

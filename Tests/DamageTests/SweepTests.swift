@@ -22,6 +22,11 @@ enum DamageScope {
     SeededRandom(seed: seed &* 0x1_0001 &+ sweep)
   }
 
+  /// The command that repeats what a test does with these random numbers.
+  static func replay(_ filter: String) -> String {
+    "replay: MILLRACE_DAMAGE_SEED=\(seed) swift test -c release --filter '\(filter)'"
+  }
+
   /// The bit to flip of a byte where it is one: with eight seeds in a row it is each of them.
   static func bit(ofByte index: Int) -> Int { (index * 5 + 3 + Int(seed % 8)) % 8 }
 
