@@ -131,6 +131,9 @@ package final class CommitLog: Sendable {
     } catch .storageFull {
       // Reading works; the first write tries again (I9).
       return log
+    } catch {
+      // Reading works, and the others go on.
+      guard log.stopWriting(after: error) else { throw error }
     }
     return log
   }

@@ -19,6 +19,8 @@ package enum CommitLogFailure: Error, Hashable, Sendable {
   case locked(FilePath, LockHolder)
   /// A file that the manifest names is not there.
   case missingFile(FilePath)
+  /// A part of a log cannot be read now; nothing is known to be lost.
+  case unreadable(UnreadablePlace)
   /// The disk has no room; what was accepted stays accepted.
   case storageFull(IOFailure)
   /// A sync or write failed before, so nothing is known about what was written last (I8).
@@ -59,6 +61,7 @@ extension CommitLogFailure: CustomStringConvertible {
       "\(path) is being written by "
         + (holder.processID.map { "process \($0)" } ?? "another process")
     case .missingFile(let path): "\(path) is missing"
+    case .unreadable(let place): "\(place)"
     case .poisoned(let failure): "writing stopped after a failure: \(failure)"
     case .compression(let failure): "\(failure)"
     case .closed: "the store is closed"

@@ -3,6 +3,7 @@ package import EventModel
 package import LogFormat
 package import StorageIO
 internal import Synchronization
+internal import SystemPackage
 
 /// One partition's log.
 ///
@@ -136,12 +137,31 @@ package final class PartitionLog: Sendable {
     }
   }
 
-  /// Whether the active segment's file is not there: what other segments hold can be read.
+  /// Whether the active segment's file is not there, or cannot be read: what other segments hold
+  /// can be read, and nothing can be written.
   package var isLost: Bool { loss != nil }
 
   /// Why nothing can be written before the store is opened with the file; nil where it is there.
   package var loss: CommitLogFailure? {
-    shared.withLock { $0.report.isLost ? .missingFile($0.active.path) : nil }
+    shared.withLock { shared in
+      if shared.report.isLost { return .missingFile(shared.active.path) }
+      return shared.snapshot.unreadable.map { .unreadable($0) }
+    }
+  }
+
+  /// Has the log take nothing until the store is opened again, where a failure is of its own file.
+  ///
+  /// - Returns: whether it is.
+  func stopWriting(after failure: CommitLogFailure) -> Bool {
+    let path = shared.withLock { $0.active.path }
+    guard let cause = failure.cause(ofNotReading: path, path.removingLastComponent()) else {
+      return false
+    }
+    shared.withLock { shared in
+      shared.poison = shared.poison ?? cause
+      shared.report.unwritable = cause
+    }
+    return true
   }
 
   /// Ends the log for a clean close: everything is durable, and reserved space is given back.

@@ -155,6 +155,8 @@ extension ConsumerLag {
     from checkpoint: UInt64?, in source: any ReadSource, partition: Int
   ) throws(EventStoreError) -> ConsumerLag {
     let snapshot = source.snapshot(of: partition)
+    // Nobody can tell how much there is.
+    if let place = snapshot.unreadable { throw EventStoreError(.unreadable(place)) }
     let next = max(checkpoint ?? snapshot.startNumber, snapshot.startNumber)
     guard next < snapshot.highWatermark else {
       return ConsumerLag(events: 0, size: .zero, time: .zero)

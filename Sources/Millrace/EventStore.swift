@@ -84,10 +84,10 @@ public final class EventStore: Sendable {
     let core = try WriterCore.open(
       at: root, configuration: configuration, createsIfAbsent: access == .createIfAbsent,
       environment: environment, metrics: StoreMetrics(logger: configuration.logger))
-    try core.openQueues()
+    let queueNotice = try core.openQueues()
     let notices =
       core.log.logs.flatMap { RecoveryNotice.notices($0.report) }
-      + [RecoveryNotice(core.checkpoints.table)].compactMap { $0 }
+      + [queueNotice, RecoveryNotice(core.checkpoints.table)].compactMap { $0 }
     return EventStore(.writer(core), source: core, notices: notices, now: now)
   }
 

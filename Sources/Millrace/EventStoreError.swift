@@ -109,6 +109,11 @@ extension EventStoreError {
     case .locked: self.init(.locked, "\(failure); wait for it or stop it")
     case .missingFile:
       self.init(.corrupt, "\(failure); restore the file or run `millrace fsck` on the store")
+    case .unreadable(let place):
+      self.init(
+        place.cause.isAccessDenied ? .accessDenied : .ioFailure,
+        "\(failure); \(Self.remedy(for: place.cause))", cause: place.cause,
+        position: LogPosition(partition: place.log.partitionID, offset: Offset(place.number)))
     case .poisoned(let cause):
       self.init(.poisoned, "\(failure); check the disk and open the store again", cause: cause)
     case .compression: self.init(.ioFailure, "\(failure)")
@@ -126,6 +131,14 @@ extension EventStoreError {
     } else {
       self.init(.ioFailure, "\(cause)", cause: cause)
     }
+  }
+
+  /// What to do about a file that cannot be read now.
+  static func remedy(for cause: IOFailure) -> String {
+    cause.isAccessDenied
+      ? "check owner and permissions"
+      : "check the disk, or copy the store without what the disk does not read and run `millrace "
+        + "fsck --repair` on the copy"
   }
 
   init(_ failure: CheckpointFailure) {

@@ -19,6 +19,11 @@ public struct RecoveryNotice: Hashable, Sendable {
     /// Damage below the durable end that the scan met, or a file that is gone; readers meet a
     /// `Gap`. Without a partition: the consumer groups' checkpoints are damaged.
     case damaged
+    /// A file cannot be read now, or not be written: nothing is known to be lost, and nothing can
+    /// be added here before it can and the store is opened again.
+    ///
+    /// Where it cannot be read, readers throw where it begins.
+    case unreadable
   }
 
   /// What was found.
@@ -41,6 +46,14 @@ extension RecoveryNotice {
         + "or begin anew; `millrace fsck` tells more")
   }
 
+  /// What is to be said where the queues cannot be opened for a file that cannot be read.
+  init(queues failure: EventStoreError) {
+    self.init(
+      kind: .unreadable, partition: .journal, offsets: 0..<0,
+      message:
+        "\(failure); until then no message is sent or settled, and nothing is known to be lost")
+  }
+
   static func notices(_ report: RecoveryReport) -> [RecoveryNotice] {
     let partition = report.log.partitionID
     func notice(_ kind: Kind, _ range: Range<UInt64>, _ message: String) -> RecoveryNotice {
@@ -49,6 +62,18 @@ extension RecoveryNotice {
         offsets: Offset(range.lowerBound)..<Offset(range.upperBound), message: message)
     }
     var notices: [RecoveryNotice] = []
+    if let cause = report.unreadable ?? report.unwritable {
+      let rest =
+        report.unreadable == nil
+        ? "what is there can be read"
+        : "readers see what comes before that file, and then this error"
+      notices.append(
+        notice(
+          .unreadable, 0..<0,
+          "\(cause): nothing is known to be lost, and nothing can be added here; \(rest). "
+            + "\(EventStoreError.remedy(for: cause)), then open the store again"))
+    }
+    if report.unreadable != nil { return notices }
     if report.isLost {
       notices.append(
         notice(

@@ -254,8 +254,24 @@ final class WriterCore: ReadSource {
   /// Opens the queues if the store has a journal that takes anything.
   ///
   /// Blocks.
-  func openQueues() throws(EventStoreError) {
-    if log.existingLog(.journal) != nil, !streams.isLost(.journal) { _ = try makeQueues() }
+  ///
+  /// - Returns: what is to be said where one of their files cannot be read: events are as ever, and
+  ///   whoever needs the queues tries again and hears of it.
+  func openQueues() throws(EventStoreError) -> RecoveryNotice? {
+    guard let journal = log.existingLog(.journal), !journal.isLost else { return nil }
+    do throws(EventStoreError) {
+      _ = try makeQueues()
+      return nil
+    } catch {
+      guard let cause = error.cause, cause.isUnreadable,
+        cause.path.starts(with: context.root.appending(FileNames.queues))
+      else { throw error }
+      // Otherwise the journal's own notice says so.
+      guard journal.report.unwritable == nil else { return nil }
+      let notice = RecoveryNotice(queues: error)
+      metrics.noteRecovery(notice)
+      return notice
+    }
   }
 
   private func makeQueues() throws(EventStoreError) -> QueueCore {

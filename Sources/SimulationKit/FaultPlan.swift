@@ -37,12 +37,23 @@ package struct FaultPlan: Sendable {
   /// The room for the bytes of all files with a name, reserved space included.
   package var capacity: ByteCount?
 
+  /// Bytes that the disk does not read, of files whose paths end in a text; through a map, nor what
+  /// follows them.
+  package var badSectors: [String: Range<Int>]
+
   package init(
-    failures: [Failure] = [], crashOperation: Int? = nil, capacity: ByteCount? = nil
+    failures: [Failure] = [], crashOperation: Int? = nil, capacity: ByteCount? = nil,
+    badSectors: [String: Range<Int>] = [:]
   ) {
     self.failures = failures
     self.crashOperation = crashOperation
     self.capacity = capacity
+    self.badSectors = badSectors
+  }
+
+  /// The bytes of a file that the disk does not read; none where it reads all.
+  func badSectors(of path: FilePath) -> Range<Int> {
+    badSectors.first { path.string.hasSuffix($0.key) }?.value ?? 0..<0
   }
 
   /// Nothing goes wrong.

@@ -32,7 +32,12 @@ package final class SimulatedFile: StorageFile {
   package func read(
     into buffer: inout MutableRawSpan, at position: FilePosition
   ) throws(IOFailure) -> Int {
-    try inode(.read).written.read(into: &buffer, at: position.bytes)
+    let bytes = try inode(.read).written
+    let bad = disk.plan.badSectors(of: path)
+    if bad.overlaps(position.bytes..<position.bytes + buffer.byteCount) {
+      throw IOFailure(.read, path, .ioError, isInjected: true)
+    }
+    return bytes.read(into: &buffer, at: position.bytes)
   }
 
   package func write(_ bytes: RawSpan, at position: FilePosition) throws(IOFailure) {
@@ -70,7 +75,10 @@ package final class SimulatedFile: StorageFile {
   }
 
   package func map(_ size: ByteCount) throws(IOFailure) -> FileMapping {
-    FileMapping(path: path, size: size, snapshot: try inode(.map).written)
+    var bytes = try inode(.map).written
+    let bad = disk.plan.badSectors(of: path)
+    if !bad.isEmpty, bad.lowerBound < bytes.count { bytes.resize(to: bad.lowerBound) }
+    return FileMapping(path: path, size: size, snapshot: bytes)
   }
 
   package func allocatedSize() throws(IOFailure) -> ByteCount {

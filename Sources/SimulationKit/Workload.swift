@@ -145,6 +145,8 @@ private struct WorkloadRun {
 
   private mutating func open() throws(CommitLogFailure) {
     openings += 1
+    // One of which a partition cannot be read still has the lock.
+    store = nil
     let store = try SimulatedStore.open(
       on: fileSystem, segmentSize: workload.segmentSize, seed: workload.seed &+ openings)
     self.store = store

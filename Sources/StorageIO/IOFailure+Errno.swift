@@ -15,6 +15,14 @@ extension IOFailure {
   /// Whether the process may not do this.
   public var isAccessDenied: Bool { reason == .permissionDenied || reason == .notPermitted }
 
+  /// Whether this one file cannot be had now, and others may: the disk does not read it, or the
+  /// system does not let this process.
+  ///
+  /// What it holds may be there tomorrow: it counts as neither damaged nor gone.
+  package var isUnreadable: Bool {
+    isAccessDenied || reason == .ioError || reason == .staleNFSFileHandle
+  }
+
   /// Whether a file cannot have one more name, or not there: on another disk, or at all.
   package var isLinkRefused: Bool {
     [.improperLink, .tooManyLinks, .notPermitted, .notSupported]

@@ -258,6 +258,8 @@ package struct StoreCopy {
     _ segment: SegmentHandle, of snapshot: LogSnapshot
   ) throws(CommitLogFailure) -> ManifestEdit.LogEnd {
     guard let file = segment.activeFile else { throw .missingFile(segment.path) }
+    // A copy that is made without it would say that it is lost.
+    if let place = snapshot.unreadable { throw .unreadable(place) }
     let path = context.segmentPath(segment.added)
     try wrapping { () throws(IOFailure) in
       if file is LostFile {

@@ -63,18 +63,25 @@ package final class BatchCursor {
   package func read() throws(CommitLogFailure) -> CursorItem? {
     var snapshot = try source()
     while next < snapshot.highWatermark {
+      // What of it is below the high watermark, nobody can tell.
+      if let place = snapshot.unreadable, next >= place.number { break }
       guard let stretch = stretch(in: snapshot) else {
         return .gap(gap(upTo: snapshot.startNumber, in: snapshot, otherwise: .retired))
       }
-      try open(stretch)
-      if window?.isMissing == true, let newer = try newerSnapshot(without: stretch.segment) {
-        window = nil
-        snapshot = newer
-        continue
+      do throws(CommitLogFailure) {
+        try open(stretch)
+        if window?.isMissing == true, let newer = try newerSnapshot(without: stretch.segment) {
+          window = nil
+          snapshot = newer
+          continue
+        }
+        select(stretch)
+        if let item = try readFrame(of: stretch, in: snapshot) { return item }
+      } catch {
+        throw located(error, in: stretch)
       }
-      select(stretch)
-      if let item = try readFrame(of: stretch, in: snapshot) { return item }
     }
+    if let place = snapshot.unreadable { throw .unreadable(place) }
     return nil
   }
 
@@ -91,6 +98,18 @@ package final class BatchCursor {
       (window, position, epoch, lastTime, next) = before
       return nil
     }
+  }
+
+  /// A failure to read a segment, with the place: never a gap, for nothing is known to be lost.
+  private func located(_ failure: CommitLogFailure, in stretch: Stretch) -> CommitLogFailure {
+    let segment = stretch.segment
+    guard let cause = failure.cause(ofNotReading: segment.path) else { return failure }
+    let isOpen = window?.segment === segment
+    return .unreadable(
+      UnreadablePlace(
+        cause: cause, path: segment.path, filePosition: isOpen ? position : nil,
+        log: segment.added.log, number: next,
+        nextSegment: segment.summary == nil ? nil : stretch.limit))
   }
 
   /// A segment to be read: how far its frames go, and up to which number it should hold records.

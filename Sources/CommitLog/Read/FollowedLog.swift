@@ -20,10 +20,16 @@ struct FollowedLog: Sendable {
   /// zero where it ended, for frames also go where zeros were written ahead of them.
   func mayHaveMore() throws(IOFailure) -> Bool {
     guard let file = snapshot.segments.last?.activeFile else { return false }
-    if try file.size().bytes != size { return true }
-    var next = ByteBuffer(capacity: FrameHeader.size)
-    let isThere = try StoredFrames(file, size: size).append(end..<end + FrameHeader.size, to: &next)
-    return isThere ? !next.isZero : end < size
+    do throws(IOFailure) {
+      if try file.size().bytes != size { return true }
+      var next = ByteBuffer(capacity: FrameHeader.size)
+      let isThere = try StoredFrames(file, size: size)
+        .append(end..<end + FrameHeader.size, to: &next)
+      return isThere ? !next.isZero : end < size
+    } catch  where error.isUnreadable {
+      // The scan tells what of the log can be shown, and tries again what could not.
+      return true
+    }
   }
 
   /// Where batches of an active segment stand, as far as it was known already.
@@ -69,26 +75,30 @@ struct FollowedLog: Sendable {
       handles[segment.added.segmentID]
         ?? SegmentHandle(segment.added, summary: segment.summary, context: context)
     }
+    let unreadable = (active.activeFile as? UnreadableFile)?.cause
     // A checkpoint may prove a part of a batch, and with it the whole: a batch is synced as one.
-    let watermark = max(
+    var watermark = max(
       min(scan.verdict.end.nextNumber, scan.verdict.watermark), scan.proven.nextNumber)
+    if !isLive { watermark = scan.verdict.nextNumber }
+    if unreadable != nil {
+      watermark = max(scan.verdict.nextNumber, known?.snapshot.highWatermark ?? 0)
+    }
     var report = RecoveryReport(log: log)
     report.isLost = active.activeFile is LostFile
-    if !isLive {
-      report.lostSuffix = scan.verdict.lostSuffix
-      report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
-      report.findings = scan.verdict.findings
+    report.unreadable = unreadable
+    if !isLive, unreadable == nil {
+      report.note(scan.verdict)
       report.healed = healed
     }
     return FollowedLog(
       snapshot: LogSnapshot(
         log: log, segments: sealed + [active],
-        highWatermark: isLive ? watermark : scan.verdict.nextNumber,
+        highWatermark: watermark,
         activeEnd: isLive ? Int(scan.proven.endPosition) : scan.verdict.end.position,
         activeEventSize: scan.summary.eventSize,
         gaps: manifest.gaps.filter { $0.log == log }),
       report: report, evidence: scan.verdict.watermark, size: size, end: scan.verdict.end.position,
-      proven: healed.isEmpty
+      proven: healed.isEmpty && unreadable == nil
         ? ManifestEdit.LogEnd(
           log: log, segmentID: last.added.segmentID, summary: scan.proven) : nil)
   }
@@ -104,7 +114,29 @@ struct FollowedLog: Sendable {
     evidence: UInt64,
     isLive: Bool, index: SparseIndex, _ context: LogContext
   ) throws(CommitLogFailure) -> ActiveScan {
-    let stored = try open(added, isLive: isLive, mayBeLost: mayBeLost, context)
+    do throws(CommitLogFailure) {
+      let stored = try open(added, isLive: isLive, mayBeLost: mayBeLost, context)
+      return try scanActive(
+        added, stored, closedEnd: closedEnd, evidence: evidence, isLive: isLive, index: index,
+        context)
+    } catch {
+      let path = context.segmentPath(added)
+      guard let cause = error.cause(ofNotReading: path) else { throw error }
+      let (_, size, scan, _) = try scanActive(
+        added, LostFile(path), closedEnd: nil, evidence: evidence, isLive: isLive, index: index,
+        context)
+      let handle = SegmentHandle(
+        added, summary: nil, context: context, activeFile: UnreadableFile(path, cause),
+        index: index)
+      return (handle, size, scan, [])
+    }
+  }
+
+  private static func scanActive(
+    _ added: ManifestEdit.SegmentAdded, _ stored: any StorageFile,
+    closedEnd: ManifestEdit.LogEnd?, evidence: UInt64, isLive: Bool, index: SparseIndex,
+    _ context: LogContext
+  ) throws(CommitLogFailure) -> ActiveScan {
     let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try stored.size().bytes }
     let closedEnd = closedEnd.flatMap {
       $0.segmentID == added.segmentID && !(stored is LostFile) ? $0.summary : nil

@@ -10,6 +10,8 @@ package enum LastEvent {
     of device: DeviceID, in snapshot: LogSnapshot, mappings: MappingCache,
     fileSystem: any FileSystem
   ) throws(CommitLogFailure) -> (batch: DecodedBatch, index: Int)? {
+    // What cannot be read now may hold a newer one.
+    if let place = snapshot.unreadable { throw .unreadable(place) }
     let filter = DeviceFilter([device])
     for (index, segment) in snapshot.segments.enumerated().reversed() {
       let end = min(snapshot.end(of: index).nextNumber, snapshot.highWatermark)

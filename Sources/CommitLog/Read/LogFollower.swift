@@ -117,7 +117,9 @@ package final class LogFollower: Sendable {
       let shown = state.logs
       state = fresh
       for (id, old) in shown
-      where old.snapshot.highWatermark > fresh.logs[id]?.snapshot.highWatermark ?? 0 {
+      where old.snapshot.unreadable == nil
+        && old.snapshot.highWatermark > fresh.logs[id]?.snapshot.highWatermark ?? 0
+      {
         state.logs[id, default: old].snapshot = old.snapshot
       }
     }

@@ -74,6 +74,20 @@ final class SegmentWindow {
     bytes.removeAll()
     // The file may be shorter than its frames once were.
     guard count > 0 else { return range.isEmpty }
+    do throws(IOFailure) {
+      try read(count, at: position)
+    } catch {
+      // What was to be read ahead keeps nobody from what is asked for.
+      let needed = available(range.count, at: position)
+      guard error.isUnreadable, needed < count else { throw error }
+      size = sizeMin
+      bytes.removeAll()
+      try read(needed, at: position)
+    }
+    return range.upperBound <= start + bytes.count
+  }
+
+  private func read(_ count: Int, at position: Int) throws(IOFailure) {
     let source = source
     _ = try bytes.appendUpTo(count) { (room) throws(IOFailure) in
       switch source {
@@ -92,7 +106,6 @@ final class SegmentWindow {
         return count
       }
     }
-    return range.upperBound <= start + bytes.count
   }
 
   /// A map ends where its file did when it was made.

@@ -32,17 +32,37 @@ enum PartitionRecovery {
         .corrupt("the manifest names no active segment for \(log.text)"))
     }
     let handle = SegmentHandle(last.added, summary: nil, context: context)
-    let file = try openActive(handle, context)
+    do throws(CommitLogFailure) {
+      let file = try openActive(handle, context)
+      return try recover(handle, file, manifest: manifest, evidence: evidence, context: context)
+    } catch {
+      let directory = handle.path.removingLastComponent()
+      guard let cause = error.cause(ofNotReading: handle.path, directory) else { throw error }
+      // The others go on without this one, of which nothing is known.
+      return try recover(
+        handle, UnreadableFile(handle.path, cause), manifest: manifest, evidence: evidence,
+        context: context)
+    }
+  }
+
+  private static func recover(
+    _ handle: SegmentHandle, _ file: any StorageFile, manifest: ManifestState, evidence: UInt64,
+    context: LogContext
+  ) throws(CommitLogFailure) -> RecoveredPartition {
+    let log = handle.added.log
+    let segments = manifest.logs[log] ?? []
     var report = RecoveryReport(log: log)
     let evidence = max(evidence, manifest.evidence(of: log))
-    let isLost = file is LostFile
-    report.isLost = isLost
+    report.isLost = file is LostFile
+    report.unreadable = (file as? UnreadableFile)?.cause
+    let isStandIn = report.isLost || report.unreadable != nil
+    let stored = isStandIn ? LostFile(handle.path) : file
     // Where a close ended there is nothing now.
     let closedEnd = manifest.closedEnd(of: log).flatMap {
-      $0.segmentID == last.added.segmentID && !isLost ? $0.summary : nil
+      $0.segmentID == handle.added.segmentID && !isStandIn ? $0.summary : nil
     }
     var scan = try SegmentScan.scan(
-      handle, file: file, closedEnd: closedEnd, evidence: evidence, context: context)
+      handle, file: stored, closedEnd: closedEnd, evidence: evidence, context: context)
     if let header = scan.header, header.isReadOnly {
       throw .format(
         handle.path, position: 0, .unsupportedFeatures(header.readOnlyCompatibleFlags))
@@ -50,26 +70,24 @@ enum PartitionRecovery {
     var waitsForRoom: IOFailure?
     do throws(CommitLogFailure) {
       while report.healed.count < TailHealing<StoredFrames>.repairCountMax,
-        let repair = try heal(scan, handle, file: file, context: context)
+        let repair = try heal(scan, handle, file: stored, context: context)
       {
         report.healed.append(repair.position)
         scan = try SegmentScan.scan(
-          handle, file: file, closedEnd: closedEnd, evidence: evidence, context: context)
+          handle, file: stored, closedEnd: closedEnd, evidence: evidence, context: context)
       }
     } catch .storageFull(let failure) {
       // Reading works (I9); the next opening that finds room heals.
       waitsForRoom = failure
     }
     try CommitLogFailure.wrapping { () throws(IOFailure) in
-      try rewriteUnproven(scan.verdict, of: file)
+      try rewriteUnproven(scan.verdict, of: stored)
     }
-    report.findings = scan.verdict.findings
-    report.lostHeader = scan.header == nil && !isLost
-    report.lostSuffix = scan.verdict.lostSuffix
-    report.possiblyAcknowledged = scan.verdict.possiblyAcknowledged
+    if report.unreadable == nil { report.note(scan.verdict) }
+    report.lostHeader = scan.header == nil && !isStandIn
     let index = SparseIndex(entries: scan.index, storedCount: scan.storedIndexCount)
     let segment = ActiveSegment(
-      last.added, file: file, identity: handle.identity, end: scan.verdict.end,
+      handle.added, file: file, identity: handle.identity, end: scan.verdict.end,
       summary: scan.summary, index: index)
     let lastSummary =
       ([scan.summary] + segments.dropLast().reversed().compactMap(\.summary))
@@ -80,7 +98,7 @@ enum PartitionRecovery {
         SegmentHandle($0.added, summary: $0.summary, context: context)
       },
       gaps: manifest.gaps.filter { $0.log == log }, scan: scan,
-      durableNumber: isLost ? scan.verdict.nextNumber : scan.verdict.end.nextNumber,
+      durableNumber: isStandIn ? scan.verdict.nextNumber : scan.verdict.end.nextNumber,
       lastTime: lastSummary?.lastTime,
       waitsForRoom: waitsForRoom, report: report)
   }

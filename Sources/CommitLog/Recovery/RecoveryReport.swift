@@ -1,5 +1,6 @@
 internal import EventModel
 package import LogFormat
+package import StorageIO
 
 /// What opening found in one partition, for people.
 package struct RecoveryReport: Hashable, Sendable {
@@ -18,11 +19,22 @@ package struct RecoveryReport: Hashable, Sendable {
   package var lostHeader = false
   /// The active segment's file is not there: the log takes nothing.
   package var isLost = false
+  /// Why the active segment cannot be read: the log takes nothing and shows nothing of it.
+  package var unreadable: IOFailure?
+  /// Why the log takes nothing although it can be read.
+  package var unwritable: IOFailure?
 
   package init(log: ManifestEdit.LogID) { self.log = log }
 
+  /// Notes what a scan of the active segment found.
+  mutating func note(_ verdict: RecoveryRule.Verdict) {
+    findings = verdict.findings
+    lostSuffix = verdict.lostSuffix
+    possiblyAcknowledged = verdict.possiblyAcknowledged
+  }
+
   package var isClean: Bool {
     tail == nil && possiblyAcknowledged == nil && lostSuffix == nil && findings.isEmpty
-      && healed.isEmpty && !lostHeader && !isLost
+      && healed.isEmpty && !lostHeader && !isLost && unreadable == nil && unwritable == nil
   }
 }

@@ -71,6 +71,17 @@ package struct LogSnapshot: Sendable {
   /// The first number that is still there.
   package var startNumber: UInt64 { segments.first?.baseNumber ?? highWatermark }
 
+  /// Where the active segment begins, if it cannot be read now: readers throw there, whatever the
+  /// high watermark says; nil where it can.
+  package var unreadable: UnreadablePlace? {
+    guard let segment = segments.last, let file = segment.activeFile as? UnreadableFile else {
+      return nil
+    }
+    return UnreadablePlace(
+      cause: file.cause, path: segment.path, filePosition: nil, log: log,
+      number: segment.baseNumber, nextSegment: nil)
+  }
+
   /// Where a segment's readable frames end, and the number that follows them.
   package func end(of index: Int) -> (position: Int, nextNumber: UInt64) {
     if let summary = segments[index].summary {

@@ -73,7 +73,10 @@ final class PartitionWriter: Work {
     state = Mutex(
       State(
         nextNumber: log.nextNumber, lastTime: log.lastTime?.microseconds ?? .min, commit: commit))
-    if let loss = log.loss { state.withLock { $0.failure = EventStoreError(loss) } }
+    // What opening has stopped takes nothing.
+    if let failure = log.loss ?? log.poison.map({ .poisoned($0) }) {
+      state.withLock { $0.failure = EventStoreError(failure) }
+    }
   }
 
   // MARK: Appending

@@ -56,7 +56,7 @@ struct JournalReplay: ~Copyable {
     let cursor = source.cursor(
       in: PartitionID.journal.number, from: snapshot.startNumber)
     let decompressor = BatchDecompressor()
-    while cursor.next < snapshot.highWatermark {
+    while cursor.next < snapshot.end {
       let item: CursorItem?
       do throws(CommitLogFailure) {
         item = try cursor.read()

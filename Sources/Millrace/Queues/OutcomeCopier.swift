@@ -16,8 +16,8 @@ final class OutcomeCopier: Sendable {
     let open: @Sendable () throws(EventStoreError) -> PartitionWriter
     /// The highest number that it held when the store was opened.
     let last: UInt64?
-    /// Whether its active file is gone: what belongs there is copied once it is back or made anew,
-    /// and the journal keeps it until then.
+    /// Whether its active file is gone, or some of it cannot be read: what belongs there is copied
+    /// once it is back or made anew, and the journal keeps it until then.
     let isLost: Bool
   }
 

@@ -35,7 +35,8 @@ final class StreamWriters: Sendable {
   ///
   /// Blocks.
   ///
-  /// - Throws: ``EventStoreError`` where the log cannot be made, or its active file is gone.
+  /// - Throws: ``EventStoreError`` where the log cannot be made, or its active file is gone
+  ///   or cannot be read.
   func writer(of stream: FileHeader.Stream) throws(EventStoreError) -> PartitionWriter {
     if let writer = writers.withLock({ $0[stream] }) { return writer }
     do throws(CommitLogFailure) {
@@ -117,7 +118,7 @@ final class StreamWriters: Sendable {
     }
   }
 
-  /// Whether a stream takes nothing, because its active file is gone.
+  /// Whether a stream takes nothing, because its active file is gone or cannot be read.
   func isLost(_ stream: FileHeader.Stream) -> Bool { log.existingLog(stream)?.isLost ?? false }
 
   var all: [PartitionWriter] { writers.withLock { Array($0.values) } }
@@ -169,39 +170,45 @@ extension PartitionID {
 }
 
 extension OutcomeCopier.Stream {
-  /// - Throws: what reading the stream's last record throws.
+  /// - Throws: what reading the stream's last record throws; but where the disk does not read it,
+  ///   the stream counts as lost: nobody can tell which copies it has.
   init(
     _ stream: FileHeader.Stream, _ writers: StreamWriters, _ source: any ReadSource
   ) throws(EventStoreError) {
+    var (last, isLost) = (UInt64?.none, writers.isLost(stream))
+    do throws(CommitLogFailure) {
+      last = try Self.lastNumber(stream, source)
+    } catch .unreadable {
+      isLost = true
+    } catch {
+      throw EventStoreError(error)
+    }
     self.init(
-      open: { () throws(EventStoreError) in try writers.writer(of: stream) },
-      last: try Self.lastNumber(stream, source), isLost: writers.isLost(stream))
+      open: { () throws(EventStoreError) in try writers.writer(of: stream) }, last: last,
+      isLost: isLost)
   }
 
   /// The number that the last record carries which can be read: what is missing behind it is copied
   /// again.
   private static func lastNumber(
     _ stream: FileHeader.Stream, _ source: any ReadSource
-  ) throws(EventStoreError) -> UInt64? {
+  ) throws(CommitLogFailure) -> UInt64? {
     let id = ManifestEdit.LogID.only(of: stream).partitionID
     let partition = id.number
     let snapshot = source.snapshot(of: partition)
+    if let place = snapshot.unreadable { throw .unreadable(place) }
     guard snapshot.highWatermark > snapshot.startNumber else { return nil }
     var start = snapshot.highWatermark - 1
     let decompressor = BatchDecompressor()
     while true {
       let cursor = source.cursor(in: partition, from: start)
       var last: UInt64?
-      do throws(CommitLogFailure) {
-        while let item = try cursor.read() {
-          guard case .batch(let stored, let first) = item,
-            case .decoded(let batch, _) = stored.decoded(
-              from: first, in: id, with: decompressor)
-          else { continue }
-          last = Self.lastNumber(in: batch, of: id) ?? last
-        }
-      } catch {
-        throw EventStoreError(error)
+      while let item = try cursor.read() {
+        guard case .batch(let stored, let first) = item,
+          case .decoded(let batch, _) = stored.decoded(
+            from: first, in: id, with: decompressor)
+        else { continue }
+        last = Self.lastNumber(in: batch, of: id) ?? last
       }
       if let last { return last }
       guard start > snapshot.startNumber else { return nil }

@@ -204,7 +204,7 @@ extension ReadSource {
     let number =
       switch end {
       case .never: UInt64.max
-      case .highWatermark: snapshot(of: partition).highWatermark
+      case .highWatermark: snapshot(of: partition).end
       case .offset(let offset): offset.value
       case .time(let time): try find(time, in: partition, waits: waits).number
       }
@@ -245,4 +245,10 @@ extension ReadSource {
       atOrAfter: time, in: snapshot(of: partition), mappings: mappings, fileSystem: fileSystem,
       waits: waits)
   }
+}
+
+extension LogSnapshot {
+  /// Where reading ends that shows everything: never where nobody can tell how much there is, so
+  /// that readers come to the place that says so.
+  var end: UInt64 { unreadable == nil ? highWatermark : .max }
 }

@@ -60,7 +60,9 @@ final class FollowerCore: ReadSource {
       }
       // Also what another reader's refresh has found.
       for (number, tail) in signals {
-        tail.publish(Self.snapshot(of: number, in: log).highWatermark)
+        let snapshot = Self.snapshot(of: number, in: log)
+        if let place = snapshot.unreadable { tail.fail(EventStoreError(.unreadable(place))) }
+        tail.publish(snapshot.highWatermark)
       }
       return signals.values.contains { $0.isAwaited }
     }

@@ -71,9 +71,8 @@ final class ScrubPass: Sendable {
   private static func begin(_ waiting: inout ArraySlice<Int>, _ source: any ReadSource) -> Place? {
     while let partition = waiting.popFirst() {
       let snapshot = source.snapshot(of: partition)
-      guard snapshot.startNumber < snapshot.highWatermark else { continue }
-      return Place(
-        partition: partition, next: snapshot.startNumber, end: snapshot.highWatermark)
+      guard snapshot.startNumber < snapshot.end else { continue }
+      return Place(partition: partition, next: snapshot.startNumber, end: snapshot.end)
     }
     return nil
   }
@@ -87,6 +86,13 @@ final class ScrubPass: Sendable {
       let item: CursorItem?
       do throws(CommitLogFailure) {
         item = try cursor.read()
+      } catch .unreadable(let place) {
+        guard let next = place.nextSegment else { throw EventStoreError(.unreadable(place)) }
+        // Told at the end; what comes behind that segment is read all the same.
+        state.failure = state.failure ?? EventStoreError(.unreadable(place))
+        state.place = start
+        state.place?.next = next
+        return read
       } catch {
         throw EventStoreError(error)
       }

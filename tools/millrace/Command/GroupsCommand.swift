@@ -39,8 +39,8 @@ struct GroupsListCommand: AsyncParsableCommand {
 
   func run() async throws {
     let open = try await EventStore.open(at: store, configuration: .command, access: .readOnly)
-    let report = RecoveryReport(ofGroups: open, path: store)
-    let places = try await GroupPlace.all(of: open)
+    var report = RecoveryReport(ofGroups: open, path: store)
+    let places = try await GroupPlace.all(of: open, &report)
     var output = StandardOutput()
     if json {
       try output.write(JSONValue.array(places.map(\.json)).line)
@@ -64,40 +64,51 @@ struct GroupPlace {
   let partition: PartitionID
   /// Nil where the group has committed nothing.
   let checkpoint: Offset?
-  let lag: ConsumerLag
+  /// Nil where nobody can tell, because the partition cannot be read now.
+  let lag: ConsumerLag?
 
   /// Every group in every partition.
-  static func all(of store: EventStore) async throws(EventStoreError) -> [GroupPlace] {
+  static func all(
+    of store: EventStore, _ report: inout RecoveryReport
+  ) async throws(EventStoreError) -> [GroupPlace] {
     var places: [GroupPlace] = []
     for name in store.consumerGroups {
       let group = try await store.consumerGroup(name)
       for partition in store.partitions {
+        var lag: ConsumerLag?
+        do throws(EventStoreError) {
+          lag = try await group.lag(in: partition)
+        } catch {
+          guard error.code == .ioFailure || error.code == .accessDenied else { throw error }
+          report.take(error)
+        }
         places.append(
           GroupPlace(
             group: name, partition: partition, checkpoint: group.checkpoint(in: partition)?.next,
-            lag: try await group.lag(in: partition)))
+            lag: lag))
       }
     }
     return places
   }
 
-  private var lagSeconds: Double { lag.time / .seconds(1) }
+  private var lagSeconds: Double? { lag.map { $0.time / .seconds(1) } }
 
   var json: JSONValue {
     [
       "name": .string(group.text),
       "partition": .integer(partition.number),
       "checkpoint": checkpoint.map { .unsigned($0.value) } ?? .null,
-      "lagEvents": .unsigned(lag.events),
-      "lagBytes": .integer(lag.size.bytes),
-      "lagSeconds": .number(lagSeconds),
+      "lagEvents": lag.map { .unsigned($0.events) } ?? .null,
+      "lagBytes": lag.map { .integer($0.size.bytes) } ?? .null,
+      "lagSeconds": lagSeconds.map { .number($0) } ?? .null,
     ]
   }
 
   var cells: [String] {
     [
-      group.text, "\(partition.number)", checkpoint.map { "\($0)" } ?? "-", "\(lag.events)",
-      "\(lag.size.bytes)", "\(Int(lagSeconds.rounded()))",
+      group.text, "\(partition.number)", checkpoint.map { "\($0)" } ?? "-",
+      lag.map { "\($0.events)" } ?? "-", lag.map { "\($0.size.bytes)" } ?? "-",
+      lagSeconds.map { "\(Int($0.rounded()))" } ?? "-",
     ]
   }
 }

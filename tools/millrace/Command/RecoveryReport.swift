@@ -8,6 +8,7 @@ struct RecoveryReport {
   private let path: String
   /// Whether something is damaged, or gone although it was acknowledged.
   private(set) var isDamage = false
+  private var told: Set<EventStoreError> = []
 
   /// Tells what opening a store for writing found and dealt with.
   init(_ store: EventStore, path: String) {
@@ -31,7 +32,10 @@ struct RecoveryReport {
 
   private mutating func show(_ notice: RecoveryNotice) {
     StandardError.notice("\(path), \(notice.partition?.name ?? "groups"): \(notice.message)")
-    if notice.kind == .damaged || notice.kind == .lostSuffix { isDamage = true }
+    switch notice.kind {
+    case .damaged, .lostSuffix, .unreadable: isDamage = true
+    case .tornTail, .possiblyAcknowledged, .healed: return
+    }
   }
 
   /// Tells what of the queues cannot be read, and gives what can.
@@ -39,6 +43,12 @@ struct RecoveryReport {
     for damage in look.damages { StandardError.notice("\(path), \(damage)") }
     if !look.damages.isEmpty { isDamage = true }
     return look.found
+  }
+
+  /// Tells, once, what kept a part of the answer from being given.
+  mutating func take(_ failure: EventStoreError) {
+    if told.insert(failure).inserted { StandardError.notice("\(path), \(failure)") }
+    isDamage = true
   }
 
   /// Ends the command, which has done its work.
@@ -53,7 +63,7 @@ extension RecoveryNotice {
   /// Whether records are, or may be, gone.
   fileprivate var isLoss: Bool {
     switch kind {
-    case .lostSuffix, .damaged, .possiblyAcknowledged: true
+    case .lostSuffix, .damaged, .possiblyAcknowledged, .unreadable: true
     case .tornTail, .healed: false
     }
   }

@@ -161,7 +161,8 @@ extension CommandFailure {
 extension Repair {
   /// What opening the store has changed; nil for what it has only seen.
   fileprivate init?(_ notice: RecoveryNotice) {
-    guard notice.kind != .damaged, let partition = notice.partition else { return nil }
+    guard notice.kind != .damaged, notice.kind != .unreadable, let partition = notice.partition
+    else { return nil }
     let stream = FileHeader.Stream.allCases.first { stream in
       stream != .events
         && ManifestEdit.LogID(stream: stream, partition: 0).partitionID == partition
