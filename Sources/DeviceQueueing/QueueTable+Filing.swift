@@ -5,6 +5,11 @@ package import LogFormat
 package struct DeviceFiling: Sendable {
   package let device: DeviceID
   package let messages: [PendingMessage]
+  /// Whether the file that there is does not say what is so.
+  package let isChanged: Bool
+
+  /// The oldest message that is in the journal alone.
+  package var firstUnfiled: UInt64? { messages.first { $0.checkpoint == 0 }?.sequence }
 
   /// What has to be known to take it back.
   package var filed: FiledDevice {
@@ -85,12 +90,22 @@ extension QueueTable {
       guard slots[slot].isChanged || firstUnfiled(slot).map({ $0 < floor }) ?? false else {
         continue
       }
-      slots[slot].isChanged = false
       filings.append(
         DeviceFiling(
-          device: names.device(at: slots[slot].name), messages: messages(in: slot, max: .max)))
+          device: names.device(at: slots[slot].name), messages: messages(in: slot, max: .max),
+          isChanged: slots[slot].isChanged))
+      slots[slot].isChanged = false
     }
     return filings
+  }
+
+  /// A device's file could not be written anew: what waits of it is where it was.
+  package mutating func postpone(_ filing: DeviceFiling) {
+    guard filing.isChanged, let slot = find(filing.device),
+      nodes[slots[slot].first].checkpoint != 0
+    else { return }
+    slots[slot].isChanged = true
+    isDirectoryStale = true
   }
 
   /// A device's file has been written: what still waits of it is read from there.

@@ -177,6 +177,8 @@ struct UnreadableTests {
     let disk = SimulatedDisk()
     var settings = Self.settings
     settings.queues.journalSegmentSize = 64 << 10
+    // No queue file is made: all of it stays in the journal.
+    disk.plan = .failing(.create, ".queue", isLasting: true)
     let store = try await disk.openStore(settings)
     let body = Payload([UInt8](repeating: 7, count: 1_000))
     let devices = (0..<40).map { EventModel.DeviceID(stringLiteral: "d-\($0)") }

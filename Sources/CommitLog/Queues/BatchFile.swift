@@ -71,6 +71,9 @@ package final class BatchFile: Sendable {
   package var batchCount: Int { frames.count }
 
   /// A batch; nil where its contents are damaged.
+  ///
+  /// - Throws: ``CommitLogFailure``: `.io` where the disk does not read it, `.format` where it is
+  ///   of a later version.
   package func batch(
     at index: Int, with decompressor: BatchDecompressor
   ) throws(CommitLogFailure) -> DecodedBatch? {
@@ -80,8 +83,7 @@ package final class BatchFile: Sendable {
     do throws(IOFailure) {
       guard try source.append(range, to: &bytes) else { return nil }
     } catch {
-      // A sector that cannot be read is damage like any other.
-      return nil
+      throw CommitLogFailure(error)
     }
     let seed = header.identity.seed(at: FilePosition(frame.position))
     let stored = bytes.withBytes { StoredBatch(frame.header, sections: $0, seed: seed) }

@@ -75,19 +75,19 @@ final class SegmentWindow {
     // The file may be shorter than its frames once were.
     guard count > 0 else { return range.isEmpty }
     do throws(IOFailure) {
-      try read(count, at: position)
+      try read(count, at: position, waits: waits)
     } catch {
       // What was to be read ahead keeps nobody from what is asked for.
       let needed = available(range.count, at: position)
       guard error.isUnreadable, needed < count else { throw error }
       size = sizeMin
       bytes.removeAll()
-      try read(needed, at: position)
+      try read(needed, at: position, waits: waits)
     }
     return range.upperBound <= start + bytes.count
   }
 
-  private func read(_ count: Int, at position: Int) throws(IOFailure) {
+  private func read(_ count: Int, at position: Int, waits: Bool) throws(IOFailure) {
     let source = source
     _ = try bytes.appendUpTo(count) { (room) throws(IOFailure) in
       switch source {

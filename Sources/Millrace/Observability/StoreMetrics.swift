@@ -81,6 +81,10 @@ struct StoreMetrics: Sendable {
       metadata: ["failure": "\(failure)"])
   }
 
+  func noteDamage(_ damage: QueueDamage) {
+    logger.error("queue file out of reach", metadata: ["what": "\(damage)"])
+  }
+
   func noteDamage(_ file: QueueFile) {
     logger.error(
       "queue file damaged: run `millrace fsck` on the store",

@@ -96,8 +96,13 @@ extension EventStore {
       } reading: { (found, reader, damages) throws(EventStoreError) in
         var summaries: [QueueSummary] = []
         for (device, counts) in found {
-          let oldest = try reader.message(counts.first, to: device, checkpoint: counts.checkpoint)
-          if oldest == nil { damages.append(.message(counts.first, device)) }
+          var oldest: SentMessage?
+          switch try reader.readableMessage(
+            counts.first, to: device, checkpoint: counts.checkpoint)
+          {
+          case .success(let sent): oldest = sent
+          case .failure(let damage): damages.append(damage)
+          }
           summaries.append(
             QueueSummary(
               device: device, pending: counts.pending, locked: counts.locked,
@@ -118,11 +123,13 @@ extension EventStore {
       } reading: { (found, reader, damages) throws(EventStoreError) in
         var messages: [QueuedMessage] = []
         for pending in found {
-          guard
-            let sent = try reader.message(
-              pending.sequence, to: device, checkpoint: pending.checkpoint)
-          else {
-            damages.append(.message(pending.sequence, device))
+          let sent: SentMessage
+          switch try reader.readableMessage(
+            pending.sequence, to: device, checkpoint: pending.checkpoint)
+          {
+          case .success(let message): sent = message
+          case .failure(let damage):
+            if !damages.contains(damage) { damages.append(damage) }
             continue
           }
           messages.append(

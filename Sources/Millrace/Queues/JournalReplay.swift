@@ -17,6 +17,8 @@ struct JournalReplay: ~Copyable {
   private(set) var unreadable: [Range<UInt64>] = []
   /// Queue files that could not be read.
   private(set) var damaged: [QueueFile] = []
+  /// Those that cannot be read now, or not by this program.
+  private(set) var outOfReach: [QueueDamage] = []
   /// What is below it the files say.
   private var floor: UInt64 = 0
   /// Those of the record that is applied, here so that their memory is used again.
@@ -29,7 +31,7 @@ struct JournalReplay: ~Copyable {
 
   /// All that could not be read.
   var damages: [QueueDamage] {
-    unreadable.map { .records($0) } + damaged.map { .file($0.device) }
+    unreadable.map { .records($0) } + damaged.map { .file($0.device) } + outOfReach
   }
 
   consuming func takeTable() -> QueueTable { table }
@@ -51,6 +53,7 @@ struct JournalReplay: ~Copyable {
       try loading.load(into: &replay.table)
       replay.damaged = loading.damaged
       replay.testifiedNumber = replay.table.lastLoaded.map { $0 &+ 1 } ?? 0
+      replay.outOfReach = loading.outOfReach
     }
     replay.lastTime = snapshot.segments.first?.added.lastTimeBefore
     let cursor = source.cursor(

@@ -112,12 +112,17 @@ extension QueueCore {
     look.found = work.messages
     if work.unread.isEmpty { return look }
     for locked in work.unread {
-      if let sent = try message(locked.sequence, to: work.device) {
-        look.found.append(LockedMessage(locked, work.device, sent))
-        continue
+      var damage = QueueDamage.message(locked.sequence, work.device)
+      do throws(EventStoreError) {
+        if let sent = try message(locked.sequence, to: work.device) {
+          look.found.append(LockedMessage(locked, work.device, sent))
+          continue
+        }
+      } catch {
+        guard error.isOutOfReach else { throw error }
+        if error.code == .unsupportedVersion { damage = .later(work.device) }
       }
       // One that is damaged keeps nobody from the others; it ends by its deliveries or its expiry.
-      let damage = QueueDamage.message(locked.sequence, work.device)
       if !look.damages.contains(damage) { look.damages.append(damage) }
     }
     look.found.sort { $0.sequenceNumber < $1.sequenceNumber }

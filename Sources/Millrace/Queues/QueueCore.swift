@@ -66,7 +66,7 @@ final class QueueCore: Sendable {
     journal = try streams.writer(of: .journal)
     clock = QueueClock(environment, last: replay.lastTime)
     let uncopied = replay.outcomes
-    let damaged = replay.damaged
+    let (damaged, outOfReach) = (replay.damaged, replay.outOfReach)
     damages = replay.damages
     for numbers in replay.unreadable { metrics.noteUnreadable(numbers) }
     sentAgain = SentAgain(replay.sentAgain)
@@ -79,7 +79,7 @@ final class QueueCore: Sendable {
     try carryOutReadable { table, _, _ in table.decideRestart() }
     timer.start { [weak self] in self?.turn() ?? true }
     environment.watchClocks { [weak timer] in timer?.wake() ?? false }
-    filing.start(damaged: damaged) { [weak self] in self?.file($0) }
+    filing.start(damaged: damaged, outOfReach: outOfReach) { [weak self] in self?.file($0) }
     streams.watchJournal { filing.wake() }
   }
 

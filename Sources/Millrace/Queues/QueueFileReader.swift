@@ -77,7 +77,10 @@ final class QueueFileReader: Sendable {
 
   init(_ files: QueueFiles) { self.files = files }
 
-  /// A message of a device's file; nil where it cannot be read.
+  /// A message of a device's file; nil where it is gone or damaged.
+  ///
+  /// - Throws: ``EventStoreError``, also where the file cannot be read now, or not by this program:
+  ///   what it holds is not lost.
   func message(
     _ sequence: UInt64, to device: EventModel.DeviceID, checkpoint: UInt32
   ) throws(EventStoreError) -> SentMessage? {
@@ -102,7 +105,7 @@ final class QueueFileReader: Sendable {
       return Open(
         name: name, file: try files.file(of: name.device, checkpoint: name.checkpoint))
     } catch {
-      guard error.isAboutDamage else { throw EventStoreError(error) }
+      guard error.isDamage else { throw EventStoreError(error) }
       return nil
     }
   }
@@ -122,9 +125,14 @@ final class QueueFileReader: Sendable {
     var (low, high) = (0, file.batchCount)
     while low < high {
       let middle = (low + high) / 2
-      guard let records = try file.records(ofBatch: middle, with: decompressor),
-        let first = records.first, let last = records.last
-      else {
+      let found: [FiledRecord]?
+      do throws(EventStoreError) {
+        found = try file.records(ofBatch: middle, with: decompressor)
+      } catch {
+        guard error.cause?.isUnreadable == true else { throw error }
+        found = nil
+      }
+      guard let records = found, let first = records.first, let last = records.last else {
         // Damage: look at every batch.
         return try scan(for: sequence, in: file, with: decompressor)
       }
@@ -142,23 +150,37 @@ final class QueueFileReader: Sendable {
   private static func scan(
     for sequence: UInt64, in file: BatchFile, with decompressor: BatchDecompressor
   ) throws(EventStoreError) -> [FiledRecord] {
+    var failure: EventStoreError?
     for index in 0..<file.batchCount {
-      guard let records = try file.records(ofBatch: index, with: decompressor) else { continue }
-      if records.contains(where: { $0.filed.sequence == sequence }) { return records }
+      do throws(EventStoreError) {
+        guard let records = try file.records(ofBatch: index, with: decompressor) else { continue }
+        if records.contains(where: { $0.filed.sequence == sequence }) { return records }
+      } catch {
+        guard error.cause?.isUnreadable == true else { throw error }
+        failure = failure ?? error
+      }
     }
+    // It may stand in what cannot be read now.
+    if let failure { throw failure }
     return []
   }
 }
 
 extension CommitLogFailure {
-  /// Whether a file is gone, damaged, no file at all, or another user's: what is in it cannot be
-  /// had, and everything else can.
-  var isAboutDamage: Bool {
+  /// Whether a file is gone, damaged, or no file at all.
+  var isDamage: Bool {
     switch self {
     case .format(_, _, .corrupt), .missingFile: true
-    case .io(let failure):
-      failure.isNoFile || failure.isAccessDenied || failure.reason == .ioError
+    case .io(let failure): failure.isNoFile
     default: false
     }
   }
+
+  /// Whether a file cannot be read now, or not by this program: what it holds is not lost.
+  var isOutOfReach: Bool { EventStoreError(self).isOutOfReach }
+}
+
+extension EventStoreError {
+  /// Whether what was to be read is there, and cannot be read now, or not by this program.
+  var isOutOfReach: Bool { code == .unsupportedVersion || cause?.isUnreadable == true }
 }

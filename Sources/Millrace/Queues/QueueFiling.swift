@@ -19,25 +19,26 @@ final class QueueFiling: Sendable {
   /// Devices in a directory that cost as much as a file.
   private static let devicesPerFile = 64
   /// Slots that a walk looks at before others have their turn.
-  private static let pieceSize: UInt32 = 1_024
+  static let pieceSize: UInt32 = 1_024
   /// Queue files of which nothing is left that stay until the next roll, at most.
   static let emptiedCountMax = 256
 
-  private struct State {
+  struct State {
     var next: UInt32
     /// The checkpoint whose directory is there; 0 if none.
     var current: UInt32
     /// Whether there are no files but those of the store.
     var isClean = false
-    /// Whether nobody knows which checkpoint the manifest names.
+    /// Whether nobody knows which checkpoint the manifest names, or what all the files hold: then
+    /// none is written and none goes.
     var isBroken = false
     /// Files of the store that cannot be read, in whole or in part.
     var damaged: Set<QueueFile> = []
   }
 
-  private let log: CommitLog
+  let log: CommitLog
   private let metrics: StoreMetrics
-  private let files: QueueFiles
+  let files: QueueFiles
   private let thread = FilingThread()
   /// Held by the thread while it works.
   private let state: Mutex<State>
@@ -54,11 +55,19 @@ final class QueueFiling: Sendable {
   ///
   /// - Parameters:
   ///   - damaged: files of the store that could not be read: evidence, not to be removed.
+  ///   - outOfReach: what of them may be read another time, and is not known to the core. A
+  ///     directory made without it would give it up: everything stays as it is until the store is
+  ///     opened with all of it.
   ///   - work: asks the core to ``run(_:filing:)``.
   func start(
-    damaged: [QueueFile], _ work: @escaping @Sendable (_ mayFile: Bool) -> Void
+    damaged: [QueueFile], outOfReach: [QueueDamage],
+    _ work: @escaping @Sendable (_ mayFile: Bool) -> Void
   ) {
-    state.withLock { $0.damaged = Set(damaged) }
+    state.withLock { state in
+      state.damaged = Set(damaged)
+      state.isBroken = !outOfReach.isEmpty
+    }
+    for damage in outOfReach { metrics.noteDamage(damage) }
     for file in damaged { metrics.noteDamage(file) }
     thread.start(work)
   }
@@ -124,8 +133,9 @@ final class QueueFiling: Sendable {
       if core.journal.isShort {
         try Self.wrapping { () throws(CommitLogFailure) in try core.journal.log.lendReserve() }
       }
-      try checkpoint(core, floor, &state)
-      try core.releaseJournal(below: floor)
+      let (reached, held) = try checkpoint(core, floor, &state)
+      try core.releaseJournal(below: reached)
+      if let held { throw held }
     }
   }
 
@@ -161,9 +171,13 @@ final class QueueFiling: Sendable {
 
   // MARK: Checkpoint
 
+  /// Devices whose files are out of reach keep theirs, and the journal what those do not say.
+  ///
+  /// - Returns: below which number the journal is needed no more, and why it is needed longer than
+  ///   was asked for.
   private func checkpoint(
     _ core: QueueCore, _ floor: UInt64, _ state: inout State
-  ) throws(EventStoreError) {
+  ) throws(EventStoreError) -> (floor: UInt64, held: EventStoreError?) {
     if !state.isClean { try clean(core, &state) }
     let number = state.next
     // Not given again: what is left of this one, if it fails, is never taken for another's.
@@ -171,14 +185,15 @@ final class QueueFiling: Sendable {
     state.isClean = false
     let volume = try Self.wrapping { () throws(CommitLogFailure) in try files.openVolume() }
     var written: [FiledDevice] = []
+    var held = Held(floor: floor)
     do throws(EventStoreError) {
-      try write(core, number, floor, &written, &state.damaged)
+      try write(core, number, &held, &written, &state.damaged)
       // Those that would be outdated below the floor: the others have been written anew.
       try removeFiles(core.state.withLock { $0.table.takeEmptied() }, core, state)
       // The files may tell of what a crash could still take back.
       try core.journal.lead(to: .durable(core.journal.nextNumber), BlockingWait())
       try Self.synchronize(volume)
-      try commit(.init(number: number, floor: floor), &state)
+      try commit(.init(number: number, floor: held.floor), &state)
     } catch {
       core.state.withLock { state in
         for device in written { state.table.revert(device, from: number) }
@@ -198,6 +213,15 @@ final class QueueFiling: Sendable {
     // No crash brings back one of them once a later one is gone.
     try Self.synchronize(volume)
     state.isClean = true
+    return (held.floor, held.failure)
+  }
+
+  /// What a checkpoint leaves as it is, because it cannot be read now.
+  private struct Held {
+    /// What is below it the files say.
+    var floor: UInt64
+    /// Why the first of them is left.
+    var failure: EventStoreError?
   }
 
   private func commit(
@@ -213,9 +237,10 @@ final class QueueFiling: Sendable {
 
   /// Writes the files of the devices that need it, then the directory of all.
   private func write(
-    _ core: QueueCore, _ number: UInt32, _ floor: UInt64, _ written: inout [FiledDevice],
+    _ core: QueueCore, _ number: UInt32, _ held: inout Held, _ written: inout [FiledDevice],
     _ damaged: inout Set<QueueFile>
   ) throws(EventStoreError) {
+    let floor = held.floor
     var writer = try Self.wrapping { () throws(CommitLogFailure) in
       try BatchFileWriter(log.context.settings.codec)
     }
@@ -230,13 +255,23 @@ final class QueueFiling: Sendable {
       if !filings.isEmpty {
         try core.journal.lead(to: .durable(core.journal.nextNumber), BlockingWait())
       }
-      for filing in filings where try !write(filing, core.reader, number, &writer) {
-        // What it still holds is evidence.
-        let file = QueueFile(device: filing.device, checkpoint: filing.filed.replaced)
-        if file.checkpoint != 0, damaged.insert(file).inserted { metrics.noteDamage(file) }
+      var done: [DeviceFiling] = []
+      for filing in filings {
+        do throws(EventStoreError) {
+          let isWhole = try write(filing, core.reader, number, &writer)
+          done.append(filing)
+          if isWhole { continue }
+          // What it still holds is evidence.
+          let file = QueueFile(device: filing.device, checkpoint: filing.filed.replaced)
+          if file.checkpoint != 0, damaged.insert(file).inserted { metrics.noteDamage(file) }
+        } catch {
+          guard isAboutFile(of: filing, error) else { throw error }
+          try hold(filing, core, number, &held, error)
+          written.removeAll { $0.device == filing.device }
+        }
       }
       core.state.withLock { state in
-        for filing in filings { state.table.noteFiled(filing, in: number) }
+        for filing in done { state.table.noteFiled(filing, in: number) }
       }
       start = range.upperBound
     }
@@ -257,9 +292,6 @@ final class QueueFiling: Sendable {
       var filed = message.filed
       let sent = try reader.message(
         message.sequence, to: filing.device, checkpoint: message.checkpoint)
-      if sent == nil, message.checkpoint != 0 {
-        try checkAccess(QueueFile(device: filing.device, checkpoint: message.checkpoint))
-      }
       filed.isLost = sent == nil
       if filed.isLost { isWhole = false }
       time = max(time, sent?.enqueued ?? time)
@@ -278,16 +310,29 @@ final class QueueFiling: Sendable {
     return isWhole
   }
 
-  /// What another user's file holds is not lost: it is filed again once it can be read, and until
-  /// then stays where it is.
-  private func checkAccess(_ file: QueueFile) throws(EventStoreError) {
-    do throws(CommitLogFailure) {
-      _ = try files.file(of: file.device, checkpoint: file.checkpoint)
-    } catch .io(let failure) where failure.isAccessDenied {
-      throw EventStoreError(failure)
-    } catch {
-      return
+  /// Whether a failure is that a device's file is out of reach.
+  private func isAboutFile(of filing: DeviceFiling, _ failure: EventStoreError) -> Bool {
+    let checkpoint = filing.filed.replaced
+    guard checkpoint != 0, failure.isOutOfReach else { return false }
+    let path = files.path(of: filing.device, checkpoint: checkpoint)
+    return failure.code == .unsupportedVersion || failure.cause?.path == path
+  }
+
+  /// Leaves a device's file as it is, because it cannot be read now, or not by this program.
+  ///
+  /// What it holds is not lost; what it does not say stays in the journal until it can be written
+  /// anew.
+  private func hold(
+    _ filing: DeviceFiling, _ core: QueueCore, _ number: UInt32, _ held: inout Held,
+    _ failure: EventStoreError
+  ) throws(EventStoreError) {
+    try Self.wrapping { () throws(CommitLogFailure) in
+      try files.remove(filing.device, checkpoint: number)
     }
+    let needed = filing.isChanged ? log.manifest.queueCheckpoint?.floor : filing.firstUnfiled
+    held.floor = min(held.floor, needed ?? 0)
+    held.failure = held.failure ?? failure
+    core.state.withLock { $0.table.postpone(filing) }
   }
 
   private func writeDirectory(
@@ -319,67 +364,13 @@ final class QueueFiling: Sendable {
     try Self.wrapping { () throws(CommitLogFailure) in try writer.finish() }
   }
 
-  // MARK: Removing
-
-  /// Removes every file that is not part of the store: of checkpoints that came to nothing, and
-  /// those that a crash kept from being removed.
-  private func clean(_ core: QueueCore, _ state: inout State) throws(EventStoreError) {
-    let volume = try Self.wrapping { () throws(CommitLogFailure) in try files.openVolume() }
-    let found = try Self.wrapping { () throws(CommitLogFailure) in try files.list() }
-      .map { QueueFile(device: $0.device, checkpoint: $0.checkpoint) }
-    var start = 0
-    while start < found.count {
-      let piece = found[start..<min(found.count, start + Int(Self.pieceSize))]
-      let strays = core.state.withLock { state in
-        piece.filter { state.table.file(of: $0.device) != $0.checkpoint }
-      }
-      // Of some the last message may be settled by what is not durable yet.
-      try removeFiles(strays, core, state)
-      start = piece.endIndex
-    }
-    try Self.wrapping { () throws(CommitLogFailure) in
-      for number in try files.listDirectories() where number != state.current {
-        try files.removeDirectory(checkpoint: number)
-      }
-    }
-    try Self.synchronize(volume)
-    state.isClean = true
-  }
-
-  /// Removes the files whose every message is gone.
-  private func removeEmptied(_ core: QueueCore, _ state: inout State) throws(EventStoreError) {
-    guard core.state.withLock({ $0.table.emptiedCount > 0 }) else { return }
-    if !state.isClean { try clean(core, &state) }
-    state.isClean = false
-    try removeFiles(core.state.withLock { $0.table.takeEmptied() }, core, state)
-    state.isClean = true
-  }
-
-  private func removeFiles(
-    _ emptied: [QueueFile], _ core: QueueCore, _ state: borrowing State
-  ) throws(EventStoreError) {
-    guard !emptied.isEmpty else { return }
-    try core.journal.lead(to: .durable(core.journal.nextNumber), BlockingWait())
-    for file in emptied {
-      try Self.wrapping { () throws(CommitLogFailure) in try remove(file, state) }
-    }
-  }
-
-  private func remove(_ file: QueueFile, _ state: borrowing State) throws(CommitLogFailure) {
-    if state.damaged.contains(file) {
-      try files.setAside(file.device, checkpoint: file.checkpoint)
-    } else {
-      try files.remove(file.device, checkpoint: file.checkpoint)
-    }
-  }
-
-  private static func synchronize(_ volume: any StorageVolume) throws(EventStoreError) {
+  static func synchronize(_ volume: any StorageVolume) throws(EventStoreError) {
     try wrapping { () throws(CommitLogFailure) in
       try CommitLogFailure.wrapping { () throws(IOFailure) in try volume.synchronize() }
     }
   }
 
-  private static func wrapping<Result: ~Copyable>(
+  static func wrapping<Result: ~Copyable>(
     _ body: () throws(CommitLogFailure) -> Result
   ) throws(EventStoreError) -> Result {
     do throws(CommitLogFailure) {

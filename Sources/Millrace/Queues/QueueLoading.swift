@@ -13,6 +13,9 @@ struct QueueLoading: ~Copyable {
   private let decompressor = BatchDecompressor()
   /// Files that should be part of the store and cannot be read, in whole or in part.
   private(set) var damaged: [QueueFile] = []
+  /// Those that cannot be read now, or not by this program: what they hold is not lost, and nobody
+  /// knows what it is.
+  private(set) var outOfReach: [QueueDamage] = []
 
   init(_ checkpoint: UInt32, _ context: LogContext) {
     files = QueueFiles(context)
@@ -21,7 +24,7 @@ struct QueueLoading: ~Copyable {
 
   /// Blocks.
   ///
-  /// - Throws: ``EventStoreError`` where a file is of a later version, or the disk fails.
+  /// - Throws: ``EventStoreError`` where the directory is of a later version.
   mutating func load(into table: inout QueueTable) throws(EventStoreError) {
     if try loadDirectory(into: &table) { return }
     table.noteStaleDirectory()
@@ -41,7 +44,9 @@ struct QueueLoading: ~Copyable {
       }
       return true
     } catch {
-      guard error.isAboutDamage else { throw EventStoreError(error) }
+      guard error.isDamage || EventStoreError(error).cause?.isUnreadable == true else {
+        throw EventStoreError(error)
+      }
       return false
     }
   }
@@ -74,8 +79,13 @@ struct QueueLoading: ~Copyable {
       throw EventStoreError(error)
     }
     for (device, number) in youngest {
-      if try !load(device, number, into: &table) {
-        damaged.append(QueueFile(device: device, checkpoint: number))
+      do throws(EventStoreError) {
+        if try !load(device, number, into: &table) {
+          damaged.append(QueueFile(device: device, checkpoint: number))
+        }
+      } catch {
+        guard error.isOutOfReach else { throw error }
+        outOfReach.append(error.code == .unsupportedVersion ? .later(device) : .file(device))
       }
     }
   }
@@ -87,7 +97,7 @@ struct QueueLoading: ~Copyable {
     do throws(CommitLogFailure) {
       file = try files.file(of: device, checkpoint: number)
     } catch {
-      guard error.isAboutDamage else { throw EventStoreError(error) }
+      guard error.isDamage else { throw EventStoreError(error) }
       return false
     }
     var isWhole = file.isWhole

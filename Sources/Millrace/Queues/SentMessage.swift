@@ -1,6 +1,7 @@
 internal import CommitLog
 internal import EventModel
 internal import LogFormat
+internal import StorageIO
 
 /// A message as it was sent, read from the journal or from its queue file.
 struct SentMessage: Sendable {
@@ -65,14 +66,31 @@ struct MessageReader: Sendable {
     files = QueueFileReader(QueueFiles(source.context))
   }
 
-  /// A message; nil where it cannot be read.
+  /// A message; nil where it is gone or damaged.
   ///
   /// Blocks for the disk.
+  ///
+  /// - Throws: ``EventStoreError``, also where it is out of reach for now.
   func message(
     _ number: UInt64, to device: EventModel.DeviceID, checkpoint: UInt32
   ) throws(EventStoreError) -> SentMessage? {
     if let sent = try journal.record(number)?.sent { return sent }
     guard checkpoint != 0 else { return nil }
     return try files.message(number, to: device, checkpoint: checkpoint)
+  }
+
+  /// A message, or why there is none to show: whoever looks at many goes on with the others.
+  func readableMessage(
+    _ number: UInt64, to device: EventModel.DeviceID, checkpoint: UInt32
+  ) throws(EventStoreError) -> Result<SentMessage, QueueDamage> {
+    do throws(EventStoreError) {
+      let sent = try message(number, to: device, checkpoint: checkpoint)
+      return sent.map { .success($0) } ?? .failure(.message(number, device))
+    } catch {
+      guard error.cause?.isUnreadable == true || error.isOutOfReach && checkpoint != 0 else {
+        throw error
+      }
+      return .failure(error.code == .unsupportedVersion ? .later(device) : .message(number, device))
+    }
   }
 }
