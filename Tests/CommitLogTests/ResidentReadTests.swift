@@ -30,9 +30,10 @@ import Testing
     for start in [0, 1, 100, 178, 179] as [UInt64] {
       let cursor = store.cursor(from: start)
       var next = start
-      var residentCount = 0
+      var (turn, residentCount) = (0, 0)
       while next < 180 {
-        observed.isCold = next % 2 == 0
+        observed.isCold = turn % 2 == 1
+        turn += 1
         let resident = cursor.readResident()
         residentCount += resident == nil ? 0 : 1
         if resident == nil { #expect(cursor.next == next) }

@@ -198,9 +198,10 @@ struct UnreadableFileTests {
     #expect(try read(store.cursor(from: next)).numbers == Array(next..<count))
     // By time as well.
     let time = try #require(try store.cursor(from: next).timeOfNextRecord())
-    let found = try TimeSearch.firstNumber(
+    let found = try TimeSearch.find(
       atOrAfter: time, in: store.partition.snapshot, mappings: store.log.mappings,
-      fileSystem: disk)
+      fileSystem: disk
+    ).start
     #expect(found == next)
     try store.append(count..<count + 1)
   }
