@@ -84,6 +84,9 @@ package struct ScanResult: Sendable {
 /// Hops from header to header; where a header is not sound, it tries every following multiple of
 /// 64 bytes until one is. Only checksums decide, and they are seeded with store, file, salt and
 /// position, so nothing but a frame written to this place of this file is ever found.
+///
+/// The file may be written meanwhile, frame after frame: one is missing only if it was not there
+/// when a later one already was.
 package struct FrameScanner<Source: FrameSource>: ~Copyable {
   private let source: Source
   private let identity: FrameIdentity
@@ -103,13 +106,25 @@ package struct FrameScanner<Source: FrameSource>: ~Copyable {
     var result = ScanResult(endOfData: start)
     var position = start
     var isSearching = false
+    var endOfFrames = start
+    /// The last frame that was found behind a place without one.
+    var known: Int?
     while position < source.size {
       let available = try load(
         position, FrameHeader.size, window: isSearching ? Self.searchWindow : Self.hopWindow)
       if available >= FrameHeader.size, let frame = decode(position, &result) {
+        if isSearching, position != known {
+          // What stands before it may have been written since it was looked for.
+          known = position
+          position = endOfFrames
+          window.removeAll()
+          isSearching = false
+          continue
+        }
         result.frames.append(frame)
         result.endOfData = max(result.endOfData, min(frame.end, source.size))
         position = frame.end
+        endOfFrames = position
         isSearching = false
       } else {
         let zeros = window.zeroCount(from: position - windowStart)

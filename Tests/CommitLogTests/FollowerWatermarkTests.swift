@@ -1,5 +1,6 @@
 import CommitLog
 import EventModel
+import LogFormat
 import SimulationKit
 import StorageIO
 import Synchronization
@@ -79,5 +80,37 @@ struct FollowerWatermarkTests {
       _ = try follower.refresh()
       #expect(follower.snapshot(of: 0).highWatermark == end)
     }
+  }
+
+  /// The follower had read zeros where a frame was written then, and found the next frame, which
+  /// says that everything before it is durable: what was there was called damaged.
+  @Test("A frame that is written between two reads of a follower is not missing (I4, I14)")
+  func betweenReads() throws {
+    let fileSystem = MemoryFileSystem()
+    try TestStore.create(on: fileSystem)
+    let store = try TestStore.open(on: fileSystem)
+    try store.append(0..<3)
+    let path = try #require(store.partition.snapshot.segments.last?.path)
+    // As where zeros were written ahead: what comes does not make the file grow.
+    try fileSystem.open(path, .readWrite).truncate(to: ByteCount(64 << 10))
+    let observed = ObservedFileSystem(fileSystem)
+    let size = store.partition.snapshot.activeEnd
+    observed.afterNextRead(of: path, at: FilePosition(FileHeader.size)) {
+      // More than the follower reads at once.
+      try? store.append(3..<203)
+      try? store.write(203..<206)
+    }
+    let follower = try LogFollower.open(
+      at: TestStore.root, environment: TestStore.environment(observed, seed: 9)
+    ) { (_) throws(CommitLogFailure) in [:] }
+    #expect(store.partition.snapshot.activeEnd > size + (4 << 10))
+    let snapshot = follower.snapshot(of: 0)
+    #expect(snapshot.highWatermark == 203)
+    let cursor = BatchCursor(from: 0, mappings: follower.mappings, fileSystem: observed) {
+      snapshot
+    }
+    let contents = try PartitionContents(cursor)
+    #expect(contents.gaps == [])
+    #expect(contents.serials == Array(0..<203))
   }
 }

@@ -21,6 +21,8 @@ final class ObservedFileSystem: FileSystem {
     var isCold = false
     /// Called once, when a file has been synced.
     var onSync: (@Sendable () -> Void)?
+    /// Called once, when a file has been read from a place on.
+    var onRead: (path: FilePath, position: FilePosition, body: @Sendable () -> Void)?
   }
 
   private struct WeakMapping {
@@ -51,13 +53,29 @@ final class ObservedFileSystem: FileSystem {
     body?()
   }
 
+  /// Does something once, between the next read of a file from a place on and whatever is asked
+  /// behind it.
+  func afterNextRead(
+    of path: FilePath, at position: FilePosition, _ body: @escaping @Sendable () -> Void
+  ) {
+    seen.withLock { $0.onRead = (path, position, body) }
+  }
+
   func forget() { seen.withLock { $0 = Seen() } }
 
   fileprivate func note(_ operation: IOFailure.Operation, _ path: FilePath) {
     seen.withLock { $0.calls.append(Call(operation: operation, path: path)) }
   }
 
-  fileprivate func noteRead(_ count: Int) { seen.withLock { $0.bytesRead += count } }
+  fileprivate func noteRead(_ count: Int, of path: FilePath, at position: FilePosition) {
+    let body = seen.withLock { seen -> (@Sendable () -> Void)? in
+      seen.bytesRead += count
+      guard let next = seen.onRead, next.path == path, next.position == position else { return nil }
+      seen.onRead = nil
+      return next.body
+    }
+    body?()
+  }
 
   fileprivate func note(_ mapping: FileMapping) {
     seen.withLock { seen in
@@ -128,7 +146,7 @@ private final class ObservedFile: StorageFile {
 
   func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int {
     let count = try real.read(into: &buffer, at: position)
-    owner.noteRead(count)
+    owner.noteRead(count, of: path, at: position)
     return count
   }
 
