@@ -9,7 +9,7 @@ import Testing
 /// A log of the queues that has lost its end gives no number again that something else testifies
 /// to (I15): the outcome copier passes over what is not behind the highest number that it finds,
 /// and a group over what is below its checkpoint.
-@Suite("Ends of the queues' logs that are lost", .timeLimit(.minutes(1)))
+@Suite("Ends of the queues' logs that are lost", .timeLimit(.minutes(5)))
 struct LostEndTests {
   #if DEBUG
     private static let step = 5
