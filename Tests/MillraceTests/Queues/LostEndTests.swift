@@ -180,7 +180,7 @@ struct LostEndTests {
       try (0..<1_030).map { (try EventModel.DeviceID("other-\($0)"), DeviceMessage(body: "x")) })
     // Traffic that the journal forgets, until what waits is in a queue file that also holds what
     // came when the journal had rolled.
-    for _ in 0..<100 where found == nil {
+    for _ in 0..<40 where found == nil {
       for message in try await busy.receive(max: 9) {
         try await busy.complete(message.lockToken)
       }
@@ -194,7 +194,7 @@ struct LostEndTests {
       guard now != files else { continue }
       files = now
       // The file is there, and soon the manifest names its checkpoint.
-      for _ in 0..<50 where found == nil {
+      for _ in 0..<5 where found == nil {
         found = try await filed(MemoryFileSystem(files: disk.image, directories: disk.directories))
         await Task.yield()
       }
