@@ -36,7 +36,7 @@ struct BlockingQueuesTests {
       (device, locked[0].lockToken), (device, locked[3].lockToken), ("other", locked[3].lockToken),
     ])
     #expect(done == [false, true, false])
-    let again = try queues.receive(by: device, max: 10)
+    let again = try queues.receive(by: device, max: 10, lockFor: Self.lock)
     #expect(again.map(\.message.body) == ["1"] && again.first?.deliveryCount == 2)
     try queues.complete(again.map { (device, $0.lockToken) })
     #expect(try await store.queueTotals().pending == 0)
@@ -136,12 +136,12 @@ struct BlockingQueuesTests {
       try queues.enqueue(DeviceMessage(body: Payload("\(number)")), to: Self.device)
       #expect(try await pending() == waiting)
     }
-    for message in try queues.receive(by: Self.device, max: 3) {
+    for message in try queues.receive(by: Self.device, max: 3, lockFor: Self.lock) {
       waiting.removeFirst()
       try queues.complete(message.lockToken, of: Self.device)
       #expect(try await pending() == waiting)
     }
-    let rest = try queues.receive(by: Self.device, max: 3)
+    let rest = try queues.receive(by: Self.device, max: 3, lockFor: Self.lock)
     try queues.complete(rest.map { (Self.device, $0.lockToken) })
     #expect(try await pending().isEmpty)
     try await store.close()
@@ -161,7 +161,7 @@ struct BlockingQueuesTests {
           let message = DeviceMessage(body: Payload("\(thread)-\(number)"))
           let device = devices[(thread + number) % devices.count]
           sent.append(try queues.enqueue(message, to: device))
-          for locked in try queues.receive(by: device, max: 2) {
+          for locked in try queues.receive(by: device, max: 2, lockFor: Self.lock) {
             if locked.sequenceNumber % 7 == 0, locked.deliveryCount == 1 {
               try queues.abandon(locked.lockToken, of: device)
             } else {
@@ -183,7 +183,7 @@ struct BlockingQueuesTests {
     #expect(Set(sent).count == threads * perThread)
     let queues = try store.makeBlockingQueues()
     for device in devices {
-      let rest = try queues.receive(by: device, max: 10_000)
+      let rest = try queues.receive(by: device, max: 10_000, lockFor: Self.lock)
       #expect(rest.map(\.sequenceNumber) == rest.map(\.sequenceNumber).sorted())
       #expect(try queues.complete(rest.map { (device, $0.lockToken) }).allSatisfy { $0 })
       settled += rest.map(\.sequenceNumber)
