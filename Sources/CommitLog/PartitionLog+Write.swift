@@ -69,15 +69,24 @@ extension PartitionLog {
 
   // MARK: Write stage
 
-  /// Hands a batch to the operating system and returns the number behind its last record.
+  /// Hands a batch to the operating system.
   ///
+  /// - Parameters:
+  ///   - batch: the batch.
+  ///   - framed: the same batch, where it is laid out already.
+  /// - Returns: the number behind its last record.
   /// - Throws: `.storageFull` when there is no room: nothing changed, the batch may be tried again.
   ///   `.poisoned` after any other failure: what was written last is unknown (I8).
-  package func write(_ batch: BatchEncoder) throws(CommitLogFailure) -> UInt64 {
+  package func write(
+    _ batch: BatchEncoder, _ framed: FramedBatch? = nil
+  ) throws(CommitLogFailure) -> UInt64 {
     try writing.withLock { (writing) throws(CommitLogFailure) in
       try checkSound()
       try prepare(&writing)
-      let size = writing.framer.layOut(batch)
+      // Back again at the end: what could not be written stays laid out.
+      if let framed { swap(&writing.framer, &framed.framer) }
+      defer { if let framed { swap(&writing.framer, &framed.framer) } }
+      let size = framed?.size ?? writing.framer.layOut(batch)
       defer { noteSpace(writing.segment) }
       if writing.segment.mustRoll(before: size, context.settings) { try rollIfPossible(&writing) }
       let watermark = highWatermark

@@ -64,6 +64,9 @@ package final class PartitionLog: Sendable {
     }
   }
 
+  /// How its batches are compressed.
+  package var codec: CompressionCodec { context.settings.codec }
+
   /// The first number that readers may not see: everything below it survives a crash.
   package var highWatermark: UInt64 { durableNumber.load(ordering: .acquiring) }
 

@@ -25,6 +25,21 @@ public struct DeviceID: Sendable {
     try CharacterSet.device.check(bytes, "device id")
   }
 
+  /// Checks what would be the bytes of an id and gives the ``hash`` that it would have.
+  package static func checkedHash(of id: RawSpan) throws(InvalidIdentifier) -> UInt64 {
+    let bytes = Span<UInt8>(_bytes: id)
+    // The characters are looked up while the multiplications of the hash wait for each other.
+    let set = CharacterSet.device
+    var hash = IdentifierHash()
+    var isValid = (1...Limits.identifierSizeMax).contains(bytes.count)
+    for index in bytes.indices {
+      hash.add(bytes[index])
+      isValid = isValid && set.contains(bytes[index])
+    }
+    if !isValid { try check(bytes) }
+    return hash.value
+  }
+
   /// Makes an id from bytes that were checked when they were stored or decoded.
   package init(trusted bytes: RawSpan) {
     // SAFETY: the span keeps its bytes valid for the closure; `Array` copies them.
@@ -38,7 +53,7 @@ public struct DeviceID: Sendable {
   @inlinable public var hash: UInt64 { storage.hash }
 
   /// The ``hash`` of an id with these bytes.
-  package static func hash(of bytes: Span<UInt8>) -> UInt64 { IdentifierStorage.hash(bytes) }
+  package static func hash(of bytes: Span<UInt8>) -> UInt64 { IdentifierHash.hash(bytes) }
 
   /// The number of the id's bytes.
   @inlinable public var size: Int { storage.bytes.count }
@@ -48,24 +63,7 @@ public struct DeviceID: Sendable {
 
   /// Whether the id has just these bytes.
   package func hasBytes(_ bytes: RawSpan) -> Bool {
-    let size = bytes.byteCount
-    guard size == self.size else { return false }
-    // Words, of which the last may overlap the one before it; short ids byte by byte.
-    let step = size >= 8 ? 8 : 1
-    // SAFETY: both have `size` bytes, and a step at a place ends within them.
-    return unsafe withUTF8 { own in
-      for offset in stride(from: 0, to: size, by: step) {
-        let place = min(offset, size - step)
-        let isEqual =
-          step == 8
-          ? unsafe own.loadUnaligned(fromByteOffset: place, as: UInt64.self)
-            == bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place, as: UInt64.self)
-          : unsafe own[place]
-            == bytes.unsafeLoad(fromUncheckedByteOffset: place, as: UInt8.self)
-        guard isEqual else { return false }
-      }
-      return true
-    }
+    withBytes { $0.hasSameBytes(as: bytes) }
   }
 
   /// Gives the bytes of the id without copying them.
@@ -76,6 +74,17 @@ public struct DeviceID: Sendable {
     // SAFETY: the array keeps its bytes in place while the closure runs; the closure is told the
     // exact bounds and, by contract, lets no pointer escape.
     try unsafe storage.withBytes(body)
+  }
+}
+
+extension DeviceID {
+  /// Gives the bytes of the id as a span.
+  @inline(__always)
+  package func withBytes<Result, Failure: Error>(
+    _ body: (RawSpan) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    // SAFETY: the id's bytes are valid for the closure.
+    try unsafe withUTF8 { (id) throws(Failure) in try unsafe body(RawSpan(_unsafeBytes: id)) }
   }
 }
 
@@ -118,19 +127,7 @@ final class IdentifierStorage: Sendable {
     copy.reserveCapacity(span.count)
     for index in span.indices { copy.append(span[index]) }
     bytes = copy
-    hash = Self.hash(span)
-  }
-
-  static func hash(_ bytes: Span<UInt8>) -> UInt64 {
-    var state: UInt64 = 0xcbf2_9ce4_8422_2325
-    for index in bytes.indices {
-      state = (state ^ UInt64(bytes[index])) &* 0x0000_0100_0000_01b3
-    }
-    state ^= state >> 33
-    state = state &* 0xff51_afd7_ed55_8ccd
-    state ^= state >> 33
-    state = state &* 0xc4ce_b9fe_1a85_ec53
-    return state ^ state >> 33
+    hash = IdentifierHash.hash(span)
   }
 
   @inlinable
@@ -141,6 +138,61 @@ final class IdentifierStorage: Sendable {
     try unsafe bytes.withUnsafeBufferPointer { buffer throws(Failure) in
       try unsafe body(UnsafeRawBufferPointer(buffer))
     }
+  }
+}
+
+/// FNV-1a of 64 bits, then the 64-bit finaliser of MurmurHash3.
+private struct IdentifierHash {
+  private var state: UInt64 = 0xcbf2_9ce4_8422_2325
+
+  @inline(__always)
+  mutating func add(_ byte: UInt8) {
+    state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
+  }
+
+  var value: UInt64 {
+    var mixed = state ^ state >> 33
+    mixed = mixed &* 0xff51_afd7_ed55_8ccd
+    mixed ^= mixed >> 33
+    mixed = mixed &* 0xc4ce_b9fe_1a85_ec53
+    return mixed ^ mixed >> 33
+  }
+
+  static func hash(_ bytes: Span<UInt8>) -> UInt64 {
+    var hash = Self()
+    for index in bytes.indices { hash.add(bytes[index]) }
+    return hash.value
+  }
+}
+
+extension RawSpan {
+  /// Whether both have the same bytes.
+  @inline(__always)
+  package func hasSameBytes(as other: RawSpan) -> Bool {
+    guard byteCount == other.byteCount else { return false }
+    return sharedPrefix(with: other) == byteCount
+  }
+
+  /// How many bytes from the first on are the same in both.
+  @inline(__always)
+  package func sharedPrefix(with other: RawSpan) -> Int {
+    let end = Swift.min(byteCount, other.byteCount)
+    var place = 0
+    while place &+ 8 <= end {
+      // SAFETY: eight bytes from `place` on end at or before `end`, which both spans reach.
+      let own = unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: place, as: UInt64.self)
+      let its = unsafe other.unsafeLoadUnaligned(fromUncheckedByteOffset: place, as: UInt64.self)
+      if own != its { return place &+ (own ^ its).littleEndian.trailingZeroBitCount / 8 }
+      place &+= 8
+    }
+    while place < end {
+      // SAFETY: `place` lies before `end`, which both spans reach.
+      let own = unsafe unsafeLoad(fromUncheckedByteOffset: place, as: UInt8.self)
+      let its = unsafe other.unsafeLoad(fromUncheckedByteOffset: place, as: UInt8.self)
+      guard own == its else { break }
+      place &+= 1
+    }
+    return place
   }
 }
 
@@ -247,6 +299,12 @@ struct CharacterSet: Sendable {
     names = "letters, digits and \(punctuation)"
   }
 
+  @inline(__always)
+  func contains(_ byte: UInt8) -> Bool {
+    let word = byte < 64 ? bits.0 : byte < 128 ? bits.1 : 0
+    return word >> UInt64(byte & 63) & 1 == 1
+  }
+
   func check(
     _ bytes: Span<UInt8>, _ kind: String, sizeMax: Int = Limits.identifierSizeMax
   ) throws(InvalidIdentifier) {
@@ -258,11 +316,10 @@ struct CharacterSet: Sendable {
         kind: kind, problem: "it has \(bytes.count) bytes, the limit is \(sizeMax)")
     }
     for index in bytes.indices {
-      let byte = bytes[index]
-      let word = byte < 64 ? bits.0 : byte < 128 ? bits.1 : 0
-      guard word >> UInt64(byte & 63) & 1 == 1 else {
+      guard contains(bytes[index]) else {
         throw InvalidIdentifier(
-          kind: kind, problem: "byte \(byte) at \(index) is not allowed; use \(names)")
+          kind: kind,
+          problem: "byte \(bytes[index]) at \(index) is not allowed; use \(names)")
       }
     }
   }

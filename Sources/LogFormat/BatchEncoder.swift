@@ -7,14 +7,14 @@ package import EventModel
 package final class BatchEncoder: @unchecked Sendable {
   /// What the events' properties are looked up in; shared by batches that are built one after the
   /// other.
-  package var propertyCache: PropertyCache
-  // SAFETY, for every use below: one owner at a time is what the class relies on as a whole, and no
-  // call in here reaches the contents a second time. Checking that at every append costs as much as
-  // a column.
+  @exclusivity(unchecked) package var propertyCache: PropertyCache
+  // SAFETY, for every use of both: one owner at a time is what the class relies on as a whole, and
+  // no call in here reaches the contents a second time. Checking that at every append costs as much
+  // as a column.
   @exclusivity(unchecked) private var contents: BatchContents
 
   package init(targetSize: Int, propertyCache: PropertyCache = PropertyCache()) {
-    self.propertyCache = propertyCache
+    unsafe self.propertyCache = propertyCache
     unsafe contents = BatchContents(targetSize: targetSize)
   }
 
@@ -31,21 +31,34 @@ package final class BatchEncoder: @unchecked Sendable {
 
   package func removeAll() { unsafe contents.removeAll() }
 
-  /// Appends one event.
-  ///
-  /// The caller has checked its size and that time does not step back.
-  ///
-  /// - Returns: the batch's size and its number of records then.
+  /// Appends one event of a device.
   @discardableResult
   package func append(
     from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
     at time: Int64
   ) -> (size: Int, count: Int) {
+    let hash = device.hash
+    let body = copy body
+    return device.withBytes { id in
+      append(from: id, hash: hash, body: body, properties: properties, at: time)
+    }
+  }
+
+  /// Appends one event of the device with these bytes for its id, and their hash.
+  ///
+  /// The caller has checked the id, the event's size and that time does not step back.
+  ///
+  /// - Returns: the batch's size and its number of records then.
+  @discardableResult
+  package func append(
+    from device: borrowing RawSpan, hash: UInt64, body: borrowing RawSpan,
+    properties: borrowing Properties, at time: Int64
+  ) -> (size: Int, count: Int) {
     // The cache is not even looked at, nor its references counted, for what has no properties.
     let set =
       properties.isEmpty ? 0 : unsafe contents.number(of: properties, cache: propertyCache)
     return unsafe contents.append(
-      from: device, body: body, properties: properties, set: set, at: time)
+      from: device, hash: hash, body: body, properties: properties, set: set, at: time)
   }
 
   /// Adds the system properties of the event appended last.
@@ -123,8 +136,8 @@ struct BatchContents: ~Copyable {
 
   @inline(__always)
   mutating func append(
-    from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
-    set: UInt32, at time: Int64
+    from device: borrowing RawSpan, hash: UInt64, body: borrowing RawSpan,
+    properties: borrowing Properties, set: UInt32, at time: Int64
   ) -> (size: Int, count: Int) {
     if count == 0 {
       firstTime = time
@@ -134,11 +147,11 @@ struct BatchContents: ~Copyable {
     if delta > UInt64(UInt32.max) { largeDeltas[count] = delta }
     timeDeltas.append(UInt32(truncatingIfNeeded: delta))
     lastTime = time
-    deviceNumbers.append(devices.number(of: device))
+    deviceNumbers.append(devices.number(of: device, hash: hash))
     setNumbers.append(set)
     sizes.append(UInt32(body.byteCount))
     payload.append(body)
-    eventSize &+= UInt64(body.byteCount &+ properties.size &+ device.size)
+    eventSize &+= UInt64(body.byteCount &+ properties.size &+ device.byteCount)
     count &+= 1
     return (size, count)
   }

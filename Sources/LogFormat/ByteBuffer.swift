@@ -77,6 +77,25 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     count &+= size
   }
 
+  /// Appends what is made of each of the 32-bit integers of another buffer.
+  @inline(__always)
+  mutating func append<Integer: FixedWidthInteger>(
+    _ integers: borrowing ByteBuffer, _ convert: (UInt32) -> Integer
+  ) {
+    let (number, width) = (integers.count / 4, MemoryLayout<Integer>.size)
+    reserve(number * width)
+    for index in 0..<number {
+      // SAFETY: `number` integers lie in the other buffer, and there is room for as many behind
+      // `count`.
+      let integer = unsafe integers.base.loadUnaligned(
+        fromByteOffset: index &* 4, as: UInt32.self)
+      let converted = convert(UInt32(littleEndian: integer)).littleEndian
+      unsafe base.storeBytes(
+        of: converted, toByteOffset: count &+ index &* width, as: Integer.self)
+    }
+    count &+= number &* width
+  }
+
   package mutating func append(_ bytes: [UInt8]) {
     // SAFETY: bytes have no padding.
     unsafe append(bytes.span.bytes)

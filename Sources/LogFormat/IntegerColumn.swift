@@ -13,11 +13,11 @@ package enum IntegerColumn {
       low = min(low, value)
       high = max(high, value)
     }
-    let width = appendPrologue(low: UInt64(low), high: UInt64(high), count: count, to: &buffer)
-    buffer.reserve(count * width)
-    for index in 0..<count where width > 0 {
-      let distance = values.load(at: index &* 4, as: UInt32.self) &- low
-      appendDistance(UInt64(distance), width: width, to: &buffer)
+    switch appendPrologue(low: UInt64(low), high: UInt64(high), count: count, to: &buffer) {
+    case 0: break
+    case 1: buffer.append(values) { UInt8(truncatingIfNeeded: $0 &- low) }
+    case 2: buffer.append(values) { UInt16(truncatingIfNeeded: $0 &- low) }
+    default: buffer.append(values) { ($0 as UInt32) &- low }
     }
   }
 

@@ -197,16 +197,20 @@ package final class PropertyCache: @unchecked Sendable {
 
 /// Open addressing from hashes to numbers; what a number stands for is its owner's business.
 struct SlotTable {
-  private var slots: [UInt32] = Array(repeating: 0, count: 64)
-  private var hashes: [UInt64] = []
+  /// The upper half of a hash over a number plus one; 0 is free, and half of them are at least.
+  private var slots: [UInt64] = Array(repeating: 0, count: 64)
+  private var count = 0
 
+  /// The number of this hash that `matches`: hashes may be equal where what they stand for is not.
   @inline(__always)
   func find(_ hash: UInt64, _ matches: (UInt32) -> Bool) -> UInt32? {
     let mask = slots.count &- 1
-    var slot = Int(truncatingIfNeeded: hash) & mask
+    var slot = Self.start(hash) & mask
     while slots[slot] != 0 {
-      let number = slots[slot] &- 1
-      if hashes[Int(number)] == hash, matches(number) { return number }
+      if (slots[slot] ^ hash) >> 32 == 0 {
+        let number = UInt32(truncatingIfNeeded: slots[slot]) &- 1
+        if matches(number) { return number }
+      }
       slot = (slot &+ 1) & mask
     }
     return nil
@@ -214,22 +218,26 @@ struct SlotTable {
 
   /// Adds the next number: numbers come in their order, from 0.
   mutating func insert(_ hash: UInt64, number: UInt32) {
-    precondition(Int(number) == hashes.count, "number \(number) follows \(hashes.count)")
-    hashes.append(hash)
-    if hashes.count * 2 > slots.count {
+    precondition(Int(number) == count, "number \(number) follows \(count)")
+    count += 1
+    if count * 2 > slots.count {
+      let entries = slots.filter { $0 != 0 }
       slots = Array(repeating: 0, count: slots.count * 2)
-      for number in hashes.indices { place(UInt32(number)) }
-    } else {
-      place(number)
+      for entry in entries { place(entry) }
     }
+    place(hash & 0xffff_ffff_0000_0000 | UInt64(number + 1))
   }
 
-  private mutating func place(_ number: UInt32) {
+  private mutating func place(_ entry: UInt64) {
     let mask = slots.count - 1
-    var slot = Int(truncatingIfNeeded: hashes[Int(number)]) & mask
+    var slot = Self.start(entry) & mask
     while slots[slot] != 0 { slot = (slot + 1) & mask }
-    slots[slot] = number + 1
+    slots[slot] = entry
   }
+
+  /// Where the search for a hash begins: the half that a slot keeps says it.
+  @inline(__always)
+  private static func start(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash >> 32) }
 
   /// The finaliser of MurmurHash3: spreads the bits of a pointer.
   @inline(__always)
@@ -245,14 +253,5 @@ struct SlotTable {
     var content = ContentChecksum()
     content.add(bytes)
     return content.whole
-  }
-}
-
-extension RawSpan {
-  func hasSameBytes(as other: RawSpan) -> Bool {
-    // SAFETY: both spans keep their bytes valid for the closures.
-    unsafe withUnsafeBytes { own in
-      unsafe other.withUnsafeBytes { unsafe own.elementsEqual($0) }
-    }
   }
 }

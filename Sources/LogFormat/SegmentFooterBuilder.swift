@@ -6,11 +6,15 @@ internal import EventModel
 /// One owner. Takes about eight bytes for each posting while it works.
 package struct SegmentFooterBuilder: ~Copyable {
   private struct Device {
-    var id: Range<Int>
     var postingCount: UInt32 = 0
     var lastBatch: UInt32 = 0
     var lastNumber = UInt64.max
     var lastTime = Timestamp(microseconds: 0)
+
+    mutating func note(_ batch: UInt32) {
+      postingCount += 1
+      lastBatch = batch
+    }
   }
 
   private var batches = ByteBuffer(capacity: 64 << 10)
@@ -18,6 +22,7 @@ package struct SegmentFooterBuilder: ~Copyable {
   private var eventSize: UInt64 = 0
   private var devices: [Device] = []
   private var ids = ByteBuffer(capacity: 16 << 10)
+  private var idEnds: [UInt32] = []
   private var slots = SlotTable()
   /// For each batch its devices' numbers, one behind the other.
   private var members = ByteBuffer(capacity: 64 << 10)
@@ -51,8 +56,7 @@ package struct SegmentFooterBuilder: ~Copyable {
     var start = 0
     for end in scratchEnds {
       let number = number(of: start..<Int(end))
-      devices[Int(number)].postingCount += 1
-      devices[Int(number)].lastBatch = UInt32(batchCount)
+      devices[Int(number)].note(UInt32(batchCount))
       members.append(number)
       start = Int(end)
     }
@@ -64,17 +68,22 @@ package struct SegmentFooterBuilder: ~Copyable {
   private mutating func number(of range: Range<Int>) -> UInt32 {
     let hash = scratch.withBytes(range) { SlotTable.hash($0) }
     let found = slots.find(hash) { number in
-      ids.withBytes(devices[Int(number)].id) { known in
+      ids.withBytes(idRange(of: Int(number))) { known in
         scratch.withBytes(range) { known.hasSameBytes(as: $0) }
       }
     }
     if let found { return found }
     let number = UInt32(devices.count)
-    let start = ids.count
     scratch.withBytes(range) { ids.append($0) }
-    devices.append(Device(id: start..<ids.count))
+    idEnds.append(UInt32(ids.count))
+    devices.append(Device())
     slots.insert(hash, number: number)
     return number
+  }
+
+  @inline(__always)
+  private func idRange(of number: Int) -> Range<Int> {
+    (number == 0 ? 0 : Int(idEnds[number &- 1]))..<Int(idEnds[number])
   }
 
   /// The batches that hold some device's last event, by their places in the table, ascending.
@@ -108,13 +117,13 @@ package struct SegmentFooterBuilder: ~Copyable {
     let postingCount = members.count / 4
     var footer = SegmentFooter(
       batchCount: batchCount, deviceCount: order.count, postingCount: postingCount,
-      idsSize: order.reduce(0) { $0 + devices[$1].id.count }, end: end, hasHoles: hasHoles)
+      idsSize: order.reduce(0) { $0 + idRange(of: $1).count }, end: end, hasHoles: hasHoles)
     var contents = ByteBuffer(capacity: footer.fileSize - footer.batchesPosition)
     batches.withBytes { contents.append($0) }
     appendDevices(order, to: &contents)
     appendPostings(order, width: footer.postingWidth, to: &contents)
     contents.pad(to: 8)
-    for number in order { ids.withBytes(devices[number].id) { contents.append($0) } }
+    for number in order { ids.withBytes(idRange(of: number)) { contents.append($0) } }
     footer.contentsChecksum = contents.withBytes {
       CRC32C.checksum($0, seed: SegmentFooter.contentsSeed(identity))
     }
@@ -125,7 +134,7 @@ package struct SegmentFooterBuilder: ~Copyable {
   private func sortedDevices() -> [Int] {
     ids.withBytes { all in
       devices.indices.filter { devices[$0].postingCount > 0 }.sorted { left, right in
-        all.extracting(devices[left].id).precedes(all.extracting(devices[right].id))
+        all.extracting(idRange(of: left)).precedes(all.extracting(idRange(of: right)))
       }
     }
   }
@@ -135,12 +144,13 @@ package struct SegmentFooterBuilder: ~Copyable {
     var posting: UInt32 = 0
     for number in order {
       let device = devices[number]
+      let idSize = idRange(of: number).count
       FooterDevice(
-        idPosition: idPosition, idSize: UInt16(device.id.count), firstPosting: posting,
+        idPosition: idPosition, idSize: UInt16(idSize), firstPosting: posting,
         postingCount: device.postingCount, lastNumber: device.lastNumber,
         lastTime: device.lastTime
       ).encode(into: &contents)
-      idPosition += UInt32(device.id.count)
+      idPosition += UInt32(idSize)
       posting += device.postingCount
     }
   }

@@ -12,17 +12,24 @@ internal import LogFormat
 /// When memory is full, append blocks until there is room: use it from a thread of your own where
 /// that matters.
 public struct EventAppender: ~Copyable {
-  /// Nil in a store that is open for reading only.
+  /// A partition, and the number behind the last event that this appender put there.
+  private struct Lane {
+    let partition: PartitionWriter
+    var end: UInt64 = 0
+  }
+
+  /// Nil in a store that is open for reading only; keeps the store alive.
   private let writer: WriterCore?
   private let now: @Sendable () -> Timestamp
-  /// The number behind the last event that this appender put into each partition.
-  private var ends: [UInt64]
+  private var lanes: [Lane]
   private let wait = BlockingWait()
+  /// No event may be later, as the clock stood when it was last looked at.
+  private var latestTime = Timestamp(microseconds: .min)
 
   init(_ writer: WriterCore?, now: @escaping @Sendable () -> Timestamp) {
     self.writer = writer
     self.now = now
-    ends = Array(repeating: 0, count: writer?.partitions.count ?? 0)
+    lanes = writer?.partitions.map { Lane(partition: $0) } ?? []
   }
 
   /// Appends an event of borrowed bytes and returns its position.
@@ -35,8 +42,32 @@ public struct EventAppender: ~Copyable {
     properties: borrowing Properties = .empty, enqueuedTime: Timestamp? = nil
   ) throws(EventStoreError) -> LogPosition {
     try EventLimits.check(size: body.byteCount &+ properties.size)
+    let hash = device.hash
+    return try device.withBytes { (id) throws(EventStoreError) in
+      try append(
+        from: id, hash: hash, body: body, properties: properties, systemProperties: nil,
+        enqueuedTime: enqueuedTime)
+    }
+  }
+
+  /// Appends an event of a device whose id is lent as well, such as the bytes of a topic that it
+  /// published to: no ``DeviceID`` is made.
+  ///
+  /// - Throws: as the other forms, and `invalidArgument` for bytes that are no device id.
+  @discardableResult
+  public mutating func append(
+    fromDeviceWithID id: RawSpan, body: RawSpan, properties: borrowing Properties = .empty,
+    enqueuedTime: Timestamp? = nil
+  ) throws(EventStoreError) -> LogPosition {
+    try EventLimits.check(size: body.byteCount &+ properties.size)
+    let hash: UInt64
+    do throws(InvalidIdentifier) {
+      hash = try EventModel.DeviceID.checkedHash(of: id)
+    } catch {
+      throw EventStoreError(.invalidArgument, "\(error)")
+    }
     return try append(
-      from: device, body: body, properties: properties, systemProperties: nil,
+      from: id, hash: hash, body: body, properties: properties, systemProperties: nil,
       enqueuedTime: enqueuedTime)
   }
 
@@ -64,33 +95,41 @@ public struct EventAppender: ~Copyable {
     let time = event.enqueuedTime
     let body = event.body
     return try body.withBytes { (bytes) throws(EventStoreError) in
-      try append(
-        from: device, body: bytes, properties: properties, systemProperties: system,
-        enqueuedTime: time)
+      try device.withBytes { (id) throws(EventStoreError) in
+        try append(
+          from: id, hash: device.hash, body: bytes, properties: properties,
+          systemProperties: system, enqueuedTime: time)
+      }
     }
   }
 
   @inline(__always)
   private mutating func append(
-    from device: borrowing DeviceID, body: RawSpan, properties: borrowing Properties,
+    from device: RawSpan, hash: UInt64, body: RawSpan, properties: borrowing Properties,
     systemProperties: SystemProperties?, enqueuedTime: Timestamp?
   ) throws(EventStoreError) -> LogPosition {
-    guard let core = writer else { throw .isReadOnly }
-    let now = now()
-    if let enqueuedTime { try EventLimits.check(time: enqueuedTime, now: now) }
-    let time = (enqueuedTime ?? now).microseconds
-    let place = core.index(of: device)
-    let partition = core.partitions[place]
+    guard !lanes.isEmpty else { throw .isReadOnly }
+    if let enqueuedTime, enqueuedTime > latestTime { try lookAtClock(for: enqueuedTime) }
+    let time = (enqueuedTime ?? now()).microseconds
+    let place = WriterCore.index(ofHash: hash, partitionCount: lanes.count)
     while true {
-      if let number = try partition.append(
-        from: device, body: body, properties: properties, systemProperties: systemProperties,
-        at: time)
+      if let number = try lanes[place].partition.append(
+        from: device, hash: hash, body: body, properties: properties,
+        systemProperties: systemProperties, at: time)
       {
-        ends[place] = number &+ 1
-        return LogPosition(partition: partition.partition, offset: Offset(number))
+        lanes[place].end = number &+ 1
+        return LogPosition(partition: PartitionID(place), offset: Offset(number))
       }
-      try partition.waitForRoom(wait)
+      try lanes[place].partition.waitForRoom(wait)
     }
+  }
+
+  /// Refuses a time that lies too far ahead.
+  @inline(never)
+  private mutating func lookAtClock(for time: Timestamp) throws(EventStoreError) {
+    let now = now()
+    try EventLimits.check(time: time, now: now)
+    latestTime = now.advanced(by: Limits.enqueueTimeLeadMax)
   }
 
   /// Blocks until every event that this appender appended is with the operating system: it survives
@@ -101,12 +140,10 @@ public struct EventAppender: ~Copyable {
 
   /// Returns when every event that this appender appended is durable.
   public func durable() async throws(EventStoreError) {
-    let touched = ends.indices.filter { ends[$0] > 0 }
-    guard let core = writer, !touched.isEmpty else { return }
+    let touched = lanes.filter { $0.end > 0 }
+    guard !touched.isEmpty else { return }
     let wait = JoinedWait(count: touched.count)
-    for place in touched {
-      core.partitions[place].enroll(Waiter(goal: .durable(ends[place]), wait))
-    }
+    for lane in touched { lane.partition.enroll(Waiter(goal: .durable(lane.end), wait)) }
     try await wait.wait()
   }
 
@@ -119,14 +156,14 @@ public struct EventAppender: ~Copyable {
   }
 
   private func lead(to goal: (UInt64) -> WaitGoal) throws(EventStoreError) {
-    guard let core = writer else { throw .isReadOnly }
-    let touched = ends.indices.filter { ends[$0] > 0 }
+    guard writer != nil else { throw .isReadOnly }
+    let touched = lanes.filter { $0.end > 0 }
     // The others run on the store's threads while this one leads the last.
-    for place in touched.dropLast() {
-      core.partitions[place].enroll(Waiter(goal: goal(ends[place]), nil))
+    for lane in touched.dropLast() {
+      lane.partition.enroll(Waiter(goal: goal(lane.end), nil))
     }
-    for place in touched.reversed() {
-      try core.partitions[place].lead(to: goal(ends[place]), wait)
+    for lane in touched.reversed() {
+      try lane.partition.lead(to: goal(lane.end), wait)
     }
   }
 }

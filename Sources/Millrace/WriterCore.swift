@@ -135,6 +135,7 @@ final class WriterCore: ReadSource {
     let pending = max(4 * batchSize, configuration.bufferSize.bytes / log.partitions.count)
     let encoders = EncoderPool(
       targetSize: batchSize, countMax: (pending / batchSize + 2) * min(log.partitions.count, 16))
+    let framers = FramerPool(log.context.settings.codec)
     let pacemaker = Pacemaker()
     let checkpoints = CheckpointCommitter(checkpointLog, workers: workers)
     let retention = RetentionKeeper(log, checkpoints, configuration.queues)
@@ -145,7 +146,7 @@ final class WriterCore: ReadSource {
       PartitionWriter(
         partition,
         limits: PartitionWriter.BatchLimits(size: batchSize, pendingSize: pending),
-        encoders: encoders, workers: workers, metrics: metrics,
+        encoders: encoders, framers: framers, workers: workers, metrics: metrics,
         wakePacemaker: { pacemaker.wake() }, wakeMaintenance: { maintenance.wake() })
     }
     pacemaker.watch(writers.map { writer in { writer.beat() } })
@@ -158,7 +159,9 @@ final class WriterCore: ReadSource {
         limits: PartitionWriter.BatchLimits(
           size: batchSize,
           pendingSize: stream.id == .only(of: .journal) ? pendingInJournal : pending),
-        encoders: encoders, workers: workers, metrics: metrics,
+        encoders: encoders,
+        framers: stream.codec == framers.codec ? framers : FramerPool(stream.codec),
+        workers: workers, metrics: metrics,
         wakePacemaker: { pacemaker.wake() },
         wakeMaintenance: {
           noteRoll()
@@ -229,7 +232,12 @@ final class WriterCore: ReadSource {
   /// The place of the partition that holds a device's events (format-spec §7).
   @inline(__always)
   func index(of device: borrowing EventModel.DeviceID) -> Int {
-    Int(truncatingIfNeeded: device.hash % UInt64(truncatingIfNeeded: partitions.count))
+    Self.index(ofHash: device.hash, partitionCount: partitions.count)
+  }
+
+  @inline(__always)
+  static func index(ofHash hash: UInt64, partitionCount: Int) -> Int {
+    Int(truncatingIfNeeded: hash % UInt64(truncatingIfNeeded: partitionCount))
   }
 
   func partition(of device: borrowing EventModel.DeviceID) -> PartitionWriter {

@@ -52,6 +52,38 @@ import Testing
     #expect(failure?.problem.hasPrefix("byte 195 at 2 is not allowed") == true)
   }
 
+  @Test func `bytes that are used where they lie have an id's hash or its refusal`() throws {
+    let texts = (0..<256).map { Array("device-1".utf8) + [UInt8($0)] }
+    for bytes in texts + [[], Array(repeating: 120, count: 128), Array(repeating: 120, count: 129)]
+    {
+      let (id, hash) = (
+        Result { try DeviceID(utf8: bytes.span) },
+        Result { try DeviceID.checkedHash(of: bytes.span.bytes) }
+      )
+      switch (id, hash) {
+      case (.success(let id), .success(let hash)): #expect(id.hash == hash)
+      case (.failure(let left as InvalidIdentifier), .failure(let right as InvalidIdentifier)):
+        #expect(left == right)
+      default: Issue.record("\(bytes): \(id) but \(hash)")
+      }
+    }
+  }
+
+  @Test func `what two spans share ends at the first byte that differs`() {
+    for size in 0...40 {
+      let bytes = (0..<size).map { UInt8($0) }
+      for place in 0..<size {
+        var other = bytes
+        other[place] ^= 0x80
+        #expect(bytes.span.bytes.sharedPrefix(with: other.span.bytes) == place)
+        let shorter = Array(bytes[..<place])
+        #expect(bytes.span.bytes.sharedPrefix(with: shorter.span.bytes) == place)
+        #expect(shorter.span.bytes.sharedPrefix(with: bytes.span.bytes) == place)
+      }
+      #expect(bytes.span.bytes.sharedPrefix(with: bytes.span.bytes) == size)
+    }
+  }
+
   @Test(arguments: [1, 2, 7, 8, 9, 15, 16, 17, 100, 128])
   func `a device id knows its own bytes from all that differ in one`(size: Int) throws {
     var bytes = (0..<size).map { UInt8(ascii: "a") + UInt8($0 % 26) }

@@ -26,17 +26,39 @@ struct AppenderTests {
       creationTime: "2026-01-01T00:00:00Z", properties: properties)
     event.systemProperties[.componentName] = "thermostat"
     positions.append(try appender.append(event))
+    let id = Array("d-1".utf8)
+    positions.append(
+      try appender.append(
+        fromDeviceWithID: id.span.bytes, body: body.span.bytes, properties: properties))
     try await appender.durable()
 
     let partition = store.partition(of: "d-1")
-    #expect(positions.map(\.partition) == Array(repeating: partition, count: 4))
-    #expect(positions.map(\.offset) == [0, 1, 2, 3])
+    #expect(positions.map(\.partition) == Array(repeating: partition, count: 5))
+    #expect(positions.map(\.offset) == [0, 1, 2, 3, 4])
     let all = try await store.everything()
     let stored = try #require(all[partition])
-    #expect(stored.prefix(3).allSatisfy { $0.body.bytes == body[...] })
+    #expect((stored.prefix(3) + stored.suffix(1)).allSatisfy { $0.body.bytes == body[...] })
     #expect(stored.allSatisfy { $0.properties == properties && $0.deviceID == "d-1" })
     #expect(stored[3].systemProperties == event.systemProperties)
     #expect(stored[3].body.count == 0)
+    try await store.close()
+  }
+
+  @Test(
+    "Bytes that are no device id are refused, and nothing is taken in",
+    arguments: ["", "a b", "caf\u{e9}", String(repeating: "x", count: 129)])
+  func badID(_ text: String) async throws {
+    let store = try await MemoryFileSystem().openStore()
+    var appender = store.makeAppender()
+    let (id, body): ([UInt8], [UInt8]) = (Array(text.utf8), [1])
+    do throws(EventStoreError) {
+      try appender.append(fromDeviceWithID: id.span.bytes, body: body.span.bytes)
+      Issue.record("\(text) was taken for an id")
+    } catch {
+      #expect(error.code == .invalidArgument && error.description.contains("device id"))
+    }
+    try appender.synchronize()
+    #expect(try await store.texts().isEmpty)
     try await store.close()
   }
 

@@ -15,6 +15,8 @@ private struct Model: Hashable {
   /// What a flush that is under way has taken, and a mark has not.
   var flushing: UInt64?
   var isMarking = false
+  /// Whether somebody lays out the batch that comes next.
+  var isLayingOut: Bool { commit.isHeldUp }
   /// What a sync that is under way covers.
   var syncing: UInt64?
   /// What syncs that have returned cover: the truth.
@@ -28,7 +30,7 @@ private struct Model: Hashable {
   var isFull = false
 
   enum Step: Hashable, CaseIterable {
-    case append, appendFull, awaitWrite, awaitSync, awaitRoom, begin, mark
+    case append, appendFull, awaitWrite, awaitSync, awaitRoom, begin, mark, layOut, laidOut
     case endFlush, endFlushFull, failFlush, endSync, failSync
   }
 
@@ -61,6 +63,12 @@ private struct Model: Hashable {
     case .mark:
       guard !commit.isMarkDue, !isPoisoned else { return nil }
       model.commit.requestMark()
+    case .layOut:
+      guard let flushing, sealed > flushing, !isLayingOut, !isPoisoned else { return nil }
+      model.commit.isHeldUp = true
+    case .laidOut:
+      guard isLayingOut else { return nil }
+      model.commit.isHeldUp = false
     case .begin:
       guard let stage = model.commit.begin() else { return nil }
       try model.take(stage, from: self)
@@ -76,6 +84,7 @@ private struct Model: Hashable {
     case .flush:
       #expect(before.flushing == nil && !before.isMarking, "two flushes at once")
       #expect(!before.isFull, "a full disk was tried without a request")
+      #expect(!before.isLayingOut, "a batch was written before it was laid out")
       #expect(
         before.commit.unsyncedSize < GroupCommit.stallSize
           || before.commit.written == before.commit.durable, "the unsynced tail grew on")
@@ -115,6 +124,8 @@ private struct Model: Hashable {
       let written = target - 1 > commit.written ? target - 1 : 0
       model.commit.hasFullBatch = true
       model.sealed = max(sealed, target)
+      // They come first again, and nobody lays them out.
+      model.commit.isHeldUp = false
       model.isFull = true
       model.commit.endFlushFull(written: written)
     default: return poisoned(model, .flush)
@@ -153,7 +164,7 @@ private struct Model: Hashable {
     #expect(commit.durable <= commit.written && commit.written <= next)
     #expect(commit.isPoisoned == isPoisoned, "poison is final")
     let isIdle = flushing == nil && syncing == nil && !isMarking
-    guard isIdle, !isPoisoned else { return }
+    guard isIdle, !isPoisoned, !isLayingOut else { return }
     var probe = commit
     let stage = probe.begin()
     let needsFlush = !isFull && (sealed > commit.written || awaitedWrite > commit.written)
@@ -167,7 +178,9 @@ private struct Model: Hashable {
   func drained() throws -> Model {
     var model = self
     for _ in 0..<20 {
-      let next = try model.after(.endFlush) ?? model.after(.endSync) ?? model.after(.begin)
+      let next =
+        try model.after(.endFlush) ?? model.after(.endSync) ?? model.after(.laidOut)
+        ?? model.after(.begin)
       guard let next else { return model }
       model = next
     }
@@ -198,6 +211,7 @@ struct GroupCommitTests {
     #expect(seen.count > 5_000)
     #expect(seen.contains { $0.flushing != nil && $0.syncing != nil })
     #expect(seen.contains { $0.commit.unsyncedSize >= GroupCommit.stallSize })
+    #expect(seen.contains { $0.isLayingOut && $0.flushing == nil })
   }
 
   @Test(

@@ -46,8 +46,26 @@ struct InternTable<Value>: ~Copyable {
     guard ends[place] - start == bytes.count else { return false }
     return keys.withUnsafeBytes { keys in
       guard let key = keys.baseAddress, let base = bytes.baseAddress else { return false }
-      return memcmp(key + start, base, bytes.count) == 0
+      return Self.areEqual(key + start, base, count: bytes.count)
     }
+  }
+
+  /// Compares eight bytes a step, as ``hash(_:)`` reads them: without a call for a few dozen.
+  @inline(__always)
+  private static func areEqual(
+    _ left: UnsafeRawPointer, _ right: UnsafeRawPointer, count: Int
+  ) -> Bool {
+    guard count >= 8 else { return memcmp(left, right, count) == 0 }
+    func differ(at place: Int) -> Bool {
+      left.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+        != right.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+    }
+    var place = 0
+    while place < count - 8 {
+      if differ(at: place) { return false }
+      place += 8
+    }
+    return !differ(at: count - 8)
   }
 
   @inline(never)

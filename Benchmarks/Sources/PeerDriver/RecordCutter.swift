@@ -5,8 +5,8 @@ import Millrace
 /// A record is `u8 size, id, u16 size, (u8 size, name, u8 size, value)…, body`.
 struct RecordCutter: ~Copyable {
   struct Cut {
-    /// Places in the tables.
-    let device: Int
+    let device: UnsafeRawBufferPointer
+    /// Their place in the table.
     let properties: Int
     let body: UnsafeRawBufferPointer
   }
@@ -19,13 +19,12 @@ struct RecordCutter: ~Copyable {
     let idEnd = 1 + Int(record[0])
     let start = idEnd + 2
     let end = start + Int(record.loadUnaligned(fromByteOffset: idEnd, as: UInt16.self))
-    let device = try devices.place(of: .init(rebasing: record[1..<idEnd])) {
-      try DeviceID(utf8: $0.bindMemory(to: UInt8.self).span)
-    }
     let set = try properties.place(of: .init(rebasing: record[start..<end])) {
       try Properties(Self.pairs($0))
     }
-    return Cut(device: device, properties: set, body: .init(rebasing: record[end...]))
+    return Cut(
+      device: .init(rebasing: record[1..<idEnd]), properties: set,
+      body: .init(rebasing: record[end...]))
   }
 
   /// Cuts a record and appends what it is cut into.
@@ -38,12 +37,15 @@ struct RecordCutter: ~Copyable {
     switch form {
     case .borrowed:
       try appender.append(
-        from: devices[cut.device], body: cut.body.bytes, properties: properties[cut.properties],
-        enqueuedTime: time)
+        fromDeviceWithID: cut.device.bytes, body: cut.body.bytes,
+        properties: properties[cut.properties], enqueuedTime: time)
     case .owned:
+      let device = try devices.place(of: cut.device) {
+        try DeviceID(utf8: $0.bindMemory(to: UInt8.self).span)
+      }
       try appender.append(
         Event(
-          from: devices[cut.device], body: Payload(copying: cut.body.bytes),
+          from: devices[device], body: Payload(copying: cut.body.bytes),
           properties: properties[cut.properties], enqueuedTime: time))
     }
   }

@@ -37,6 +37,9 @@ package struct GroupCommit: Hashable, Sendable {
   package private(set) var firstSyncGoal = UInt64.max
   /// Full batches wait to be written.
   package var hasFullBatch = false
+  /// The batch whose turn it is to be written is being laid out by somebody: nothing is flushed
+  /// until it is.
+  package var isHeldUp = false
   /// Bytes that are written and not synced.
   package var unsyncedSize = 0
   /// A watermark frame is due.
@@ -75,7 +78,7 @@ package struct GroupCommit: Hashable, Sendable {
   /// The stage that can begin now, taken by the caller, who must end it.
   package mutating func begin() -> Stage? {
     guard !isPoisoned else { return nil }
-    if !isFlushing, !isFull, unsyncedSize < Self.stallSize || written == durable,
+    if !isFlushing, !isFull, !isHeldUp, unsyncedSize < Self.stallSize || written == durable,
       hasFullBatch || isFlushAsked
     {
       isFlushing = true

@@ -46,7 +46,7 @@ extension PartitionWriter {
       var size = 0
       let count = state.sealed.prefix { batch in
         defer { size += batch.size }
-        return size == 0 || size + batch.size <= Self.flushSize
+        return !batch.isBeingLaidOut && (size == 0 || size + batch.size <= Self.flushSize)
       }.count
       var batches = Array(state.sealed.prefix(count))
       state.sealed.removeFirst(count)
@@ -55,9 +55,9 @@ extension PartitionWriter {
       {
         state.current = nil
         state.pendingSize += current.size
-        batches.append(current)
+        batches.append(SealedBatch(current))
       }
-      state.commit.hasFullBatch = !state.sealed.isEmpty
+      state.noteSealed()
       return batches
     }
     var count = 0
@@ -67,7 +67,7 @@ extension PartitionWriter {
     defer { if log.rollCount != rolls || log.isShort != wasShort { wakeMaintenance() } }
     do throws(CommitLogFailure) {
       for batch in batches {
-        written = try log.write(batch)
+        written = try log.write(batch.encoder, batch.framed)
         count += 1
       }
     } catch .storageFull(let cause) {
@@ -78,9 +78,9 @@ extension PartitionWriter {
     var events = 0
     var size = 0
     for batch in batches {
-      events += batch.count
+      events += batch.encoder.count
       size += batch.size
-      encoders.put(batch)
+      putBack(batch)
     }
     metrics.noteWritten(events: events, batches: count)
     finish { state in
@@ -91,17 +91,22 @@ extension PartitionWriter {
     return nil
   }
 
+  private func putBack(_ batch: SealedBatch) {
+    encoders.put(batch.encoder)
+    if let framed = batch.framed { framers.put(framed) }
+  }
+
   /// What could not be written stays where it was: nothing that was taken in is dropped (I9).
   private func endFull(
-    _ batches: [BatchEncoder], count: Int, written: UInt64, _ failure: EventStoreError
+    _ batches: [SealedBatch], count: Int, written: UInt64, _ failure: EventStoreError
   ) -> EventStoreError? {
     let size = batches.prefix(count).reduce(0) { $0 + $1.size }
-    for batch in batches.prefix(count) { encoders.put(batch) }
+    for batch in batches.prefix(count) { putBack(batch) }
     let waiters = state.withLock { state in
       state.sealed.insert(contentsOf: batches.dropFirst(count), at: 0)
       state.pendingSize -= size
       state.commit.unsyncedSize = log.unsyncedSize
-      state.commit.hasFullBatch = true
+      state.noteSealed()
       state.commit.endFlushFull(written: written)
       return takeReached(&state) + takeAll(&state, failure)
     }

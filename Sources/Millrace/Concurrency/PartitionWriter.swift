@@ -16,6 +16,7 @@ final class PartitionWriter: Work {
   /// Used by the current batch alone, under the lock.
   private let properties = PropertyCache()
   let encoders: EncoderPool
+  let framers: FramerPool
   let workers: WorkerPool
   private let wakePacemaker: @Sendable () -> Void
   let wakeMaintenance: @Sendable () -> Void
@@ -31,7 +32,7 @@ final class PartitionWriter: Work {
   struct State {
     var current: BatchEncoder?
     /// Full batches, the oldest first.
-    var sealed: [BatchEncoder] = []
+    var sealed: [SealedBatch] = []
     /// Bytes of the full batches and of those that are being written.
     var pendingSize = 0
     var nextNumber: UInt64
@@ -51,11 +52,17 @@ final class PartitionWriter: Work {
     var needsMark = false
 
     var isDirty: Bool { nextNumber > commit.durable }
+
+    /// Tells ``commit`` what stands first among the full batches.
+    mutating func noteSealed() {
+      commit.hasFullBatch = !sealed.isEmpty
+      commit.isHeldUp = sealed.first?.isBeingLaidOut ?? false
+    }
   }
 
   init(
     _ log: PartitionLog, tail: TailSignal? = nil, limits: BatchLimits, encoders: EncoderPool,
-    workers: WorkerPool,
+    framers: FramerPool, workers: WorkerPool,
     metrics: StoreMetrics, wakePacemaker: @escaping @Sendable () -> Void,
     wakeMaintenance: @escaping @Sendable () -> Void
   ) {
@@ -63,6 +70,7 @@ final class PartitionWriter: Work {
     partition = log.id.partitionID
     self.limits = limits
     self.encoders = encoders
+    self.framers = framers
     self.workers = workers
     self.metrics = metrics
     self.wakePacemaker = wakePacemaker
@@ -81,13 +89,14 @@ final class PartitionWriter: Work {
 
   // MARK: Appending
 
-  /// Takes an event in and returns its number; nil when there is no room for it now.
+  /// Takes an event of the device with this id and its hash in, and returns the event's number; nil
+  /// when there is no room for it now.
   ///
   /// Blocks for nothing but the lock.
   @inline(__always)
   func append(
-    from device: borrowing DeviceID, body: borrowing RawSpan, properties: borrowing Properties,
-    systemProperties: SystemProperties?, at time: Int64
+    from device: borrowing RawSpan, hash: UInt64, body: borrowing RawSpan,
+    properties: borrowing Properties, systemProperties: SystemProperties?, at time: Int64
   ) throws(EventStoreError) -> UInt64? {
     let outcome = state.withLock { state -> (number: UInt64?, step: Step, refused: Bool) in
       guard !state.hasFailed, !state.isClosed else { return (nil, .none, true) }
@@ -95,7 +104,7 @@ final class PartitionWriter: Work {
       let encoder = state.current ?? begin(&state)
       state.lastTime = max(state.lastTime, time)
       let batch = encoder.append(
-        from: device, body: body, properties: properties, at: state.lastTime)
+        from: device, hash: hash, body: body, properties: properties, at: state.lastTime)
       if let systemProperties { encoder.setSystemProperties(systemProperties) }
       let number = state.nextNumber
       var step: Step = state.commit.durable == number ? .wakePacemaker : .none
@@ -109,6 +118,19 @@ final class PartitionWriter: Work {
     if outcome.step != .none { take(outcome.step) }
     if outcome.refused { throw refusal }
     return outcome.number
+  }
+
+  /// Takes an event of a device in, as the other form does.
+  func append(
+    from device: borrowing DeviceID, body: RawSpan, properties: borrowing Properties,
+    systemProperties: SystemProperties?, at time: Int64
+  ) throws(EventStoreError) -> UInt64? {
+    let hash = device.hash
+    return try device.withBytes { (id) throws(EventStoreError) in
+      try append(
+        from: id, hash: hash, body: body, properties: properties,
+        systemProperties: systemProperties, at: time)
+    }
   }
 
   private enum Step {
@@ -134,7 +156,7 @@ final class PartitionWriter: Work {
   private func seal(_ state: inout State) {
     guard let current = state.current.take() else { return }
     state.pendingSize += current.size
-    state.sealed.append(current)
+    state.sealed.append(SealedBatch(current))
     state.commit.hasFullBatch = true
   }
 
@@ -194,6 +216,7 @@ final class PartitionWriter: Work {
         if let failure = state.failure { return .failed(failure.whileWaiting) }
         request(goal, &state)
         if let stage = state.commit.begin() { return .run(stage) }
+        if let batch = takeToLayOut(&state) { return .layOut(batch) }
         state.waiters.append(Waiter(goal: goal, wait))
         return .wait
       }
@@ -204,6 +227,7 @@ final class PartitionWriter: Work {
       case .failed(let failure): throw failure
       case .run(let stage):
         if let failure = perform(stage) { throw failure.whileWaiting }
+      case .layOut(let batch): layOut(batch)
       case .wait:
         try wait.wait()
         return
@@ -213,8 +237,9 @@ final class PartitionWriter: Work {
 
   /// Blocks until there is room for more events.
   ///
-  /// The store's threads make it: what a producer does meanwhile costs it no allocation.
+  /// The store's threads make it, and the caller helps them.
   func waitForRoom(_ wait: BlockingWait) throws(EventStoreError) {
+    while let batch = state.withLock({ hasRoom($0) ? nil : takeToLayOut(&$0) }) { layOut(batch) }
     enroll(Waiter(goal: .room, wait))
     try wait.wait()
   }
@@ -223,6 +248,7 @@ final class PartitionWriter: Work {
     case reached
     case failed(EventStoreError)
     case run(GroupCommit.Stage)
+    case layOut(SealedBatch)
     case wait
   }
 
