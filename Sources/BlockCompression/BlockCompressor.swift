@@ -26,17 +26,29 @@ package final class BlockCompressor {
   /// Level 1 is both faster and smaller than 3 on telemetry (design 3).
   private static let zstdLevel: Int32 = 1
   private let zstd: OpaquePointer?
+  /// A stream is begun anew for each block: without one, LZ4 looks for blocks of up to 64 KiB up by
+  /// four bytes instead of five, and what it finds is shorter (on telemetry the result is a seventh
+  /// larger, and a fifth slower to read).
+  private let lz4: UnsafeMutablePointer<LZ4_stream_t>?
 
   package init(_ codec: CompressionCodec) throws(CompressionFailure) {
     self.codec = codec
     // SAFETY: the context belongs to this object and is freed in `deinit`.
     unsafe zstd = codec == .zstd ? ZSTD_createCCtx() : nil
-    if codec == .zstd, unsafe zstd == nil { throw .outOfMemory(codec) }
+    unsafe lz4 = codec == .lz4 ? LZ4_createStream() : nil
+    let isMade =
+      switch codec {
+      case .none: true
+      case .lz4: unsafe lz4 != nil
+      case .zstd: unsafe zstd != nil
+      }
+    if !isMade { throw .outOfMemory(codec) }
   }
 
   deinit {
     // SAFETY: made in `init`, used by nobody else; freeing nil does nothing.
     unsafe ZSTD_freeCCtx(zstd)
+    unsafe LZ4_freeStream(lz4)
   }
 
   /// The room that `compress` needs for a block of `count` bytes.
@@ -59,10 +71,14 @@ package final class BlockCompressor {
         switch codec {
         case .none: return 0
         case .lz4:
-          return Int(
-            unsafe LZ4_compress_default(
-              source.baseAddress, room.baseAddress, Int32(clamping: count),
-              Int32(clamping: room.count)))
+          unsafe LZ4_resetStream_fast(lz4)
+          let size = Int(
+            unsafe LZ4_compress_fast_continue(
+              lz4, source.baseAddress, room.baseAddress, Int32(clamping: count),
+              Int32(clamping: room.count), 1))
+          // A stream that has failed is in no state that can be begun anew.
+          if size == 0 { unsafe LZ4_initStream(lz4, MemoryLayout<LZ4_stream_t>.size) }
+          return size
         case .zstd:
           let size = unsafe ZSTD_compressCCtx(
             zstd, room.baseAddress, room.count, source.baseAddress, count, Self.zstdLevel)

@@ -1,5 +1,6 @@
 import EventModel
 import Millrace
+import SimulationKit
 import StorageIO
 import Testing
 
@@ -43,6 +44,45 @@ struct BackPressureTests {
     for producer in producers { try await producer.value }
     #expect(try await blocked.value == 20)
     #expect(accepted.value == 16 * 10)
+    try await store.close()
+  }
+
+  @Test("What a producer lays out while it waits is written in its turn, also over a full disk (I9)")
+  func laidOutAhead() async throws {
+    let memory = SimulatedDisk()
+    let disk = ControlledDisk(memory)
+    let store = try await disk.openStore(
+      .init(partitionCount: 1, batchSize: .kibibytes(4), bufferSize: .kibibytes(256)))
+    let count = 2_000
+    func append() -> Task<Void, any Error> {
+      onThread {
+        var appender = store.makeAppender()
+        for number in 0..<count {
+          let body = Array("\(number) \(String(repeating: "x", count: 1_000))".utf8)
+          while true {
+            do throws(EventStoreError) {
+              try appender.append(from: "d", body: body)
+              break
+            } catch {
+              guard error.code == .storageFull else { throw error }
+              memory.plan = .none
+            }
+          }
+        }
+        try appender.synchronize()
+      }
+    }
+    // The first flush stands still until the producer has nothing left to do but to wait.
+    disk.control.hold(.write)
+    let producer = append()
+    await disk.control.untilHeld(.write)
+    for _ in 0..<1_000 { await Task.yield() }
+    let used = memory.image.values.reduce(0) { $0 + $1.count }
+    memory.plan = FaultPlan(capacity: .bytes(used + 32 << 10))
+    disk.control.release()
+    try await producer.value
+    let texts = try await store.texts().map { $0.prefix { $0 != " " } }
+    #expect(texts == (0..<count).map { Substring("\($0)") })
     try await store.close()
   }
 
