@@ -47,42 +47,36 @@ struct BackPressureTests {
     try await store.close()
   }
 
-  @Test("What a producer lays out while it waits is written in its turn, also over a full disk (I9)")
+  @Test(
+    "What a producer lays out while it waits is written in its turn, also over a full disk (I9)")
   func laidOutAhead() async throws {
-    let memory = SimulatedDisk()
-    let disk = ControlledDisk(memory)
+    let simulated = SimulatedDisk()
+    let disk = ControlledDisk(simulated)
     let store = try await disk.openStore(
       .init(partitionCount: 1, batchSize: .kibibytes(4), bufferSize: .kibibytes(256)))
-    let count = 2_000
-    func append() -> Task<Void, any Error> {
-      onThread {
-        var appender = store.makeAppender()
-        for number in 0..<count {
-          let body = Array("\(number) \(String(repeating: "x", count: 1_000))".utf8)
-          while true {
-            do throws(EventStoreError) {
-              try appender.append(from: "d", body: body)
-              break
-            } catch {
-              guard error.code == .storageFull else { throw error }
-              memory.plan = .none
-            }
-          }
-        }
-        try appender.synchronize()
-      }
-    }
+    let count = 1_000
     // The first flush stands still until the producer has nothing left to do but to wait.
     disk.control.hold(.write)
-    let producer = append()
+    let producer = onThread {
+      var appender = store.makeAppender()
+      for number in 0..<count {
+        let body = Array("\(number) \(String(repeating: "x", count: 1_000))".utf8)
+        try insist { () throws(EventStoreError) in try appender.append(from: "d", body: body) }
+      }
+      try insist { () throws(EventStoreError) in try appender.synchronize() }
+    }
     await disk.control.untilHeld(.write)
     for _ in 0..<1_000 { await Task.yield() }
-    let used = memory.image.values.reduce(0) { $0 + $1.count }
-    memory.plan = FaultPlan(capacity: .bytes(used + 32 << 10))
+    // Then every second write finds no room.
+    simulated.plan = FaultPlan(
+      failures: stride(from: 2, through: 100, by: 2).map {
+        .init(.call(.write, pathSuffix: ".segment", nth: $0), .noSpace)
+      })
     disk.control.release()
     try await producer.value
     let texts = try await store.texts().map { $0.prefix { $0 != " " } }
     #expect(texts == (0..<count).map { Substring("\($0)") })
+    #expect(simulated.failureCount > 0)
     try await store.close()
   }
 
@@ -178,5 +172,16 @@ struct BackPressureTests {
     let store = try await reopen(disk)
     #expect(try await store.texts() == (0..<2_000).map(String.init))
     try await store.close()
+  }
+}
+
+/// Does something again until the disk has room for it.
+private func insist(_ body: () throws(EventStoreError) -> Void) throws(EventStoreError) {
+  while true {
+    do throws(EventStoreError) {
+      return try body()
+    } catch {
+      guard error.code == .storageFull else { throw error }
+    }
   }
 }
