@@ -165,19 +165,15 @@ __attribute__((target("avx2"))) static uint64_t sum_wide(const uint8_t *p, size_
                  (uint64_t)_mm256_extract_epi64(total, 1) +
                  (uint64_t)_mm256_extract_epi64(total, 2) +
                  (uint64_t)_mm256_extract_epi64(total, 3);
-  for (; i < count; i++) sum += p[i];
-  return sum;
+  return sum + short_sum(p + i, count - i);
 }
 #endif
 
-uint64_t byte_sum(const void *bytes, size_t count) {
-  const uint8_t *p = bytes;
+uint64_t long_sum(const void *bytes, size_t count) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) return sum_wide(p, count);
+  if (__builtin_cpu_supports("avx2")) return sum_wide(bytes, count);
 #endif
-  uint64_t sum = 0;
-  for (size_t i = 0; i < count; i++) sum += p[i];
-  return sum;
+  return short_sum(bytes, count);
 }
 
 double synced_write_seconds(const char *path, const void *bytes, size_t size, size_t count) {
