@@ -66,14 +66,10 @@ static void install_handler(void) {
   installation_failed = sigaction(SIGBUS, &action, &previous_action) != 0;
 }
 
-int millrace_guarded_copy(
-  void *to, const void *from, size_t count, uint32_t seed, uint32_t *crc) {
+int millrace_guarded_copy(void *to, const void *from, size_t count, uint32_t *crc) {
   pthread_once(&installation, install_handler);
   if (installation_failed) return -1;
-  if (count == 0) {
-    *crc = seed;
-    return 0;
-  }
+  if (count == 0) return 0;
   struct guard guard;
   // A machine check reports the start of the page, which may lie before the range.
   uintptr_t page = (uintptr_t)4095;
@@ -83,15 +79,16 @@ int millrace_guarded_copy(
   current_guard = &guard;
   // Keeps the compiler from moving the copy out of the guarded stretch.
   atomic_signal_fence(memory_order_seq_cst);
-  uint32_t value = seed;
+  uint32_t value = crc != NULL ? *crc : 0;
+  size_t piece = crc != NULL ? PIECE : count;
   for (size_t done = 0; done < count;) {
-    size_t length = count - done < PIECE ? count - done : PIECE;
+    size_t length = count - done < piece ? count - done : piece;
     memcpy((uint8_t *)to + done, (const uint8_t *)from + done, length);
-    value = millrace_crc32c(value, (const uint8_t *)to + done, length);
+    if (crc != NULL) value = millrace_crc32c(value, (const uint8_t *)to + done, length);
     done += length;
   }
   atomic_signal_fence(memory_order_seq_cst);
   current_guard = NULL;
-  *crc = value;
+  if (crc != NULL) *crc = value;
   return 0;
 }

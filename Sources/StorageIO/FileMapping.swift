@@ -47,18 +47,35 @@ package import SystemPackage
   package func copy(
     into buffer: inout MutableRawSpan, from position: FilePosition, seed: UInt32
   ) throws(IOFailure) -> UInt32 {
+    var checksum = seed
+    // SAFETY: the checksum is a variable of this function, which outlives the call.
+    try unsafe copy(into: &buffer, from: position, checksum: &checksum)
+    return checksum
+  }
+
+  /// The same without a checksum: for bytes whose parts are checked by who uses them.
+  package func copy(
+    into buffer: inout MutableRawSpan, from position: FilePosition
+  ) throws(IOFailure) {
+    // SAFETY: the guarded copy takes nil for no checksum.
+    try unsafe copy(into: &buffer, from: position, checksum: nil)
+  }
+
+  private func copy(
+    into buffer: inout MutableRawSpan, from position: FilePosition,
+    checksum: UnsafeMutablePointer<UInt32>?
+  ) throws(IOFailure) {
     precondition(
       position.bytes <= size.bytes && buffer.byteCount <= size.bytes - position.bytes,
       "\(buffer.byteCount) bytes at \(position) lie outside a map of \(size)")
-    var checksum = seed
-    let isComplete: Bool
-    if unsafe region == nil {
-      isComplete = copySnapshot(into: &buffer, from: position, checksum: &checksum)
-    } else {
-      isComplete = copyRegion(into: &buffer, from: position, checksum: &checksum)
-    }
+    // SAFETY: the caller vouches for the checksum, which both hand on to C code for this call.
+    let isComplete =
+      if unsafe region == nil {
+        unsafe copySnapshot(into: &buffer, from: position, checksum: checksum)
+      } else {
+        unsafe copyRegion(into: &buffer, from: position, checksum: checksum)
+      }
     guard isComplete else { throw IOFailure(.mappedRead, path, .ioError) }
-    return checksum
   }
 
   /// Whether copying a range would wait for no disk, as far as the system tells.
@@ -84,25 +101,30 @@ package import SystemPackage
   private static let pageSize = sysconf(Int32(_SC_PAGESIZE))
 
   private func copySnapshot(
-    into buffer: inout MutableRawSpan, from position: FilePosition, checksum: inout UInt32
+    into buffer: inout MutableRawSpan, from position: FilePosition,
+    checksum: UnsafeMutablePointer<UInt32>?
   ) -> Bool {
     guard snapshot.read(into: &buffer, at: position.bytes) == buffer.byteCount else { return false }
-    // SAFETY: the span keeps its bytes valid for the closure and tells their exact number.
-    checksum = unsafe buffer.withUnsafeBytes { bytes in
-      unsafe millrace_crc32c(checksum, bytes.baseAddress, bytes.count)
+    // SAFETY: the span keeps its bytes valid for the closure and tells their exact number; the
+    // checksum is a variable of the caller's.
+    unsafe buffer.withUnsafeBytes { bytes in
+      guard let checksum = unsafe checksum else { return }
+      unsafe checksum.pointee = millrace_crc32c(
+        checksum.pointee, bytes.baseAddress, bytes.count)
     }
     return true
   }
 
   private func copyRegion(
-    into buffer: inout MutableRawSpan, from position: FilePosition, checksum: inout UInt32
+    into buffer: inout MutableRawSpan, from position: FilePosition,
+    checksum: UnsafeMutablePointer<UInt32>?
   ) -> Bool {
     // SAFETY: the caller checked the range against the region; the guarded copy turns a page that
     // has vanished into a result; `self`, and so the region, outlives the call.
     unsafe buffer.withUnsafeMutableBytes { target in
       guard let region = unsafe region, let start = target.baseAddress else { return true }
       return unsafe millrace_guarded_copy(
-        start, region + position.bytes, target.count, checksum, &checksum) == 0
+        start, region + position.bytes, target.count, checksum) == 0
     }
   }
 }

@@ -78,7 +78,7 @@ import Testing
     for number in 0..<count {
       let cursor = BatchCursor(
         from: number, mappings: store.log.mappings, fileSystem: store.log.context.fileSystem,
-        decodesAtOnce: true
+        readsFew: true
       ) { store.partition.snapshot }
       let contents = try PartitionContents(cursor)
       #expect(contents.serials == Array(number..<count) && contents.gaps.isEmpty)

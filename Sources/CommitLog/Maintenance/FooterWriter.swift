@@ -111,10 +111,8 @@ package struct FooterWriter: ~Copyable {
       let frame = frames[place]
       let range = frame.clearRange.lowerBound..<frame.bodyRange.upperBound
       guard try window.load(range, end: end) else { continue }
-      let seed = segment.identity.seed(at: FilePosition(frame.position))
-      let stored = window.withBytes(range) { StoredBatch(frame.header, sections: $0, seed: seed) }
       do throws(FormatError) {
-        guard let batch = try stored?.decode(with: decompressor) else { continue }
+        guard let batch = try window.batch(frame)?.decode(with: decompressor) else { continue }
         builder.noteLastEvents(of: place, batch)
       } catch {
         // Whoever asks for the device's last event meets the damage there.

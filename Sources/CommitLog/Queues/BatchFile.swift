@@ -86,7 +86,8 @@ package final class BatchFile: Sendable {
       throw CommitLogFailure(error)
     }
     let seed = header.identity.seed(at: FilePosition(frame.position))
-    let stored = bytes.withBytes { StoredBatch(frame.header, sections: $0, seed: seed) }
+    let shared = SharedBytes(bytes)
+    let stored = StoredBatch(frame.header, at: 0..<range.count, of: shared, seed: seed)
     do throws(FormatError) {
       return try stored?.decode(with: decompressor)
     } catch .corrupt {

@@ -28,8 +28,8 @@ package final class BatchCursor {
   private let decompressor = BatchDecompressor()
   /// Batches of other devices are passed over; nil reads all.
   private let filter: DeviceFilter?
-  /// Whether batches are decoded where they are read, for who wants the records of one or two.
-  private let decodesAtOnce: Bool
+  /// Whether one batch or two are wanted: then the headers before one are read, and just that one.
+  private let readsFew: Bool
   /// Whether it may wait for the disk; otherwise it throws `mightWait` where it might have to.
   private var waits: Bool
   var window: SegmentWindow?
@@ -45,7 +45,7 @@ package final class BatchCursor {
 
   package init(
     from number: UInt64, of filter: DeviceFilter? = nil, mappings: MappingCache,
-    fileSystem: any FileSystem, decodesAtOnce: Bool = false, waits: Bool = true,
+    fileSystem: any FileSystem, readsFew: Bool = false, waits: Bool = true,
     refresh: (@Sendable () throws(CommitLogFailure) -> Void)? = nil,
     source: @escaping SnapshotSource
   ) {
@@ -54,7 +54,7 @@ package final class BatchCursor {
     self.filter = filter
     self.mappings = mappings
     self.fileSystem = fileSystem
-    self.decodesAtOnce = decodesAtOnce
+    self.readsFew = readsFew
     self.waits = waits
     self.source = source
   }
@@ -197,9 +197,8 @@ package final class BatchCursor {
       throw .io(.mightWait(for: segment.path))
     }
     do throws(IOFailure) {
-      // Who wants one batch reads the headers before it, then just the batch.
       window = try SegmentWindow(
-        segment, end: end, mappings: mappings, sizeMin: decodesAtOnce ? 1 << 10 : 16 << 10)
+        segment, end: end, mappings: mappings, sizeMin: readsFew ? 1 << 10 : 16 << 10)
     } catch {
       throw CommitLogFailure(error)
     }
@@ -338,22 +337,11 @@ package final class BatchCursor {
       next = header.nextNumber
       return nil
     }
-    guard let segment = window?.segment,
-      try load(frame.clearRange.lowerBound..<frame.bodyRange.upperBound, end: end)
+    guard let window, try load(frame.clearRange.lowerBound..<frame.bodyRange.upperBound, end: end)
     else { return .gap(gap(upTo: header.nextNumber, in: snapshot, otherwise: .damaged)) }
-    let seed = segment.identity.seed(at: FilePosition(frame.position))
-    var clear: (devices: [DeviceID], span: UInt64)?
-    let stored = window?.withBytes(
-      frame.clearRange.lowerBound..<frame.bodyRange.upperBound
-    ) { bytes -> StoredBatch? in
-      let decoder = decodesAtOnce ? decompressor : nil
-      if let batch = StoredBatch(header, sections: bytes, seed: seed, decoding: decoder) {
-        return batch
-      }
-      clear = Self.clear(bytes.extracting(0..<frame.clearRange.count), header, seed: seed)
-      return nil
-    }
-    guard let batch = stored ?? nil else {
+    guard let batch = window.batch(frame) else {
+      let seed = window.segment.identity.seed(at: FilePosition(frame.position))
+      let clear = window.withBytes(frame.clearRange) { Self.clear($0, header, seed: seed) }
       let times = try times(of: frame, span: clear?.span, end: end)
       return .gap(
         gap(

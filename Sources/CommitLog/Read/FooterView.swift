@@ -112,7 +112,7 @@ package final class FooterView: Sendable {
     var buffer = ByteBuffer(capacity: range.count)
     guard range.upperBound <= mapping.size.bytes else { return buffer }
     _ = try buffer.appendUpTo(range.count) { (room) throws(IOFailure) in
-      _ = try mapping.copy(into: &room, from: FilePosition(range.lowerBound), seed: 0)
+      try mapping.copy(into: &room, from: FilePosition(range.lowerBound))
       return range.count
     }
     return buffer
@@ -136,8 +136,8 @@ package final class FooterView: Sendable {
     return checksum == footer.contentsChecksum
   }
 
-  /// Whether questions wait for no disk.
-  var isResident: Bool { mapping.isResident(0..<mapping.size.bytes) }
+  /// Whether looking for a batch waits for no disk.
+  var isResident: Bool { mapping.isResident(0..<footer.devicesPosition) }
 
   private func entry<Entry>(
     at position: Int, size: Int, _ decode: (RawSpan) throws(FormatError) -> Entry

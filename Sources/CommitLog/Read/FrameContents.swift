@@ -27,8 +27,10 @@ enum FrameContents {
 
   /// Decodes a batch whose stored sections have the checksums that its header names.
   static func batch(
-    _ header: FrameHeader, clear: RawSpan, body: RawSpan, decompressor: BlockDecompressor
+    _ header: FrameHeader, sections: RawSpan, decompressor: BlockDecompressor
   ) throws(FormatError) -> DecodedBatch {
+    let clear = sections.extracting(0..<Int(header.clearSize))
+    let body = sections.extracting(Int(header.clearSize)..<sections.byteCount)
     let section = try BatchClearSection(decoding: clear, header: header)
     let blocks: ByteBuffer
     do throws(CompressionFailure) {

@@ -16,7 +16,8 @@ final class SegmentWindow {
 
   let segment: SegmentHandle
   private let source: Source
-  private var bytes = ByteBuffer(capacity: 16 << 10)
+  /// Shared with the batches that were found in it.
+  private var bytes = SharedBytes(ByteBuffer(capacity: 0))
   private var start = 0
   /// Bytes to read at once: small after a seek, larger while reading on.
   private var size: Int
@@ -64,14 +65,14 @@ final class SegmentWindow {
   /// - Throws: ``IOFailure``; `mightWait` where it may not wait for the disk and might have to.
   func load(_ range: Range<Int>, end: Int, waits: Bool = true) throws(IOFailure) -> Bool {
     guard range.upperBound <= end else { return false }
-    if range.lowerBound >= start, range.upperBound <= start + bytes.count { return true }
+    if range.lowerBound >= start, range.upperBound <= start + bytes.buffer.count { return true }
     // Reading on asks for more at once than a seek does.
-    let readsOn = range.lowerBound >= start && range.lowerBound <= start + bytes.count
+    let readsOn = range.lowerBound >= start && range.lowerBound <= start + bytes.buffer.count
     size = readsOn ? min(size * 2, Self.sizeMax) : sizeMin
     let position = range.lowerBound
     let count = available(min(max(range.count, size), end - position), at: position)
     start = position
-    bytes.removeAll()
+    makeRoom(count)
     // The file may be shorter than its frames once were.
     guard count > 0 else { return range.isEmpty }
     do throws(IOFailure) {
@@ -81,15 +82,24 @@ final class SegmentWindow {
       let needed = available(range.count, at: position)
       guard error.isUnreadable, needed < count else { throw error }
       size = sizeMin
-      bytes.removeAll()
+      bytes.buffer.removeAll()
       try read(needed, at: position, waits: waits)
     }
-    return range.upperBound <= start + bytes.count
+    return range.upperBound <= start + bytes.buffer.count
+  }
+
+  /// Forgets what was read; batches that share it keep it.
+  private func makeRoom(_ count: Int) {
+    if isKnownUniquelyReferenced(&bytes), bytes.buffer.capacity >= count {
+      bytes.buffer.removeAll()
+    } else {
+      bytes = SharedBytes(ByteBuffer(capacity: count))
+    }
   }
 
   private func read(_ count: Int, at position: Int, waits: Bool) throws(IOFailure) {
     let source = source
-    _ = try bytes.appendUpTo(count) { (room) throws(IOFailure) in
+    _ = try bytes.buffer.appendUpTo(count) { (room) throws(IOFailure) in
       switch source {
       case .missing: return 0
       case .file(let file):
@@ -102,7 +112,7 @@ final class SegmentWindow {
         guard waits || mapping.isResident(position..<position + count) else {
           throw .mightWait(for: mapping.path)
         }
-        _ = try mapping.copy(into: &room, from: FilePosition(position), seed: 0)
+        try mapping.copy(into: &room, from: FilePosition(position))
         return count
       }
     }
@@ -118,6 +128,17 @@ final class SegmentWindow {
   func withBytes<Result, Failure: Error>(
     _ range: Range<Int>, _ body: (RawSpan) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try bytes.withBytes(range.lowerBound - start..<range.upperBound - start, body)
+    try bytes.buffer.withBytes(place(of: range), body)
+  }
+
+  /// The batch whose sections `load` made available, if their checksums hold.
+  func batch(_ frame: ScannedFrame) -> StoredBatch? {
+    StoredBatch(
+      frame.header, at: place(of: frame.clearRange.lowerBound..<frame.bodyRange.upperBound),
+      of: bytes, seed: segment.identity.seed(at: FilePosition(frame.position)))
+  }
+
+  private func place(of range: Range<Int>) -> Range<Int> {
+    range.lowerBound - start..<range.upperBound - start
   }
 }

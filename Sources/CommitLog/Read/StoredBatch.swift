@@ -2,57 +2,38 @@ internal import BlockCompression
 package import EventModel
 package import LogFormat
 
-/// A batch as it stands in its segment: checked and copied, not yet decompressed.
+/// A batch as it stands in its segment: checked, not yet decompressed.
 ///
-/// Whoever wants its records decodes it, so that reading ahead costs a copy and decoding runs where
-/// the records are used; a cursor that decodes at once saves the copy.
+/// Whoever wants its records decodes it, where the records are used: reading ahead costs no copy,
+/// for batches that were read at once share their bytes.
 package final class StoredBatch: Sendable {
   package let header: FrameHeader
-  private let clearSize: Int
-  /// The clear section, then the stored body; nothing where the batch is decoded.
-  private let bytes: ByteBuffer
-  private let decoded: Result<DecodedBatch, FormatError>?
+  /// What was read at once, and where the frame's sections stand in it: the clear one, then the
+  /// stored body.
+  private let bytes: SharedBytes
+  private let range: Range<Int>
 
-  /// Copies a frame's sections if their checksums hold, or decodes them with a decompressor.
-  init?(
-    _ header: FrameHeader, sections: RawSpan, seed: UInt32,
-    decoding decompressor: BatchDecompressor? = nil
-  ) {
-    clearSize = Int(header.clearSize)
-    let clear = sections.extracting(0..<clearSize)
-    let body = sections.extracting(clearSize..<sections.byteCount)
-    guard CRC32C.checksum(clear, seed: seed) == header.clearChecksum,
-      CRC32C.checksum(body, seed: seed) == header.bodyChecksum
-    else { return nil }
-    self.header = header
-    if let decompressor {
-      bytes = ByteBuffer(capacity: 0)
-      do throws(FormatError) {
-        decoded = .success(
-          try FrameContents.batch(
-            header, clear: clear, body: body, decompressor: decompressor.codecs))
-      } catch {
-        decoded = .failure(error)
-      }
-      return
+  /// Takes a frame's sections if their checksums hold.
+  init?(_ header: FrameHeader, at range: Range<Int>, of bytes: SharedBytes, seed: UInt32) {
+    let isSound = bytes.buffer.withBytes(range) { sections in
+      let clear = sections.extracting(0..<Int(header.clearSize))
+      let body = sections.extracting(Int(header.clearSize)..<sections.byteCount)
+      return CRC32C.checksum(clear, seed: seed) == header.clearChecksum
+        && CRC32C.checksum(body, seed: seed) == header.bodyChecksum
     }
-    decoded = nil
-    var bytes = ByteBuffer(capacity: sections.byteCount)
-    bytes.append(sections)
+    guard isSound else { return nil }
+    self.header = header
     self.bytes = bytes
+    self.range = range
   }
 
   /// Decompresses and decodes the batch.
   ///
   /// - Throws: ``FormatError`` when sound checksums cover contents that are none: written wrong.
   package func decode(with decompressor: BatchDecompressor) throws(FormatError) -> DecodedBatch {
-    if let decoded { return try decoded.get() }
-    let clearSize = clearSize
     let header = header
-    return try bytes.withBytes { (bytes) throws(FormatError) in
-      try FrameContents.batch(
-        header, clear: bytes.extracting(0..<clearSize),
-        body: bytes.extracting(clearSize..<bytes.byteCount), decompressor: decompressor.codecs)
+    return try bytes.buffer.withBytes(range) { (sections) throws(FormatError) in
+      try FrameContents.batch(header, sections: sections, decompressor: decompressor.codecs)
     }
   }
 
@@ -71,4 +52,13 @@ package final class BatchDecompressor {
   let codecs = BlockDecompressor()
 
   package init() {}
+}
+
+/// Bytes of a file that were read at once and whose batches are used on any thread.
+///
+/// Changed by one owner, and only while nobody shares them.
+final class SharedBytes: @unchecked Sendable {
+  var buffer: ByteBuffer
+
+  init(_ buffer: consuming ByteBuffer) { self.buffer = buffer }
 }

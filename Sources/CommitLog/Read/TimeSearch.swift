@@ -34,7 +34,7 @@ package enum TimeSearch {
     }
     let start = start(before: time, in: segment, mappings: mappings, fileSystem: fileSystem)
     let cursor = BatchCursor(
-      from: start, mappings: mappings, fileSystem: fileSystem, decodesAtOnce: true, waits: waits
+      from: start, mappings: mappings, fileSystem: fileSystem, readsFew: true, waits: waits
     ) { snapshot }
     // Where records are missing behind the last one that was enqueued earlier.
     var gapStart: UInt64?

@@ -62,7 +62,7 @@ final class JournalReader: Sendable {
     do throws(CommitLogFailure) {
       guard
         case .batch(let read, _) = try source.cursor(
-          in: PartitionID.journal.number, from: number, decodesAtOnce: true
+          in: PartitionID.journal.number, from: number, readsFew: true
         ).read()
       else {
         return nil

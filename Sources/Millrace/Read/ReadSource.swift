@@ -26,11 +26,11 @@ extension ReadSource {
 
   func cursor(
     in partition: Int, from number: UInt64, of filter: DeviceFilter? = nil,
-    decodesAtOnce: Bool = false
+    readsFew: Bool = false
   ) -> BatchCursor {
     BatchCursor(
       from: number, of: filter, mappings: mappings, fileSystem: fileSystem,
-      decodesAtOnce: decodesAtOnce, refresh: renewal
+      readsFew: readsFew, refresh: renewal
     ) { [self] in snapshot(of: partition) }
   }
 }
