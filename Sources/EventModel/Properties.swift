@@ -103,6 +103,22 @@ public struct Properties: Sendable {
   package var flatBytes: [UInt8] { storage?.flat ?? [] }
 }
 
+/// Where a property's name and value stand among the bytes of a batch.
+@usableFromInline
+package struct PropertyPlace: Sendable {
+  @usableFromInline package let name: Range<UInt32>
+  @usableFromInline package let value: Range<UInt32>
+
+  @inline(__always)
+  package init(name: Range<UInt32>, value: Range<UInt32>) {
+    self.name = name
+    self.value = value
+  }
+
+  @inlinable package var nameRange: Range<Int> { Int(name.lowerBound)..<Int(name.upperBound) }
+  @inlinable package var valueRange: Range<Int> { Int(value.lowerBound)..<Int(value.upperBound) }
+}
+
 @usableFromInline
 final class PropertiesStorage: Sendable {
   let flat: [UInt8]

@@ -74,6 +74,9 @@ package struct BatchClearSection: Hashable, Sendable {
     var reader = ByteReader(clear, at: prologueSize)
     var previousStart = ids.count
     var previousSize = 0
+    // Where it begins, in a register: read back from memory it would have to wait for both of the
+    // parts that were just written there.
+    var head: UInt128 = 0
     for _ in 0..<count {
       let packed = try reader.integer(UInt8.self)
       var shared = Int(packed >> 4)
@@ -86,8 +89,15 @@ package struct BatchClearSection: Hashable, Sendable {
         throw .corrupt("device set entry at \(reader.position) shares \(shared) of its id")
       }
       let start = ids.count
-      ids.appendCopy(of: previousStart..<previousStart + shared)
-      ids.append(clear.extracting(try reader.range(rest)))
+      let range = try reader.range(rest)
+      if shared + rest <= 16, let bytes = clear.sixteenBytes(from: range.lowerBound - shared) {
+        head ^= (head ^ bytes) & (.max << (8 * shared))
+        ids.append(head, size: shared + rest)
+      } else {
+        ids.appendCopy(of: previousStart..<previousStart + shared)
+        ids.append(clear.extracting(range))
+        head = ids.sixteenBytes(from: start)
+      }
       previousStart = start
       previousSize = shared + rest
       ends.append(UInt32(ids.count))
@@ -117,5 +127,16 @@ package struct BatchClearSection: Hashable, Sendable {
     } catch {
       throw .corrupt("\(error)")
     }
+  }
+}
+
+extension RawSpan {
+  /// Sixteen bytes from `start` on; nil where there are not as many.
+  @inline(__always)
+  fileprivate func sixteenBytes(from start: Int) -> UInt128? {
+    guard start >= 0, start <= byteCount - 16 else { return nil }
+    // SAFETY: the guard keeps the load inside the span; any bits are valid bytes.
+    let bytes = unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: start, as: UInt128.self)
+    return UInt128(littleEndian: bytes)
   }
 }

@@ -12,10 +12,22 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   /// Frames are laid out at multiples of 64 bytes; so is the memory they are made in.
   package static let alignment = 64
 
+  private let alignment: Int
+
   package init(capacity: Int = 4_096) {
+    self.init(capacity: capacity, alignment: Self.alignment)
+  }
+
+  /// Memory for what is read, which stands anywhere: cheaper to get than what frames are made in.
+  package init(unalignedCapacity capacity: Int) {
+    self.init(capacity: capacity, alignment: 16)
+  }
+
+  private init(capacity: Int, alignment: Int) {
     self.capacity = max(capacity, Self.alignment)
+    self.alignment = alignment
     // SAFETY: owned by this value alone and freed in `deinit`; `capacity` is its exact size.
-    unsafe base = .allocate(byteCount: self.capacity, alignment: Self.alignment)
+    unsafe base = .allocate(byteCount: self.capacity, alignment: alignment)
   }
 
   // SAFETY: this value alone owns the memory, and nothing can use it after this.
@@ -42,7 +54,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   private mutating func grow(to needed: Int) {
     let larger = max(needed, capacity * 2)
     // SAFETY: the new memory is larger than the `count` bytes copied; the old is freed once.
-    let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: Self.alignment)
+    let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: alignment)
     unsafe moved.copyMemory(from: base, byteCount: count)
     unsafe base.deallocate()
     unsafe base = moved
@@ -118,6 +130,25 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     count += range.count
   }
 
+  /// Appends the first `size` of sixteen bytes, the lowest one first.
+  @inline(__always)
+  package mutating func append(_ bytes: UInt128, size: Int) {
+    precondition(size >= 0 && size <= 16, "\(size) of 16 bytes")
+    reserve(16)
+    // SAFETY: `reserve` made room for all sixteen behind `count`; those beyond `size` are
+    // overwritten by what comes next.
+    unsafe (base + count).storeBytes(of: bytes.littleEndian, as: UInt128.self)
+    count &+= size
+  }
+
+  /// Sixteen bytes from `start` on; those beyond the bytes in use are undefined.
+  package mutating func sixteenBytes(from start: Int) -> UInt128 {
+    precondition(start >= 0 && start <= count, "\(start) of \(count)")
+    reserve(16)
+    // SAFETY: `start` is at most `count`, behind which there is room for sixteen.
+    return unsafe UInt128(littleEndian: (base + start).loadUnaligned(as: UInt128.self))
+  }
+
   /// Appends zeros up to a multiple of `alignment`.
   package mutating func pad(to alignment: Int) {
     let remainder = count % alignment
@@ -179,6 +210,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   /// A range of the bytes, valid as long as the buffer is neither changed nor gone: for owners
   /// that hand out spans of their own lifetime.
   @unsafe
+  @inline(__always)
   package func unsafeBytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) of \(count)")
     // SAFETY: the precondition bounds the range.

@@ -105,14 +105,18 @@ package struct ByteReader: ~Escapable {
   }
 
   /// A variable-length integer that must not exceed `maximum`.
+  @inline(__always)
   @_lifetime(self: copy self)
   package mutating func count(atMost maximum: Int) throws(FormatError) -> Int {
     let value = try variableLengthInteger()
     // Below zero where damage left nothing to count, such as the last index of an empty table.
-    guard maximum >= 0, value <= UInt64(maximum) else {
-      throw .corrupt("a count of \(value) at \(position) exceeds \(maximum)")
-    }
+    guard maximum >= 0, value <= UInt64(maximum) else { throw excessive(value, maximum) }
     return Int(value)
+  }
+
+  @inline(never)
+  private func excessive(_ count: UInt64, _ maximum: Int) -> FormatError {
+    .corrupt("a count of \(count) at \(position) exceeds \(maximum)")
   }
 
   /// The range of the next `count` bytes, passed over.
@@ -145,6 +149,7 @@ package struct ByteReader: ~Escapable {
     return text
   }
 
+  @inline(never)
   private func short(_ count: Int) -> FormatError {
     .corrupt("\(count) bytes needed at \(position), \(remaining) left")
   }

@@ -17,21 +17,24 @@ package struct DeviceFilter: Hashable, Sendable {
   package func matches(_ clear: RawSpan, _ header: FrameHeader) throws(FormatError) -> Bool {
     let section = try BatchClearSection(decoding: clear, header: header)
     var all = ByteBuffer(capacity: 8 << 10)
-    var ends: [UInt32] = []
+    var starts: [UInt32] = [0]
     try BatchClearSection.decodeDevices(
-      clear, count: section.deviceCount, into: &all, ends: &ends)
-    return !places(in: all, ends).isEmpty
+      clear, count: section.deviceCount, into: &all, ends: &starts)
+    return !places(in: all, starts).isEmpty
   }
 
   /// The places of the devices in a device set: both are sorted, so they are walked together.
-  func places(in all: borrowing ByteBuffer, _ ends: [UInt32]) -> [Int] {
+  ///
+  /// - Parameters:
+  ///   - all: the set's ids one behind the other.
+  ///   - starts: where each begins, and where the last one ends.
+  /// - Returns: the places, ascending.
+  func places(in all: borrowing ByteBuffer, _ starts: [UInt32]) -> [Int] {
     guard var wanted = ids.first else { return [] }
     var places: [Int] = []
     var next = 1
-    var start = 0
-    for (place, end) in ends.enumerated() {
-      let range = start..<Int(end)
-      start = Int(end)
+    for place in starts.indices.dropLast() {
+      let range = Int(starts[place])..<Int(starts[place + 1])
       while true {
         let (isSame, isBehind) = all.withBytes(range) { id -> (Bool, Bool) in
           // SAFETY: bytes have no padding; the array is a local copy.

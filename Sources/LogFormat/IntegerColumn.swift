@@ -72,16 +72,50 @@ struct ColumnView: Sendable {
     start = try reader.range(width * count).lowerBound
   }
 
-  /// A value; wraps where damaged distances would overflow, so that nothing traps.
+  /// Gives each of the first `count` values in turn; sums wrap where damaged distances would
+  /// overflow, so that nothing traps.
+  ///
+  /// The width is looked at once: for each there is a loop of its own.
   @inline(__always)
-  func value(at index: Int, in buffer: borrowing ByteBuffer, base: Int) -> UInt64 {
-    let position = base &+ start &+ index &* width
+  func forEach(_ count: Int, in columns: RawSpan, _ body: (UInt64) -> Void) {
     switch width {
-    case 0: return low
-    case 1: return low &+ UInt64(buffer.load(at: position, as: UInt8.self))
-    case 2: return low &+ UInt64(buffer.load(at: position, as: UInt16.self))
-    case 4: return low &+ UInt64(buffer.load(at: position, as: UInt32.self))
-    default: return low &+ buffer.load(at: position, as: UInt64.self)
+    case 0: for _ in 0..<count { body(low) }
+    case 1: forEach(count, as: UInt8.self, in: columns, body)
+    case 2: forEach(count, as: UInt16.self, in: columns, body)
+    case 4: forEach(count, as: UInt32.self, in: columns, body)
+    default: forEach(count, as: UInt64.self, in: columns, body)
     }
+  }
+
+  @inline(__always)
+  private func forEach<Distance: FixedWidthInteger & BitwiseCopyable>(
+    _ count: Int, as type: Distance.Type, in columns: RawSpan, _ body: (UInt64) -> Void
+  ) {
+    let size = MemoryLayout<Distance>.size
+    let distances = columns.extracting(start..<start + count * size)
+    for index in 0..<count {
+      // SAFETY: `extracting` checked that `count` distances stand there.
+      let distance = unsafe distances.unsafeLoadUnaligned(
+        fromUncheckedByteOffset: index &* size, as: type)
+      body(low &+ UInt64(Distance(littleEndian: distance)))
+    }
+  }
+
+  /// The first `count` values in the least integers that hold them all.
+  ///
+  /// - Throws: `.corrupt` where one is not below `limit`, which those integers must hold.
+  @inline(__always)
+  func values<Value: FixedWidthInteger>(
+    _ count: Int, in columns: RawSpan, below limit: UInt64, as type: Value.Type = Value.self
+  ) throws(FormatError) -> [Value] {
+    var highest: UInt64 = 0
+    let values = [Value](capacity: count) { values in
+      forEach(count, in: columns) { value in
+        highest = max(highest, value)
+        values.append(Value(truncatingIfNeeded: value))
+      }
+    }
+    guard highest < limit else { throw .corrupt("a record refers to \(highest) of \(limit)") }
+    return values
   }
 }

@@ -60,6 +60,7 @@ struct BatchGenerator {
         && decoded.bodySize(at: index) == event.body.count
         && decoded.time(at: index).microseconds == event.time
         && decoded.properties(at: index) == event.properties
+        && decoded.propertyTexts(at: index) == event.properties.flatMap { [$0.name, $0.value] }
         && decoded.systemProperties(at: index) == event.systemProperties
       guard isEqual else {
         Issue.record("record \(index) differs: \(context)")
@@ -125,6 +126,25 @@ struct BatchGenerator {
       header: batch.header, clear: batch.clear, blocks: batch.columns + batch.payload)
     for (index, device) in devices.enumerated() {
       #expect(decoded.deviceBytes(at: index) == device.utf8)
+    }
+  }
+
+  @Test func `device ids shorter and longer than what is put together at once come back`() throws {
+    let names = (1...20).flatMap { size in
+      ["", "a", "bc"].map { String(repeating: "p", count: size) + $0 }
+    }
+    let devices = try names.map { try DeviceID($0) }
+    // The last of them are read where fewer bytes follow than are read at once.
+    for count in 1...devices.count {
+      let batch = SealedBatch(
+        devices.prefix(count).map {
+          SampleEvent(device: $0, body: [], properties: .empty, texts: [:], time: 0)
+        })
+      let decoded = try decodeBatch(
+        header: batch.header, clear: batch.clear, blocks: batch.columns + batch.payload)
+      for (index, device) in devices.prefix(count).enumerated() {
+        #expect(decoded.deviceBytes(at: index) == device.utf8)
+      }
     }
   }
 

@@ -13,6 +13,7 @@ import Testing
       let device = batch.deviceBytes(at: index)
       #expect((1...Limits.identifierSizeMax).contains(device.count), context)
       #expect(batch.properties(at: index).count <= Limits.propertyCountMax, context)
+      #expect(batch.propertyTexts(at: index).count <= 2 * Limits.propertyCountMax, context)
       #expect(batch.systemProperties(at: index).size <= Limits.blockSizeMax, context)
     }
     #expect(bodySize == batch.payloadSize, context)

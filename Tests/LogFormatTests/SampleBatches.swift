@@ -98,4 +98,15 @@ extension DecodedBatch {
   func deviceBytes(at index: Int) -> [UInt8] {
     withDeviceID(at: index) { Payload(copying: $0).bytes.map { $0 } }
   }
+
+  /// The names and values of a record's properties in turn, where they lie.
+  func propertyTexts(at index: Int) -> [String] {
+    var texts: [String] = []
+    forEachProperty(at: index) { name, value in
+      for text in [Payload(copying: name), Payload(copying: value)] {
+        texts.append(String(decoding: text.bytes, as: UTF8.self))
+      }
+    }
+    return texts
+  }
 }

@@ -16,7 +16,7 @@ public struct EventBatch: Sendable {
   /// Committing its checkpoint goes on behind the gap.
   public let gap: Gap?
   private let batch: DecodedBatch?
-  private let indexes: Range<Int>
+  @usableFromInline let indexes: Range<Int>
   /// The records that were asked for, where not all are: `indexes` are places among these.
   private let selection: [Int]?
 
@@ -48,18 +48,18 @@ public struct EventBatch: Sendable {
   }
 
   /// Whether there are no events, as in a gap.
-  public var isEmpty: Bool { indexes.isEmpty }
+  @inlinable public var isEmpty: Bool { indexes.isEmpty }
 
   /// The number of events.
-  public var count: Int { indexes.count }
+  @inlinable public var count: Int { indexes.count }
 }
 
 extension EventBatch: RandomAccessCollection {
   /// The first event's index.
-  public var startIndex: Int { indexes.lowerBound }
+  @inlinable public var startIndex: Int { indexes.lowerBound }
 
   /// The index behind the last event.
-  public var endIndex: Int { indexes.upperBound }
+  @inlinable public var endIndex: Int { indexes.upperBound }
 
   /// The event at an index; an index outside of the batch is a programming error.
   public subscript(index: Int) -> EventView {

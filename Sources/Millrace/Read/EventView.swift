@@ -27,15 +27,14 @@ public struct EventView: Sendable {
   /// The device that sent it.
   ///
   /// Makes an id; ``withDeviceID(_:)`` does not.
-  public var deviceID: DeviceID {
-    batch.withDeviceID(at: index) { bytes in DeviceID(trusted: bytes) }
-  }
+  public var deviceID: DeviceID { DeviceID(trusted: batch.deviceID(at: index)) }
 
   /// Gives the bytes of the device's id without copying them.
+  @inlinable
   public func withDeviceID<Result, Failure: Error>(
     _ body: (RawSpan) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try batch.withDeviceID(at: index, body)
+    try body(deviceIDBytes)
   }
 
   /// The body's bytes, where they lie in the batch.
@@ -57,10 +56,16 @@ public struct EventView: Sendable {
   ///
   /// - Parameter body: called once for each property; its bytes are valid for that call alone.
   /// - Throws: what `body` throws, at once.
+  @inlinable
   public func forEachProperty<Failure: Error>(
     _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
   ) throws(Failure) {
-    try batch.forEachProperty(at: index, body)
+    let places = propertyPlaces
+    let columns = columns
+    for index in places.indices {
+      let place = places[index]
+      try body(columns.extracting(place.nameRange), columns.extracting(place.valueRange))
+    }
   }
 
   /// The system properties.
@@ -71,4 +76,26 @@ public struct EventView: Sendable {
 
   /// A copy that does not keep the batch alive.
   public var event: Event { batch.event(at: index) }
+}
+
+/// What loops over events are built from: generics are inlined into the caller and call these, so
+/// that no caller is compiled against the inside of another module.
+extension EventView {
+  @usableFromInline
+  var deviceIDBytes: RawSpan {
+    @_lifetime(borrow self)
+    get { batch.deviceID(at: index) }
+  }
+
+  @usableFromInline
+  var columns: RawSpan {
+    @_lifetime(borrow self)
+    get { batch.columns }
+  }
+
+  @usableFromInline
+  var propertyPlaces: Span<PropertyPlace> {
+    @_lifetime(borrow self)
+    get { batch.propertyPlaces(at: index) }
+  }
 }
