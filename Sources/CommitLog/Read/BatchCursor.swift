@@ -213,7 +213,9 @@ package final class BatchCursor {
     if let footer {
       let place = footer.firstBatch { $0.nextNumber > number }
       if let place, place < footer.batchCount, let batch = footer.batch(at: place) {
-        try seek(to: batch.position, batch.baseNumber, batch.frameChecksum, end: end)
+        try seek(
+          to: batch.position, batch.baseNumber, batch.frameChecksum, end: end,
+          size: Int(batch.frameSize))
       }
       return
     }
@@ -228,11 +230,11 @@ package final class BatchCursor {
   /// Goes to a frame if it is there and has the checksum that a shortcut names: shortcuts are never
   /// believed over the log (I6).
   private func seek(
-    to place: UInt64, _ baseNumber: UInt64, _ checksum: UInt32, end: Int
+    to place: UInt64, _ baseNumber: UInt64, _ checksum: UInt32, end: Int, size: Int? = nil
   ) throws(CommitLogFailure) {
     let place = Int(clamping: place)
     guard place < end, place % FrameHeader.alignment == 0, baseNumber <= next,
-      let frame = try header(at: place, end: end), frame.checksum == checksum,
+      let frame = try header(at: place, end: end, expecting: size), frame.checksum == checksum,
       frame.header.baseNumber == baseNumber
     else { return }
     position = place
@@ -265,9 +267,15 @@ package final class BatchCursor {
   }
 
   /// The sound header at a position, nil where there is none.
-  func header(at position: Int, end: Int) throws(CommitLogFailure) -> ScannedFrame? {
+  ///
+  /// Reads the whole frame at once where its size is known.
+  func header(
+    at position: Int, end: Int, expecting size: Int? = nil
+  ) throws(CommitLogFailure) -> ScannedFrame? {
     let range = position..<position + FrameHeader.size
-    guard let segment = window?.segment, try load(range, end: end) else { return nil }
+    guard let segment = window?.segment, try load(range, end: end, expecting: size) else {
+      return nil
+    }
     let seed = segment.identity.seed(at: FilePosition(position))
     do throws(FormatError) {
       let decoded = try window?.withBytes(range) { (bytes) throws(FormatError) in
@@ -288,9 +296,11 @@ package final class BatchCursor {
     return frame
   }
 
-  private func load(_ range: Range<Int>, end: Int) throws(CommitLogFailure) -> Bool {
+  private func load(
+    _ range: Range<Int>, end: Int, expecting size: Int? = nil
+  ) throws(CommitLogFailure) -> Bool {
     do throws(IOFailure) {
-      return try window?.load(range, end: end, waits: waits) ?? false
+      return try window?.load(range, end: end, expecting: size, waits: waits) ?? false
     } catch {
       throw CommitLogFailure(error)
     }

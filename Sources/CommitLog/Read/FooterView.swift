@@ -109,7 +109,7 @@ package final class FooterView: Sendable {
   private static func bytes(
     of mapping: FileMapping, _ range: Range<Int>
   ) throws(IOFailure) -> ByteBuffer {
-    var buffer = ByteBuffer(capacity: range.count)
+    var buffer = ByteBuffer(unalignedCapacity: range.count)
     guard range.upperBound <= mapping.size.bytes else { return buffer }
     _ = try buffer.appendUpTo(range.count) { (room) throws(IOFailure) in
       try mapping.copy(into: &room, from: FilePosition(range.lowerBound))

@@ -10,7 +10,7 @@ enum FrameContents {
     decompressor: BlockDecompressor
   ) throws(CompressionFailure) -> ByteBuffer {
     let size = section.columnsSize + section.payloadSize
-    var blocks = ByteBuffer(capacity: size)
+    var blocks = ByteBuffer(unalignedCapacity: size)
     blocks.resize(to: size)
     try blocks.withMutableBytes(0..<section.columnsSize) { (room) throws(CompressionFailure) in
       try decompressor.decompress(

@@ -17,7 +17,7 @@ final class SegmentWindow {
   let segment: SegmentHandle
   private let source: Source
   /// Shared with the batches that were found in it.
-  private var bytes = SharedBytes(ByteBuffer(capacity: 0))
+  private var bytes = SharedBytes(ByteBuffer(unalignedCapacity: 0))
   private var start = 0
   /// Bytes to read at once: small after a seek, larger while reading on.
   private var size: Int
@@ -60,17 +60,26 @@ final class SegmentWindow {
     return min(end, mapping.size.bytes)
   }
 
-  /// Makes a range available, as far as the segment's frames go; returns whether all of it is.
+  /// Makes a range available, as far as the segment's frames go.
   ///
+  /// - Parameters:
+  ///   - range: what is asked for.
+  ///   - end: where the segment's frames end.
+  ///   - expected: bytes that will be asked for from the range's start on, where that is known.
+  ///   - waits: whether it may wait for the disk.
+  /// - Returns: whether all of the range is available.
   /// - Throws: ``IOFailure``; `mightWait` where it may not wait for the disk and might have to.
-  func load(_ range: Range<Int>, end: Int, waits: Bool = true) throws(IOFailure) -> Bool {
+  func load(
+    _ range: Range<Int>, end: Int, expecting expected: Int? = nil, waits: Bool = true
+  ) throws(IOFailure) -> Bool {
     guard range.upperBound <= end else { return false }
     if range.lowerBound >= start, range.upperBound <= start + bytes.buffer.count { return true }
     // Reading on asks for more at once than a seek does.
     let readsOn = range.lowerBound >= start && range.lowerBound <= start + bytes.buffer.count
     size = readsOn ? min(size * 2, Self.sizeMax) : sizeMin
     let position = range.lowerBound
-    let count = available(min(max(range.count, size), end - position), at: position)
+    let wanted = max(range.count, expected.map { min($0, Self.sizeMax) } ?? size)
+    let count = available(min(wanted, end - position), at: position)
     start = position
     makeRoom(count)
     // The file may be shorter than its frames once were.
@@ -93,7 +102,7 @@ final class SegmentWindow {
     if isKnownUniquelyReferenced(&bytes), bytes.buffer.capacity >= count {
       bytes.buffer.removeAll()
     } else {
-      bytes = SharedBytes(ByteBuffer(capacity: count))
+      bytes = SharedBytes(ByteBuffer(unalignedCapacity: count))
     }
   }
 
