@@ -95,7 +95,7 @@ package final class CommitLog: Sendable {
     var partitions: [PartitionLog] = []
     for number in 0..<identity.partitionCount {
       let log = ManifestEdit.LogID(stream: .events, partition: number)
-      try OrphanSegments.setAside(log, manifest: image.state, context: context)
+      try OrphanSegments.setAside(log, manifest: manifest, context: context)
       partitions.append(
         try openLog(
           log, as: image.state, evidence: log.evidence(in: known), context: context,
@@ -103,7 +103,7 @@ package final class CommitLog: Sendable {
     }
     var streams = StreamLogs()
     for log in image.state.possibleLogs where log.stream != .events {
-      try OrphanSegments.setAside(log, manifest: image.state, context: context)
+      try OrphanSegments.setAside(log, manifest: manifest, context: context)
       guard image.state.logs[log] != nil else { continue }
       streams.logs[log] = try openLog(
         log, as: image.state, evidence: log.evidence(in: known), context: context,
@@ -128,9 +128,9 @@ package final class CommitLog: Sendable {
     guard !log.isLost else { return log }
     do throws(CommitLogFailure) {
       try log.prepareForWriting()
-    } catch .storageFull {
+    } catch .storageFull(let cause) {
       // Reading works; the first write tries again (I9).
-      return log
+      log.noteWaiting(for: cause)
     } catch {
       // Reading works, and the others go on.
       guard log.stopWriting(after: error) else { throw error }

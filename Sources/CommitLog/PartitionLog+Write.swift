@@ -14,7 +14,31 @@ extension PartitionLog {
     try writing.withLock { (writing) throws(CommitLogFailure) in try prepare(&writing) }
   }
 
+  /// Has readers see all that was found, also what a crash could take back so far.
+  ///
+  /// - Throws: `.storageFull` while there is no room to write that anew.
+  package func showAll() throws(CommitLogFailure) {
+    try writing.withLock { (writing) throws(CommitLogFailure) in
+      if writing.repair?.isUnproven == true { try prove(&writing) }
+    }
+  }
+
+  /// Writes anew what nothing proves, where opening could not, and shows it.
+  private func prove(_ writing: inout PartitionWriting) throws(CommitLogFailure) {
+    try writing.repair?.prove(writing.segment.file)
+    let end = writing.segment.end
+    let eventSize = writing.segment.summary.eventSize
+    shared.withLock { shared in
+      durableNumber.store(end.nextNumber, ordering: .releasing)
+      shared.writtenNumber = end.nextNumber
+      (shared.writtenEnd, shared.durableEnd) = (end.position, end.position)
+      (shared.writtenEventSize, shared.durableEventSize) = (eventSize, eventSize)
+      shared.publish(end.nextNumber)
+    }
+  }
+
   func prepare(_ writing: inout PartitionWriting) throws(CommitLogFailure) {
+    if writing.repair?.isUnproven == true { try prove(&writing) }
     try finishRecovery(&writing)
     try recordTestified(&writing)
   }
@@ -46,6 +70,7 @@ extension PartitionLog {
     shared.withLock { shared in
       durableNumber.store(verdict.nextNumber, ordering: .releasing)
       shared.report.tail = tail
+      shared.report.waitsForRoom = nil
       if let gap { shared.gaps.append(gap) }
       shared.writtenNumber = verdict.nextNumber
       shared.publish(verdict.nextNumber)
@@ -87,7 +112,7 @@ extension PartitionLog {
       if let framed { swap(&writing.framer, &framed.framer) }
       defer { if let framed { swap(&writing.framer, &framed.framer) } }
       let size = framed?.size ?? writing.framer.layOut(batch)
-      defer { noteSpace(writing.segment) }
+      defer { noteSpace(writing) }
       if writing.segment.mustRoll(before: size, context.settings) { try rollIfPossible(&writing) }
       let watermark = highWatermark
       let (header, checksum) = writing.framer.finish(
@@ -176,7 +201,7 @@ extension PartitionLog {
   package func takeReserve() throws(CommitLogFailure) -> Bool {
     try writing.withLock { (writing) throws(CommitLogFailure) in
       try checkSound()
-      defer { noteSpace(writing.segment) }
+      defer { noteSpace(writing) }
       do throws(CommitLogFailure) {
         try prepare(&writing)
       } catch .storageFull {
@@ -205,8 +230,9 @@ extension PartitionLog {
     }
   }
 
-  private func noteSpace(_ segment: borrowing ActiveSegment) {
-    isShortOfSpace.store(segment.isShort, ordering: .relaxed)
+  /// What waits to be made ready for writing has no reserve either.
+  private func noteSpace(_ writing: borrowing PartitionWriting) {
+    isShortOfSpace.store(writing.segment.isShort || writing.repair != nil, ordering: .relaxed)
   }
 
   /// Rolls; on a full disk a log with a reserve goes on in the segment that it has.

@@ -36,8 +36,9 @@ package final class PartitionLog: Sendable {
     self.context = context
     self.manifest = manifest
     let durableNumber = recovered.durableNumber
-    let end = recovered.segment.end
-    let eventSize = recovered.segment.summary.eventSize
+    let isUnproven = recovered.unprovenCause != nil
+    let summary = isUnproven ? recovered.scan.proven : recovered.segment.summary
+    let (end, eventSize) = (Int(summary.endPosition), summary.eventSize)
     let active = SegmentHandle(
       recovered.segment.added, summary: nil, context: context,
       activeFile: recovered.segment.file, index: recovered.segment.index)
@@ -46,14 +47,15 @@ package final class PartitionLog: Sendable {
     shared = Mutex(
       PublishedState(
         sealed: sealed, active: active, gaps: gaps, writtenNumber: durableNumber,
-        writtenEnd: end.position, writtenEventSize: eventSize, durableEnd: end.position,
+        writtenEnd: end, writtenEventSize: eventSize, durableEnd: end,
         durableEventSize: eventSize, report: recovered.report,
         snapshot: LogSnapshot(
           log: id, segments: sealed + [active], highWatermark: durableNumber,
-          activeEnd: end.position, activeEventSize: eventSize, gaps: gaps)))
+          activeEnd: end, activeEventSize: eventSize, gaps: gaps)))
     self.durableNumber = Atomic(durableNumber)
     let repair = TailRepair(
-      scan: recovered.scan, lastTime: recovered.lastTime, waitsForRoom: recovered.waitsForRoom)
+      scan: recovered.scan, lastTime: recovered.lastTime, waitsForRoom: recovered.waitsForRoom,
+      isUnproven: isUnproven)
     do throws(CompressionFailure) {
       writing = Mutex(
         PartitionWriting(
@@ -166,6 +168,9 @@ package final class PartitionLog: Sendable {
     }
     return true
   }
+
+  /// Notes what kept opening from making the log ready for writing.
+  func noteWaiting(for cause: IOFailure) { shared.withLock { $0.report.waitsForRoom = cause } }
 
   /// Ends the log for a clean close: everything is durable, and reserved space is given back.
   ///

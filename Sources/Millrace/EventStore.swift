@@ -85,9 +85,11 @@ public final class EventStore: Sendable {
       at: root, configuration: configuration, createsIfAbsent: access == .createIfAbsent,
       environment: environment, metrics: StoreMetrics(logger: configuration.logger))
     let queueNotice = try core.openQueues()
-    let notices =
-      core.log.logs.flatMap { RecoveryNotice.notices($0.report) }
-      + [queueNotice, RecoveryNotice(core.checkpoints.table)].compactMap { $0 }
+    let reports = core.log.logs.map(\.report)
+    let others = [
+      RecoveryNotice(waiting: reports), queueNotice, RecoveryNotice(core.checkpoints.table),
+    ]
+    let notices = reports.flatMap { RecoveryNotice.notices($0) } + others.compactMap { $0 }
     return EventStore(.writer(core), source: core, notices: notices, now: now)
   }
 

@@ -24,11 +24,14 @@ public struct RecoveryNotice: Hashable, Sendable {
     ///
     /// Where it cannot be read, readers throw where it begins.
     case unreadable
+    /// There was no room for what opening has to write. What is there can be read; the rest is
+    /// written with the first append, commit or settlement that finds room.
+    case storageFull
   }
 
   /// What was found.
   public let kind: Kind
-  /// Where; nil for the consumer groups.
+  /// Where; nil for the consumer groups, and for the store as a whole.
   public let partition: PartitionID?
   /// The events concerned; empty where none are.
   public let offsets: Range<Offset>
@@ -46,10 +49,22 @@ extension RecoveryNotice {
         + "or begin anew; `millrace fsck` tells more")
   }
 
-  /// What is to be said where the queues cannot be opened for a file that cannot be read.
+  /// What is to be said where opening found no room for what it has to write; nil for nothing.
+  init?(waiting reports: [RecoveryReport]) {
+    guard let cause = reports.lazy.compactMap(\.waitsForRoom).first else { return nil }
+    self.init(
+      kind: .storageFull, partition: nil, offsets: 0..<0,
+      message:
+        "\(cause): what is there can be read, and nothing is lost; free some space, then the next "
+        + "append finishes what opening could not write")
+  }
+
+  /// What is to be said where the queues cannot be opened for a file that cannot be read, or for
+  /// want of room.
   init(queues failure: EventStoreError) {
     self.init(
-      kind: .unreadable, partition: .journal, offsets: 0..<0,
+      kind: failure.code == .storageFull ? .storageFull : .unreadable, partition: .journal,
+      offsets: 0..<0,
       message:
         "\(failure); until then no message is sent or settled, and nothing is known to be lost")
   }

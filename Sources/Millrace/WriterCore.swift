@@ -174,6 +174,9 @@ final class WriterCore: ReadSource {
     for partition in log.logs {
       for notice in RecoveryNotice.notices(partition.report) { metrics.noteRecovery(notice) }
     }
+    if let notice = RecoveryNotice(waiting: log.logs.map(\.report)) {
+      metrics.noteRecovery(notice)
+    }
     let core = WriterCore(
       log: log, partitions: writers,
       checkpoints: checkpoints, workers: workers,
@@ -270,6 +273,11 @@ final class WriterCore: ReadSource {
     do throws(EventStoreError) {
       _ = try makeQueues()
       return nil
+    } catch  where error.code == .storageFull {
+      // Whoever needs the queues tries again (I9).
+      let notice = RecoveryNotice(queues: error)
+      metrics.noteRecovery(notice)
+      return notice
     } catch {
       guard let cause = error.cause, cause.isUnreadable,
         cause.path.starts(with: context.root.appending(FileNames.queues))

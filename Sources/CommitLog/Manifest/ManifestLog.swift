@@ -31,13 +31,20 @@ package final class ManifestLog: Sendable {
     var segmentIDNext: UInt64
     /// How the file was found, until this writer's epoch.
     var taken: RecoveryRule.Verdict?
+    /// Flipped bits that are read as if they were right, and are not yet.
+    var repairs: [BitRepair]
+    /// Whether no crash takes back what was found.
+    var isSettled: Bool
+    /// Ids of segment files that are in the way, and could not be moved.
+    var avoidedIDs: Set<UInt64> = []
     /// Whether an edit of this writer's is durable: then no close before it holds any more.
     var isOpened: Bool
   }
 
   private init(
     path: FilePath, storeID: StoreID, environment: EngineEnvironment, file: any StorageFile,
-    log: consuming FrameLog, state: ManifestState, taken: RecoveryRule.Verdict? = nil
+    log: consuming FrameLog, state: ManifestState, taken: RecoveryRule.Verdict? = nil,
+    repairs: [BitRepair] = []
   ) {
     self.path = path
     self.storeID = storeID
@@ -46,9 +53,8 @@ package final class ManifestLog: Sendable {
     contents = Mutex(
       Contents(
         file: file, log: log, state: state, rewriteSize: rewriteSize,
-        segmentIDNext: state.segmentIDMax + 1, taken: taken, isOpened: taken == nil))
-    // Before anything fills the disk.
-    contents.withLock { Self.keepReserve(&$0) }
+        segmentIDNext: state.segmentIDMax + 1, taken: taken, repairs: repairs,
+        isSettled: taken == nil, isOpened: taken == nil))
   }
 
   /// Makes durable that a writer is at work, before its first frame: no clean close holds then.
@@ -59,9 +65,17 @@ package final class ManifestLog: Sendable {
   /// A segment id that is never given again.
   package func takeSegmentID() -> UInt64 {
     contents.withLock { contents in
+      while contents.avoidedIDs.remove(contents.segmentIDNext) != nil {
+        contents.segmentIDNext += 1
+      }
       defer { contents.segmentIDNext += 1 }
       return contents.segmentIDNext
     }
+  }
+
+  /// Keeps ids from being given out that files have which could not be moved out of the way.
+  func avoid(_ segmentIDs: Set<UInt64>) {
+    contents.withLock { $0.avoidedIDs.formUnion(segmentIDs) }
   }
 
   /// Makes a segment with an id of its own and appends the edits that name it.
@@ -98,6 +112,7 @@ package final class ManifestLog: Sendable {
       } catch {
         throw .format(path, position: contents.log.end.position, error)
       }
+      try finishSettling(&contents)
       try begin(&contents)
       contents.body.removeAll()
       for edit in edits { edit.encode(into: &contents.body) }
@@ -198,9 +213,12 @@ package final class ManifestLog: Sendable {
         try AtomicReplace.replace(path, with: bytes, in: environment.fileSystem)
       }
       let file = try environment.fileSystem.open(path, .readWrite)
-      return ManifestLog(
+      let manifest = ManifestLog(
         path: path, storeID: storeID, environment: environment, file: file,
         log: FrameLog(identity: encoded.identity, end: encoded.end), state: state)
+      // Before anything fills the disk.
+      manifest.contents.withLock { Self.keepReserve(&$0) }
+      return manifest
     } catch {
       throw CommitLogFailure(error)
     }
@@ -208,7 +226,8 @@ package final class ManifestLog: Sendable {
 
   /// Takes over a manifest that was read.
   ///
-  /// Nothing is written before the first edit, so that a store on a full disk opens (I9).
+  /// Nothing needs room before the first edit, so that a store on a full disk opens (I9): where
+  /// there is none to write over what was found, it is not settled.
   package static func open(
     _ image: ManifestImage, in root: FilePath, environment: EngineEnvironment
   ) throws(CommitLogFailure) -> ManifestLog {
@@ -218,17 +237,64 @@ package final class ManifestLog: Sendable {
       // What was read may be in the page cache alone: nothing may rest on it before this returns.
       try file.synchronize()
       try environment.fileSystem.synchronizeDirectory(root)
-      let quarantine = Quarantine(
-        root.appending(FileNames.quarantine), fileSystem: environment.fileSystem)
-      for repair in image.repairs {
-        try PartitionRecovery.write(repair, to: file, named: FileNames.manifest, quarantine)
-      }
-      try PartitionRecovery.rewriteUnproven(image.verdict, of: file)
-      return ManifestLog(
+      let manifest = ManifestLog(
         path: path, storeID: image.header.storeID, environment: environment, file: file,
         log: FrameLog(identity: image.header.identity, end: image.verdict.end),
-        state: image.state, taken: image.verdict)
+        state: image.state, taken: image.verdict, repairs: image.repairs)
+      try manifest.contents.withLock { (contents) throws(IOFailure) in
+        do throws(IOFailure) {
+          try manifest.settle(&contents)
+        } catch {
+          guard error.isStorageFull else { throw error }
+        }
+        // Before anything fills the disk.
+        Self.keepReserve(&contents)
+      }
+      return manifest
     }
+  }
+
+  /// Whether no crash takes back what the manifest says: until then nothing may go that it named
+  /// before, and no edit follows.
+  package var isSettled: Bool { contents.withLock { $0.isSettled } }
+
+  /// Settles a manifest that could not be settled when it was opened, for want of room.
+  ///
+  /// - Throws: `.storageFull` while there is none.
+  package func settle() throws(CommitLogFailure) {
+    try contents.withLock { (contents) throws(CommitLogFailure) in
+      if let poison = contents.poison { throw .poisoned(poison) }
+      try finishSettling(&contents)
+    }
+  }
+
+  private func finishSettling(_ contents: inout Contents) throws(CommitLogFailure) {
+    do throws(IOFailure) {
+      try settle(&contents)
+    } catch {
+      if !error.isStorageFull {
+        contents.poison = error
+        throw .poisoned(error)
+      }
+      throw .storageFull(error)
+    }
+  }
+
+  /// Sets right what was read as if it were, and writes anew the edits that nothing proves.
+  ///
+  /// On a full disk it may be tried again: all of it is written again then, and synced.
+  private func settle(_ contents: inout Contents) throws(IOFailure) {
+    guard !contents.isSettled, let verdict = contents.taken else { return }
+    let quarantine = Quarantine(
+      path.removingLastComponent().appending(FileNames.quarantine),
+      fileSystem: environment.fileSystem)
+    while let repair = contents.repairs.first {
+      try PartitionRecovery.write(
+        repair, to: contents.file, named: FileNames.manifest, quarantine)
+      contents.repairs.removeFirst()
+    }
+    try PartitionRecovery.rewriteUnproven(verdict, of: contents.file)
+    contents.isSettled = true
   }
 
   /// Cuts what is torn behind the edits that stand, and begins an epoch behind them.

@@ -80,32 +80,46 @@ enum OrphanSegments {
   /// Moves them to the quarantine, so that nothing stands in the way of the ids to come; those that
   /// the manifest retired are removed.
   ///
-  /// A full disk keeps them where they are; a segment that needs the name then says so.
+  /// A full disk keeps them where they are, and no segment gets an id of theirs. So does a manifest
+  /// that a crash could still take back: what it no longer names may be named again then.
   static func setAside(
-    _ log: ManifestEdit.LogID, manifest: ManifestState, context: LogContext
+    _ log: ManifestEdit.LogID, manifest: ManifestLog, context: LogContext
   ) throws(CommitLogFailure) {
-    let known = Set((manifest.logs[log] ?? []).map { context.stem($0.added) })
+    let state = manifest.state
+    let known = Set((state.logs[log] ?? []).map { context.stem($0.added) })
     let prefix = (log.stream == .events ? "" : log.stream.folder + "-") + log.folderName + "-"
-    let retired = Set(manifest.retired.filter { $0.log == log }.map { context.stem($0) })
+    let retired = Set(state.retired.filter { $0.log == log }.map { context.stem($0) })
     let directory = context.directory(of: log)
+    var left: Set<UInt64> = []
     do throws(IOFailure) {
       guard try context.fileSystem.kind(of: directory) == .directory else { return }
+      let mayMove = manifest.isSettled
       for entry in try context.fileSystem.list(directory) where entry.kind == .file {
         guard let parsed = FileNames.parseSegmentStem(entry.name) else { continue }
         let stem = FileNames.segmentStem(
           baseNumber: parsed.baseNumber, segmentID: parsed.segmentID)
         guard !known.contains(stem) else { continue }
         let path = directory.appending(entry.name)
-        if FileNames.isDerived(entry.name) || retired.contains(stem) {
-          // Derived from a segment that is not part of the store (I6), or forgotten on purpose.
-          try context.fileSystem.remove(path)
-        } else {
-          try context.quarantine.take(path, name: prefix + entry.name)
+        do throws(IOFailure) {
+          guard mayMove else {
+            left.insert(parsed.segmentID)
+            continue
+          }
+          if FileNames.isDerived(entry.name) || retired.contains(stem) {
+            // Derived from a segment that is not part of the store (I6), or forgotten on purpose.
+            try context.fileSystem.remove(path)
+          } else {
+            try context.quarantine.take(path, name: prefix + entry.name)
+          }
+        } catch {
+          guard error.isStorageFull else { throw error }
+          left.insert(parsed.segmentID)
         }
       }
     } catch {
-      guard error.isStorageFull else { throw CommitLogFailure(error) }
+      throw CommitLogFailure(error)
     }
+    manifest.avoid(left)
   }
 }
 

@@ -11,6 +11,9 @@ struct RecoveredPartition: ~Copyable {
   let scan: SegmentScan
   /// Everything below it has just been synced.
   let durableNumber: UInt64
+  /// Why what no watermark proves could not be written anew, for want of room: a crash may still
+  /// take that back, so nobody sees it before it is.
+  let unprovenCause: IOFailure?
   /// Enqueue time of the last record there is, nil if there is none.
   let lastTime: Timestamp?
   /// Why a bit that is wrong could not be set right: there was no room to keep the frame first.
@@ -80,8 +83,12 @@ enum PartitionRecovery {
       // Reading works (I9); the next opening that finds room heals.
       waitsForRoom = failure
     }
-    try CommitLogFailure.wrapping { () throws(IOFailure) in
+    var unprovenCause: IOFailure?
+    do throws(IOFailure) {
       try rewriteUnproven(scan.verdict, of: stored)
+    } catch {
+      guard error.isStorageFull else { throw CommitLogFailure(error) }
+      unprovenCause = error
     }
     if report.unreadable == nil { report.note(scan.verdict) }
     report.lostHeader = scan.header == nil && !isStandIn
@@ -98,8 +105,10 @@ enum PartitionRecovery {
         SegmentHandle($0.added, summary: $0.summary, context: context)
       },
       gaps: manifest.gaps.filter { $0.log == log }, scan: scan,
-      durableNumber: isStandIn ? scan.verdict.nextNumber : scan.verdict.end.nextNumber,
-      lastTime: lastSummary?.lastTime,
+      durableNumber: isStandIn
+        ? scan.verdict.nextNumber
+        : unprovenCause == nil ? scan.verdict.end.nextNumber : scan.proven.nextNumber,
+      unprovenCause: unprovenCause, lastTime: lastSummary?.lastTime,
       waitsForRoom: waitsForRoom, report: report)
   }
 

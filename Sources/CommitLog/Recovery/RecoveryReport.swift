@@ -23,6 +23,9 @@ package struct RecoveryReport: Hashable, Sendable {
   package var unreadable: IOFailure?
   /// Why the log takes nothing although it can be read.
   package var unwritable: IOFailure?
+  /// Why what must be written before the first write could not be, for want of room: it is tried
+  /// again with that, and nil once it is done.
+  package var waitsForRoom: IOFailure?
 
   package init(log: ManifestEdit.LogID) { self.log = log }
 

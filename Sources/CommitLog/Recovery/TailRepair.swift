@@ -12,6 +12,8 @@ struct TailRepair: Sendable {
   let lastTime: Timestamp?
   /// Why the segment could not be healed: then nothing may be cut that a new opening might heal.
   let waitsForRoom: IOFailure?
+  /// Whether what no watermark proves is still to be written anew, before anything else.
+  private(set) var isUnproven: Bool
   /// What has been kept of the tail.
   private(set) var tail: QuarantinedTail?
   /// The loss as the manifest has it; nil when it had it before.
@@ -19,10 +21,19 @@ struct TailRepair: Sendable {
   private var isRecorded = false
   private(set) var isDone = false
 
-  init(scan: SegmentScan, lastTime: Timestamp?, waitsForRoom: IOFailure?) {
+  init(scan: SegmentScan, lastTime: Timestamp?, waitsForRoom: IOFailure?, isUnproven: Bool) {
     self.scan = scan
     self.lastTime = lastTime
     self.waitsForRoom = waitsForRoom
+    self.isUnproven = isUnproven
+  }
+
+  /// Writes anew what no watermark proves: then no crash takes it back.
+  mutating func prove(_ file: any StorageFile) throws(CommitLogFailure) {
+    try CommitLogFailure.wrapping { () throws(IOFailure) in
+      try PartitionRecovery.rewriteUnproven(scan.verdict, of: file)
+    }
+    isUnproven = false
   }
 
   /// Keeps the tail in the quarantine, records cut and loss in the manifest, then cuts.

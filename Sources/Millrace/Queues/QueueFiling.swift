@@ -119,6 +119,8 @@ final class QueueFiling: Sendable {
   ) throws(EventStoreError) {
     try state.withLock { (state) throws(EventStoreError) in
       guard !state.isBroken else { return }
+      // Files go by the checkpoint that it names.
+      try Self.wrapping { () throws(CommitLogFailure) in try log.manifest.settle() }
       try removeEmptied(core, &state)
       guard let segments = log.existingLog(.journal)?.snapshot.segments, segments.count > 1 else {
         return

@@ -59,10 +59,13 @@ final class StreamWriters: Sendable {
   ///
   /// Blocks.
   ///
-  /// - Throws: ``EventStoreError`` where it cannot be made, or its active file is gone.
+  /// - Throws: ``EventStoreError`` where it cannot be made, its active file is gone, or there is no
+  ///   room to make sure of what it holds.
   func makeJournal() throws(EventStoreError) {
     do throws(CommitLogFailure) {
-      if let loss = try log.log(.journal).loss { throw loss }
+      let journal = try log.log(.journal)
+      if let loss = journal.loss { throw loss }
+      try journal.showAll()
     } catch {
       throw EventStoreError(error)
     }
@@ -116,6 +119,14 @@ final class StreamWriters: Sendable {
     } catch {
       throw EventStoreError(error)
     }
+  }
+
+  /// Has what was found in a stream be read, all of it: who copies to it goes by that.
+  ///
+  /// Blocks.
+  func showAll(of stream: FileHeader.Stream) throws(CommitLogFailure) {
+    guard let log = log.existingLog(stream), !log.isLost else { return }
+    try log.showAll()
   }
 
   /// Whether a stream takes nothing, because its active file is gone or cannot be read.
@@ -177,6 +188,7 @@ extension OutcomeCopier.Stream {
   ) throws(EventStoreError) {
     var (last, isLost) = (UInt64?.none, writers.isLost(stream))
     do throws(CommitLogFailure) {
+      try writers.showAll(of: stream)
       last = try Self.lastNumber(stream, source)
     } catch .unreadable {
       isLost = true

@@ -142,14 +142,28 @@ extension SystemFileSystem {
       guard try SystemCalls.lockExclusively(descriptor) else {
         return .held(by: LockHolder(processID: try Self.processID(in: descriptor)))
       }
-      try SystemCalls.truncate(descriptor, to: 0)
-      let text = Array("\(SystemCalls.processID)\n".utf8)
+      try Self.sign(descriptor)
+      return .acquired(lock)
+    }
+  }
+
+  /// Writes the process's number into a lock file, over what is there.
+  ///
+  /// Cutting that first would give its space to others, on a disk that is full.
+  private static func sign(_ descriptor: Int32) throws(Errno) {
+    let text = Array("\(SystemCalls.processID)\n".utf8)
+    do throws(Errno) {
       // SAFETY: the array keeps its bytes valid for the closure and tells their exact number.
       try unsafe text.span.bytes.withUnsafeBytes { bytes throws(Errno) in
         try unsafe SystemCalls.write(descriptor, bytes, at: 0)
       }
-      return .acquired(lock)
+    } catch {
+      // The lock holds without a name; the one of its last holder must not stay.
+      guard error == .noSpace || error == .diskQuotaExceeded else { throw error }
+      try SystemCalls.truncate(descriptor, to: 0)
+      return
     }
+    try SystemCalls.truncate(descriptor, to: text.count)
   }
 
   package func lockHolder(of path: FilePath) throws(IOFailure) -> LockHolder? {

@@ -31,10 +31,11 @@ struct RecoveryReport {
   }
 
   private mutating func show(_ notice: RecoveryNotice) {
-    StandardError.notice("\(path), \(notice.partition?.name ?? "groups"): \(notice.message)")
+    let others = notice.kind == .storageFull ? "store" : "groups"
+    StandardError.notice("\(path), \(notice.partition?.name ?? others): \(notice.message)")
     switch notice.kind {
     case .damaged, .lostSuffix, .unreadable: isDamage = true
-    case .tornTail, .possiblyAcknowledged, .healed: return
+    case .tornTail, .possiblyAcknowledged, .healed, .storageFull: return
     }
   }
 
@@ -64,7 +65,7 @@ extension RecoveryNotice {
   fileprivate var isLoss: Bool {
     switch kind {
     case .lostSuffix, .damaged, .possiblyAcknowledged, .unreadable: true
-    case .tornTail, .healed: false
+    case .tornTail, .healed, .storageFull: false
     }
   }
 }
