@@ -9,6 +9,8 @@ struct StreamLogs {
   var logs: [ManifestEdit.LogID: PartitionLog] = [:]
   /// Whether the store was closed: none is made after that.
   var isClosed = false
+  /// Why nobody can tell whether a log has segments that the manifest does not name.
+  var unknown: [ManifestEdit.LogID: IOFailure] = [:]
 }
 
 extension CommitLog {
@@ -37,6 +39,12 @@ extension CommitLog {
       if let known { return known }
       if isClosed { throw .closed }
       let id = ManifestEdit.LogID.only(of: stream)
+      if let cause = streams.withLock({ $0.unknown[id] }) {
+        throw .unreadable(
+          UnreadablePlace(
+            cause: cause, path: cause.path, filePosition: nil, log: id, number: 0,
+            nextSegment: nil))
+      }
       // An attempt before this one may have named it and not come further.
       if manifest.state.logs[id] == nil { try make(id) }
       let log = try Self.openLog(

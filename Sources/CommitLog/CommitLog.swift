@@ -89,25 +89,27 @@ package final class CommitLog: Sendable {
         segmentSize: choices.segmentSize ?? Int(clamping: stored.segmentSize),
         batchSize: choices.batchSize ?? Int(clamping: stored.batchSize),
         journalSegmentSize: choices.journalSegmentSize))
-    try OrphanSegments.checkAllNamed(image, context: context)
+    let unknown = try OrphanSegments.checkAllNamed(image, context: context)
     let known = try evidence(storeID)
     let manifest = try ManifestLog.open(image, in: root, environment: environment)
     var partitions: [PartitionLog] = []
     for number in 0..<identity.partitionCount {
       let log = ManifestEdit.LogID(stream: .events, partition: number)
-      try OrphanSegments.setAside(log, manifest: manifest, context: context)
+      try OrphanSegments.setAside(
+        log, isKnown: unknown[log] == nil, manifest: manifest, context: context)
       partitions.append(
         try openLog(
-          log, as: image.state, evidence: log.evidence(in: known), context: context,
-          manifest: manifest))
+          log, as: image.state, evidence: log.evidence(in: known), unknown: unknown[log],
+          context: context, manifest: manifest))
     }
-    var streams = StreamLogs()
+    var streams = StreamLogs(unknown: unknown)
     for log in image.state.possibleLogs where log.stream != .events {
-      try OrphanSegments.setAside(log, manifest: manifest, context: context)
+      try OrphanSegments.setAside(
+        log, isKnown: unknown[log] == nil, manifest: manifest, context: context)
       guard image.state.logs[log] != nil else { continue }
       streams.logs[log] = try openLog(
-        log, as: image.state, evidence: log.evidence(in: known), context: context,
-        manifest: manifest)
+        log, as: image.state, evidence: log.evidence(in: known), unknown: unknown[log],
+        context: context, manifest: manifest)
     }
     return CommitLog(
       context: context, manifest: manifest, partitions: partitions, streams: streams, lock: lock)
@@ -118,12 +120,13 @@ package final class CommitLog: Sendable {
   /// The state is that of the manifest as it was found: once the first log is ready for writing,
   /// what the last close said holds no more, and the others need it.
   static func openLog(
-    _ id: ManifestEdit.LogID, as state: ManifestState, evidence: UInt64, context: LogContext,
-    manifest: ManifestLog
+    _ id: ManifestEdit.LogID, as state: ManifestState, evidence: UInt64,
+    unknown: IOFailure? = nil, context: LogContext, manifest: ManifestLog
   ) throws(CommitLogFailure) -> PartitionLog {
     let context = context.with(id.stream)
-    let recovered = try PartitionRecovery.recover(
+    var recovered = try PartitionRecovery.recover(
       id, manifest: state, evidence: evidence, context: context)
+    if let unknown { recovered.holdBack(unknown) }
     let log = try PartitionLog(recovered, context: context, manifest: manifest)
     guard !log.isLost else { return log }
     do throws(CommitLogFailure) {

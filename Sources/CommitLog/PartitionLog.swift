@@ -51,7 +51,7 @@ package final class PartitionLog: Sendable {
         durableEventSize: eventSize, report: recovered.report,
         snapshot: LogSnapshot(
           log: id, segments: sealed + [active], highWatermark: durableNumber,
-          activeEnd: end, activeEventSize: eventSize, gaps: gaps)))
+          activeEnd: end, activeEventSize: eventSize, gaps: gaps, unknown: recovered.unknown)))
     self.durableNumber = Atomic(durableNumber)
     let repair = TailRepair(
       scan: recovered.scan, lastTime: recovered.lastTime, waitsForRoom: recovered.waitsForRoom,
@@ -142,8 +142,8 @@ package final class PartitionLog: Sendable {
     }
   }
 
-  /// Whether the active segment's file is not there, or cannot be read: what other segments hold
-  /// can be read, and nothing can be written.
+  /// Whether the active segment's file is not there, or it or what may follow it cannot be read:
+  /// what comes before can be, and nothing can be written.
   package var isLost: Bool { loss != nil }
 
   /// Why nothing can be written before the store is opened with the file; nil where it is there.

@@ -42,6 +42,7 @@ struct PublishedState {
     segments = all
     snapshot = LogSnapshot(
       log: snapshot.log, segments: all, highWatermark: highWatermark,
-      activeEnd: durableEnd, activeEventSize: durableEventSize, gaps: gaps)
+      activeEnd: durableEnd, activeEventSize: durableEventSize, gaps: gaps,
+      unknown: snapshot.unknown)
   }
 }

@@ -84,3 +84,16 @@ extension ManifestEdit.SegmentAdded {
     return header
   }
 }
+
+extension ManifestState {
+  /// Whether a file's header is that of a segment which the edits never named, although they named
+  /// others: where it holds records, the edit that did is lost.
+  ///
+  /// Its id is later than all of them. Where other logs have taken later ones since, for it could
+  /// not be read, it still follows the last segment of its log.
+  package func neverNamed(_ header: FileHeader) -> Bool {
+    guard header.isSegment else { return false }
+    let last = logs[ManifestEdit.LogID(header)]?.last?.added.segmentID ?? 0
+    return header.fileID > segmentIDMax || header.predecessorID == last
+  }
+}

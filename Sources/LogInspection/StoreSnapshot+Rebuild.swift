@@ -38,8 +38,8 @@ extension StoreSnapshot {
   }
 
   private func isUnnamed(_ source: InspectedSource) -> Bool {
-    guard let header = FileHeaderReading(source).header, header.isSegment,
-      header.storeID == self.header?.storeID, header.fileID > state.segmentIDMax
+    guard let header = FileHeaderReading(source).header,
+      header.storeID == self.header?.storeID, state.neverNamed(header)
     else { return false }
     let judge = FrameJudge(
       source: source, identity: header.identity, start: .behind(header), evidence: 0,

@@ -194,6 +194,24 @@ struct FsckTests {
     #expect(result.checked.events == 16)
   }
 
+  /// Others had gone on while it could not be read.
+  @Test("So does one whose id is no longer the highest, where it follows its log's last segment")
+  func unnamedFollower() throws {
+    for (predecessor, isClean): (UInt64, Bool) in [(2, false), (1, true)] {
+      var writer = SegmentWriter(
+        SampleStore.added(9, partition: 1, base: 4, predecessor: predecessor),
+        storeID: SampleStore.storeID)
+      try writer.batch([SampleStore.devices[1][0]], at: 90_000)
+      writer.mark(at: 91_000)
+      var store = try SampleStore(extraEdits: [.segmentIDFloor(20)])
+      store.files[SampleStore.path(writer.added, FileNames.segmentSuffix)] = writer.file
+      let result = try check(store)
+      #expect(result.clean == isClean)
+      #expect(result.findings.contains { $0.kind == .manifestDamaged } == !isClean)
+      #expect(result.checked.events == (isClean ? 15 : 16))
+    }
+  }
+
   @Test("A device in a partition that is not its own is an error")
   func misplacedDevice() throws {
     var writer = SegmentWriter(

@@ -119,6 +119,40 @@ struct UnreadableTests {
     try await again.close()
   }
 
+  /// Nobody knows whether a segment stands there that has the next numbers.
+  @Test("A partition whose folder is not listed is read and takes nothing, and the others go on")
+  func folder() async throws {
+    let disk = try await closedStore()
+    let folder = try segment(disk, in: "partitions/000").removingLastComponent()
+    disk.plan = .failing(.list, folder.string, .permissionDenied, isLasting: true)
+    let store = try await disk.openStore(Self.settings, access: .readWrite)
+    #expect(store.recoveryNotices.map(\.kind) == [.unreadable])
+    #expect(store.recoveryNotices.first?.message.contains("\(folder)") == true)
+    let device = try store.device(in: 0)
+    let refusal = await failure { try await store.append(3..<4, from: device) }
+    #expect(refusal?.code == .accessDenied && refusal?.cause?.path == folder)
+    var texts: [String] = []
+    let unread = await failure {
+      for try await batch in store.batches(in: 0, from: .earliest) {
+        for event in batch { texts.append(event.text) }
+      }
+    }
+    #expect(unread?.cause?.path == folder && texts == ["0", "1", "2"])
+    try await store.append(3..<4, from: try store.device(in: 1))
+    #expect(try await store.texts(in: 1) == ["0", "1", "2", "3"])
+    #expect(try await store.deviceQueue(for: "d").receive(max: 9).count == 1)
+    try await store.close()
+    let reader = try await disk.openStore(Self.settings, access: .readOnly)
+    #expect(reader.recoveryNotices.map(\.kind) == [.unreadable])
+    try await reader.close()
+    disk.plan = .none
+    let again = try await disk.openStore(Self.settings, access: .readWrite)
+    #expect(again.recoveryNotices.isEmpty)
+    try await again.append(3..<4, from: device)
+    #expect(try await again.texts() == ["0", "1", "2", "3"])
+    try await again.close()
+  }
+
   @Test("A scrub reads on behind a bad sector, and says where it is")
   func scrubbed() async throws {
     let disk = SimulatedDisk()

@@ -7,8 +7,18 @@ extension CommitLog {
   private var footedLogs: [PartitionLog] { logs.filter { $0.id.stream != .journal } }
 
   /// Finds what there is to do, once after opening.
+  ///
+  /// - Throws: the first failure, once everything else has been looked at.
   package func findMaintenance() throws(CommitLogFailure) {
-    for log in footedLogs { try log.findMissingFooters() }
+    var failure: CommitLogFailure?
+    for log in footedLogs {
+      do throws(CommitLogFailure) {
+        try log.findMissingFooters()
+      } catch {
+        failure = failure ?? error
+      }
+    }
+    if let failure { throw failure }
   }
 
   /// Merges what should be merged and makes the footers that are missing, one segment after the

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// One log as a follower found it.
 struct FollowedLog: Sendable {
   var snapshot: LogSnapshot
-  let report: RecoveryReport
+  private(set) var report: RecoveryReport
   /// Everything below it was durable once; more than the snapshot shows where some of that is gone.
   let evidence: UInt64
   /// The active file's size when it was scanned.
@@ -15,6 +15,13 @@ struct FollowedLog: Sendable {
   private let end: Int
   /// What of the active segment the next look need not read again; nil where bits were healed.
   let proven: ManifestEdit.LogEnd?
+
+  /// Has readers throw at the log's end: nobody can tell whether a segment follows, which the
+  /// manifest does not name.
+  mutating func holdBack(_ cause: IOFailure) {
+    snapshot.unknown = cause
+    report.unreadable = report.unreadable ?? cause
+  }
 
   /// Whether the active file may hold more than when it was scanned: it has another size, or is not
   /// zero where it ended, for frames also go where zeros were written ahead of them.

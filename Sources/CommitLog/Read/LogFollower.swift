@@ -21,6 +21,20 @@ package final class LogFollower: Sendable {
     var manifest: ManifestState
     var manifestSize: Int
     var logs: [ManifestEdit.LogID: FollowedLog] = [:]
+    /// Why nobody can tell whether a log has segments that the manifest does not name: until the
+    /// store is opened again.
+    private(set) var unknown: [ManifestEdit.LogID: IOFailure] = [:]
+
+    init(manifest: ManifestState, manifestSize: Int) {
+      self.manifest = manifest
+      self.manifestSize = manifestSize
+    }
+
+    /// Has readers of these logs throw at their ends.
+    mutating func holdBack(_ unknown: [ManifestEdit.LogID: IOFailure]) {
+      self.unknown = unknown
+      for (log, cause) in unknown { logs[log]?.holdBack(cause) }
+    }
 
     /// One of the partitions, of which there are as many as the store was created with.
     func partition(_ number: Int) -> FollowedLog {
@@ -162,14 +176,19 @@ package final class LogFollower: Sendable {
       let manifestSize = try manifestSize(context)
       do throws(CommitLogFailure) {
         if let known, attempt == 0, known.manifestSize == manifestSize {
-          return try scan(
+          var state = try scan(
             known.manifest, manifestSize, context, evidence, mayBeLost: false, known: known)
+          state.holdBack(known.unknown)
+          return state
         }
         let image = try ManifestImage.read(root: context.root, fileSystem: context.fileSystem)
-        if known == nil { try OrphanSegments.checkAllNamed(image, context: context) }
-        return try scan(
+        var unknown = known?.unknown ?? [:]
+        if known == nil { unknown = try OrphanSegments.checkAllNamed(image, context: context) }
+        var state = try scan(
           image.state, manifestSize, context, evidence, mayBeLost: attempt == attemptsMax - 1,
           known: known)
+        state.holdBack(unknown)
+        return state
       } catch {
         // What the manifest named a moment ago, or did not yet name, is no damage if it says
         // something else now.

@@ -10,15 +10,22 @@ enum OrphanSegments {
   ///
   /// The edit that names a segment is durable before the first event goes into it, so a segment
   /// that holds events and was never named is no orphan: the events would vanish with it.
+  ///
+  /// - Returns: the logs of which nobody can tell, because a file or their folder cannot be read
+  ///   now, and why. Nothing may be written to them: a segment that was never named, and is there
+  ///   tomorrow, may have the next numbers.
   static func checkAllNamed(
     _ image: ManifestImage, context: LogContext
-  ) throws(CommitLogFailure) {
+  ) throws(CommitLogFailure) -> [ManifestEdit.LogID: IOFailure] {
+    var unknown: [ManifestEdit.LogID: IOFailure] = [:]
     for log in image.state.possibleLogs {
       let unnamed: FilePath?
       do throws(IOFailure) {
-        unnamed = try firstUnnamed(log, image, context)
+        unnamed = try firstUnnamed(log, image, context, &unknown[log])
       } catch {
-        throw CommitLogFailure(error)
+        guard error.isUnreadable else { throw CommitLogFailure(error) }
+        unknown[log] = error
+        continue
       }
       guard let unnamed else { continue }
       throw .format(
@@ -27,10 +34,12 @@ enum OrphanSegments {
           "edits that were once synced are gone: \(unnamed) holds events and is not named; run "
             + "`millrace fsck` on a copy"))
     }
+    return unknown
   }
 
   private static func firstUnnamed(
-    _ log: ManifestEdit.LogID, _ image: ManifestImage, _ context: LogContext
+    _ log: ManifestEdit.LogID, _ image: ManifestImage, _ context: LogContext,
+    _ unknown: inout IOFailure?
   ) throws(IOFailure) -> FilePath? {
     let segments = image.state.logs[log] ?? []
     let known = Set(segments.map { context.segmentPath($0.added) })
@@ -48,8 +57,17 @@ enum OrphanSegments {
     for name in files.map(\.name) {
       let path = directory.appending(name)
       guard !known.contains(path) else { continue }
-      if let base = FileNames.parseSegmentStem(name)?.baseNumber, merged.contains(base) { continue }
-      if try holdsEvents(path, image, context) { return path }
+      let base = FileNames.parseSegmentStem(name)?.baseNumber
+      if let base, merged.contains(base) { continue }
+      do throws(IOFailure) {
+        if try holdsEvents(path, image, context) { return path }
+      } catch {
+        if error.isNoFile { continue }
+        guard error.isUnreadable else { throw error }
+        // What begins before the active segment does is retired or was replaced.
+        guard let base, base >= segments.last?.added.baseNumber ?? 0 else { continue }
+        unknown = unknown ?? error
+      }
     }
     return nil
   }
@@ -70,9 +88,9 @@ enum OrphanSegments {
     } catch {
       return false
     }
-    guard header.isSegment, header.storeID == image.header.storeID,
-      header.fileID > image.state.segmentIDMax
-    else { return false }
+    guard header.storeID == image.header.storeID, image.state.neverNamed(header) else {
+      return false
+    }
     var scanner = FrameScanner(source, identity: header.identity)
     return try scanner.scan(from: FileHeader.size).frames.contains { $0.header.recordCount > 0 }
   }
@@ -80,10 +98,18 @@ enum OrphanSegments {
   /// Moves them to the quarantine, so that nothing stands in the way of the ids to come; those that
   /// the manifest retired are removed.
   ///
-  /// A full disk keeps them where they are, and no segment gets an id of theirs. So does a manifest
-  /// that a crash could still take back: what it no longer names may be named again then.
+  /// A full disk keeps them where they are, and so does a folder that may not be changed; no
+  /// segment gets an id of theirs. So does a manifest that a crash could still take back: what it
+  /// no longer names may be named again then.
+  ///
+  /// - Parameters:
+  ///   - log: whose.
+  ///   - isKnown: whether they are known to hold nothing; otherwise they stay.
+  ///   - manifest: what the store consists of.
+  ///   - context: where it is.
+  /// - Throws: ``CommitLogFailure``.
   static func setAside(
-    _ log: ManifestEdit.LogID, manifest: ManifestLog, context: LogContext
+    _ log: ManifestEdit.LogID, isKnown: Bool, manifest: ManifestLog, context: LogContext
   ) throws(CommitLogFailure) {
     let state = manifest.state
     let known = Set((state.logs[log] ?? []).map { context.stem($0.added) })
@@ -93,15 +119,15 @@ enum OrphanSegments {
     var left: Set<UInt64> = []
     do throws(IOFailure) {
       guard try context.fileSystem.kind(of: directory) == .directory else { return }
-      let mayMove = manifest.isSettled
-      for entry in try context.fileSystem.list(directory) where entry.kind == .file {
+      let mayMove = isKnown && manifest.isSettled
+      for entry in try context.fileSystem.list(directory) {
         guard let parsed = FileNames.parseSegmentStem(entry.name) else { continue }
         let stem = FileNames.segmentStem(
           baseNumber: parsed.baseNumber, segmentID: parsed.segmentID)
         guard !known.contains(stem) else { continue }
         let path = directory.appending(entry.name)
         do throws(IOFailure) {
-          guard mayMove else {
+          guard mayMove, entry.kind == .file else {
             left.insert(parsed.segmentID)
             continue
           }
@@ -112,12 +138,13 @@ enum OrphanSegments {
             try context.quarantine.take(path, name: prefix + entry.name)
           }
         } catch {
-          guard error.isStorageFull else { throw error }
+          guard error.isStorageFull || error.isUnreadable else { throw error }
           left.insert(parsed.segmentID)
         }
       }
     } catch {
-      throw CommitLogFailure(error)
+      // A folder that was listed a moment ago tells of more than itself.
+      guard error.isUnreadable, !isKnown else { throw CommitLogFailure(error) }
     }
     manifest.avoid(left)
   }

@@ -19,6 +19,14 @@ struct RecoveredPartition: ~Copyable {
   /// Why a bit that is wrong could not be set right: there was no room to keep the frame first.
   let waitsForRoom: IOFailure?
   var report: RecoveryReport
+  /// Why nobody can tell whether another segment follows, which the manifest does not name.
+  private(set) var unknown: IOFailure?
+
+  /// Has the log take nothing: what follows its active segment may have numbers of its own.
+  mutating func holdBack(_ cause: IOFailure) {
+    unknown = cause
+    report.unreadable = report.unreadable ?? cause
+  }
 }
 
 /// Opens one log for writing (design 2 and 3): syncs, scans, decides, heals.
@@ -109,7 +117,7 @@ enum PartitionRecovery {
         ? scan.verdict.nextNumber
         : unprovenCause == nil ? scan.verdict.end.nextNumber : scan.proven.nextNumber,
       unprovenCause: unprovenCause, lastTime: lastSummary?.lastTime,
-      waitsForRoom: waitsForRoom, report: report)
+      waitsForRoom: waitsForRoom, report: report, unknown: nil)
   }
 
   /// Opens the file and syncs it with its directory, so that nothing is decided, shown or named by

@@ -60,6 +60,9 @@ package struct LogSnapshot: Sendable {
   package let activeEventSize: UInt64
   /// Losses that were found before.
   package let gaps: [ManifestEdit.RecordedGap]
+  /// Why nobody can tell whether there is a segment behind the active one, which the manifest does
+  /// not name; nil where there is none.
+  package var unknown: IOFailure?
 
   /// A log that has never been needed.
   package static func empty(_ stream: FileHeader.Stream) -> LogSnapshot {
@@ -71,11 +74,15 @@ package struct LogSnapshot: Sendable {
   /// The first number that is still there.
   package var startNumber: UInt64 { segments.first?.baseNumber ?? highWatermark }
 
-  /// Where the active segment begins, if it cannot be read now: readers throw there, whatever the
-  /// high watermark says; nil where it can.
+  /// Where the active segment begins, if it cannot be read now, or ends, if nobody can tell what
+  /// comes behind it: readers throw there, whatever the high watermark says; nil for neither.
   package var unreadable: UnreadablePlace? {
     guard let segment = segments.last, let file = segment.activeFile as? UnreadableFile else {
-      return nil
+      return unknown.map {
+        UnreadablePlace(
+          cause: $0, path: $0.path, filePosition: nil, log: log, number: highWatermark,
+          nextSegment: nil)
+      }
     }
     return UnreadablePlace(
       cause: file.cause, path: segment.path, filePosition: nil, log: log,
