@@ -40,10 +40,7 @@ extension CommitLog {
       if isClosed { throw .closed }
       let id = ManifestEdit.LogID.only(of: stream)
       if let cause = streams.withLock({ $0.unknown[id] }) {
-        throw .unreadable(
-          UnreadablePlace(
-            cause: cause, path: cause.path, filePosition: nil, log: id, number: 0,
-            nextSegment: nil))
+        throw .unreadable(UnreadablePlace(unnamed: cause, in: id, behind: 0))
       }
       // An attempt before this one may have named it and not come further.
       if manifest.state.logs[id] == nil { try make(id) }

@@ -126,7 +126,9 @@ package final class CommitLog: Sendable {
     let context = context.with(id.stream)
     var recovered = try PartitionRecovery.recover(
       id, manifest: state, evidence: evidence, context: context)
-    if let unknown { recovered.holdBack(unknown) }
+    if let unknown {
+      recovered.holdBack(.init(unnamed: unknown, in: id, behind: recovered.durableNumber))
+    }
     let log = try PartitionLog(recovered, context: context, manifest: manifest)
     guard !log.isLost else { return log }
     do throws(CommitLogFailure) {

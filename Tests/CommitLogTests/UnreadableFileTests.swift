@@ -80,8 +80,7 @@ struct UnreadableFileTests {
     return [
       failing(.open, .ioError), failing(.open, .permissionDenied), failing(.open, .notPermitted),
       failing(.open, .staleNFSFileHandle), failing(.read, .ioError), failing(.inspect, .ioError),
-      failing(.synchronize, .ioError),
-      FaultPlan(badSectors: [suffix: bytes.count - 64..<bytes.count]),
+      failing(.synchronize, .ioError), FaultPlan(badSectors: [suffix: 64..<bytes.count]),
     ]
   }
 
@@ -131,6 +130,48 @@ struct UnreadableFileTests {
       #expect(again.partition.highWatermark == count + 1)
       #expect(try again.read(1).serials == Array(0..<7))
     }
+  }
+
+  /// All of the segment was out of reach.
+  @Test("In front of a bad sector of an active segment all is read that is proven there")
+  func front() throws {
+    let (image, base, count) = try files()
+    let segment = try image.segment()
+    try #require(segment.frames.count > 4)
+    var seen: Set<UInt64> = []
+    for bad in stride(from: 512, to: segment.bytes.count, by: 192) {
+      let disk = image.disk(FaultPlan(badSectors: [suffix(segment.path): bad..<bad + 64]))
+      let sector = bad / 512 * 512
+      // The header of a frame testifies to those before it, wherever its body is.
+      let watermark =
+        segment.frames.filter { $0.position + FrameHeader.size <= sector }
+        .map(\.header.watermark).max() ?? base
+      let proven = segment.frames.last {
+        $0.end <= sector && $0.header.baseNumber < watermark
+      }
+      let end = proven?.header.nextNumber ?? base
+      seen.insert(end)
+      let store = try TestStore.open(on: disk, seed: UInt64(bad))
+      for cursor in [store.cursor(), cursor(try follow(disk))] {
+        let found = try read(cursor)
+        let place = try #require(found.place, "\(bad)")
+        #expect(found.numbers == Array(0..<end) && found.gaps == 0, "\(bad)")
+        #expect(place.number == end && place.nextSegment == nil, "\(bad)")
+        #expect(place.filePosition == sector)
+        #expect(place.path == segment.path && place.cause.reason == .ioError)
+      }
+      #expect(try read(store.cursor(from: count + 9)).numbers.isEmpty)
+      #expect(store.partition.report.unreadable != nil && store.partition.report.lostSuffix == nil)
+      #expect(throws: CommitLogFailure.self) { try store.append(0..<1) }
+      try store.append(5..<7, to: 1)
+      try store.log.close()
+      #expect(disk.image[segment.path] == segment.bytes)
+      disk.plan = .none
+      let again = try TestStore.open(on: disk, seed: UInt64(bad) + 1)
+      #expect(try again.read().serials == Array(0..<count) && again.read().gaps.isEmpty)
+      try again.append(count..<count + 1)
+    }
+    #expect(seen.count > 2)
   }
 
   @Test("What is short in the process or on the disk still keeps the store from being opened")

@@ -19,7 +19,9 @@ struct FollowedLog: Sendable {
   /// Has readers throw at the log's end: nobody can tell whether a segment follows, which the
   /// manifest does not name.
   mutating func holdBack(_ cause: IOFailure) {
-    snapshot.unknown = cause
+    snapshot.unknown =
+      snapshot.unknown
+      ?? UnreadablePlace(unnamed: cause, in: snapshot.log, behind: snapshot.highWatermark)
     report.unreadable = report.unreadable ?? cause
   }
 
@@ -73,7 +75,7 @@ struct FollowedLog: Sendable {
         context.root.appending(FileNames.manifest), position: 0,
         .corrupt("the manifest names no active segment for \(log.text)"))
     }
-    let (active, size, scan, healed) = try scanActive(
+    let (active, size, scan, healed, unknown) = try scanActive(
       last.added, mayBeLost: mayBeLost, closedEnd: known?.proven ?? manifest.closedEnd(of: log),
       evidence: max(evidence, manifest.evidence(of: log)), isLive: isLive,
       index: known?.index(of: last.added) ?? SparseIndex(), context)
@@ -82,13 +84,15 @@ struct FollowedLog: Sendable {
       handles[segment.added.segmentID]
         ?? SegmentHandle(segment.added, summary: segment.summary, context: context)
     }
-    let unreadable = (active.activeFile as? UnreadableFile)?.cause
+    let unreadable = (active.activeFile as? UnreadableFile)?.cause ?? unknown?.cause
     // A checkpoint may prove a part of a batch, and with it the whole: a batch is synced as one.
     var watermark = max(
       min(scan.verdict.end.nextNumber, scan.verdict.watermark), scan.proven.nextNumber)
     if !isLive { watermark = scan.verdict.nextNumber }
     if unreadable != nil {
-      watermark = max(scan.verdict.nextNumber, known?.snapshot.highWatermark ?? 0)
+      // Behind a bad sector nothing is counted: readers throw where it is.
+      watermark =
+        unknown?.number ?? max(scan.verdict.nextNumber, known?.snapshot.highWatermark ?? 0)
     }
     var report = RecoveryReport(log: log)
     report.isLost = active.activeFile is LostFile
@@ -101,9 +105,10 @@ struct FollowedLog: Sendable {
       snapshot: LogSnapshot(
         log: log, segments: sealed + [active],
         highWatermark: watermark,
-        activeEnd: isLive ? Int(scan.proven.endPosition) : scan.verdict.end.position,
+        activeEnd: isLive || unknown != nil
+          ? Int(scan.proven.endPosition) : scan.verdict.end.position,
         activeEventSize: scan.summary.eventSize,
-        gaps: manifest.gaps.filter { $0.log == log }),
+        gaps: manifest.gaps.filter { $0.log == log }, unknown: unknown),
       report: report, evidence: scan.verdict.watermark, size: size, end: scan.verdict.end.position,
       proven: healed.isEmpty && unreadable == nil
         ? ManifestEdit.LogEnd(
@@ -111,7 +116,7 @@ struct FollowedLog: Sendable {
   }
 
   private typealias ActiveScan = (
-    handle: SegmentHandle, size: Int, scan: SegmentScan, healed: [Int]
+    handle: SegmentHandle, size: Int, scan: SegmentScan, healed: [Int], unknown: UnreadablePlace?
   )
 
   /// Scans an active segment and, where nobody writes, reads flipped bits at its end as recovery
@@ -121,21 +126,34 @@ struct FollowedLog: Sendable {
     evidence: UInt64,
     isLive: Bool, index: SparseIndex, _ context: LogContext
   ) throws(CommitLogFailure) -> ActiveScan {
+    var opened: (any StorageFile)?
     do throws(CommitLogFailure) {
       let stored = try open(added, isLive: isLive, mayBeLost: mayBeLost, context)
+      opened = stored
       return try scanActive(
         added, stored, closedEnd: closedEnd, evidence: evidence, isLive: isLive, index: index,
         context)
     } catch {
       let path = context.segmentPath(added)
       guard let cause = error.cause(ofNotReading: path) else { throw error }
-      let (_, size, scan, _) = try scanActive(
+      if cause.operation == .read, let opened {
+        let handle = SegmentHandle(
+          added, summary: nil, context: context, activeFile: opened, index: index)
+        let end = closedEnd?.segmentID == added.segmentID ? closedEnd?.summary : nil
+        if let (scan, place) = SegmentScan.scan(
+          frontOf: opened, handle, closedEnd: end, evidence: evidence, context: context)
+        {
+          for entry in scan.index { index.note(entry) }
+          return (handle, scan.verdict.end.position, scan, [], place)
+        }
+      }
+      let (_, size, scan, _, _) = try scanActive(
         added, LostFile(path), closedEnd: nil, evidence: evidence, isLive: isLive, index: index,
         context)
       let handle = SegmentHandle(
         added, summary: nil, context: context, activeFile: UnreadableFile(path, cause),
         index: index)
-      return (handle, size, scan, [])
+      return (handle, size, scan, [], nil)
     }
   }
 
@@ -162,7 +180,7 @@ struct FollowedLog: Sendable {
       }
       guard let repair, repairs.count < TailHealing<StoredFrames>.repairCountMax else {
         for entry in scan.index { index.note(entry) }
-        return (handle, size, scan, repairs.map(\.position))
+        return (handle, size, scan, repairs.map(\.position), nil)
       }
       repairs.append(repair)
       file = HealedFile(stored, repairs)

@@ -11,21 +11,21 @@ struct RecoveredPartition: ~Copyable {
   let scan: SegmentScan
   /// Everything below it has just been synced.
   let durableNumber: UInt64
-  /// Why what no watermark proves could not be written anew, for want of room: a crash may still
-  /// take that back, so nobody sees it before it is.
+  /// Why what no watermark proves could not be written anew: a crash may still take that back, so
+  /// nobody sees it before it is.
   let unprovenCause: IOFailure?
   /// Enqueue time of the last record there is, nil if there is none.
   let lastTime: Timestamp?
   /// Why a bit that is wrong could not be set right: there was no room to keep the frame first.
   let waitsForRoom: IOFailure?
   var report: RecoveryReport
-  /// Why nobody can tell whether another segment follows, which the manifest does not name.
-  private(set) var unknown: IOFailure?
+  /// Where nobody can tell what follows.
+  private(set) var unknown: UnreadablePlace?
 
-  /// Has the log take nothing: what follows its active segment may have numbers of its own.
-  mutating func holdBack(_ cause: IOFailure) {
-    unknown = cause
-    report.unreadable = report.unreadable ?? cause
+  /// Has the log take nothing: what follows may have the next numbers.
+  mutating func holdBack(_ place: UnreadablePlace) {
+    unknown = unknown ?? place
+    report.unreadable = report.unreadable ?? place.cause
   }
 }
 
@@ -43,12 +43,20 @@ enum PartitionRecovery {
         .corrupt("the manifest names no active segment for \(log.text)"))
     }
     let handle = SegmentHandle(last.added, summary: nil, context: context)
+    var opened: (any StorageFile)?
     do throws(CommitLogFailure) {
       let file = try openActive(handle, context)
+      opened = file
       return try recover(handle, file, manifest: manifest, evidence: evidence, context: context)
     } catch {
       let directory = handle.path.removingLastComponent()
       guard let cause = error.cause(ofNotReading: handle.path, directory) else { throw error }
+      if cause.operation == .read, let opened,
+        let front = recoverFront(
+          handle, opened, manifest: manifest, evidence: evidence, context: context)
+      {
+        return front
+      }
       // The others go on without this one, of which nothing is known.
       return try recover(
         handle, UnreadableFile(handle.path, cause), manifest: manifest, evidence: evidence,
@@ -61,7 +69,6 @@ enum PartitionRecovery {
     context: LogContext
   ) throws(CommitLogFailure) -> RecoveredPartition {
     let log = handle.added.log
-    let segments = manifest.logs[log] ?? []
     var report = RecoveryReport(log: log)
     let evidence = max(evidence, manifest.evidence(of: log))
     report.isLost = file is LostFile
@@ -100,6 +107,42 @@ enum PartitionRecovery {
     }
     if report.unreadable == nil { report.note(scan.verdict) }
     report.lostHeader = scan.header == nil && !isStandIn
+    let shown =
+      isStandIn
+      ? scan.verdict.nextNumber
+      : unprovenCause == nil ? scan.verdict.end.nextNumber : scan.proven.nextNumber
+    return recovered(
+      handle, file, scan, report, upTo: shown, manifest: manifest, context: context,
+      unprovenCause: unprovenCause, waitsForRoom: waitsForRoom)
+  }
+
+  /// What is to be had of a file that has a bad sector: all that is proven in front of it, for
+  /// readers alone; nil for nothing.
+  private static func recoverFront(
+    _ handle: SegmentHandle, _ file: any StorageFile, manifest: ManifestState, evidence: UInt64,
+    context: LogContext
+  ) -> RecoveredPartition? {
+    let log = handle.added.log
+    let closed = manifest.closedEnd(of: log)
+    let front = SegmentScan.scan(
+      frontOf: file, handle,
+      closedEnd: closed?.segmentID == handle.added.segmentID ? closed?.summary : nil,
+      evidence: max(evidence, manifest.evidence(of: log)), context: context)
+    guard let (scan, place) = front else { return nil }
+    var recovered = recovered(
+      handle, file, scan, RecoveryReport(log: log), upTo: place.number, manifest: manifest,
+      context: context, unprovenCause: place.cause)
+    recovered.holdBack(place)
+    return recovered
+  }
+
+  private static func recovered(
+    _ handle: SegmentHandle, _ file: any StorageFile, _ scan: SegmentScan,
+    _ report: RecoveryReport, upTo shown: UInt64, manifest: ManifestState, context: LogContext,
+    unprovenCause: IOFailure?, waitsForRoom: IOFailure? = nil
+  ) -> RecoveredPartition {
+    let log = handle.added.log
+    let segments = manifest.logs[log] ?? []
     let index = SparseIndex(entries: scan.index, storedCount: scan.storedIndexCount)
     let segment = ActiveSegment(
       handle.added, file: file, identity: handle.identity, end: scan.verdict.end,
@@ -113,10 +156,7 @@ enum PartitionRecovery {
         SegmentHandle($0.added, summary: $0.summary, context: context)
       },
       gaps: manifest.gaps.filter { $0.log == log }, scan: scan,
-      durableNumber: isStandIn
-        ? scan.verdict.nextNumber
-        : unprovenCause == nil ? scan.verdict.end.nextNumber : scan.proven.nextNumber,
-      unprovenCause: unprovenCause, lastTime: lastSummary?.lastTime,
+      durableNumber: shown, unprovenCause: unprovenCause, lastTime: lastSummary?.lastTime,
       waitsForRoom: waitsForRoom, report: report, unknown: nil)
   }
 

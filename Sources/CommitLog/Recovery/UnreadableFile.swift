@@ -39,6 +39,26 @@ package struct UnreadablePlace: Hashable, Sendable {
   package let number: UInt64
   /// The number from which on a later segment can be tried; nil where this is the last one.
   package let nextSegment: UInt64?
+
+  package init(
+    cause: IOFailure, path: FilePath, filePosition: Int?, log: ManifestEdit.LogID, number: UInt64,
+    nextSegment: UInt64?
+  ) {
+    self.cause = cause
+    self.path = path
+    self.filePosition = filePosition
+    self.log = log
+    self.number = number
+    self.nextSegment = nextSegment
+  }
+
+  /// A file that the manifest does not name, or a folder that is not listed: behind all that is
+  /// named.
+  init(unnamed cause: IOFailure, in log: ManifestEdit.LogID, behind number: UInt64) {
+    self.init(
+      cause: cause, path: cause.path, filePosition: nil, log: log, number: number,
+      nextSegment: nil)
+  }
 }
 
 extension UnreadablePlace: CustomStringConvertible {

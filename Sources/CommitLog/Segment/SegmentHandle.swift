@@ -60,9 +60,9 @@ package struct LogSnapshot: Sendable {
   package let activeEventSize: UInt64
   /// Losses that were found before.
   package let gaps: [ManifestEdit.RecordedGap]
-  /// Why nobody can tell whether there is a segment behind the active one, which the manifest does
-  /// not name; nil where there is none.
-  package var unknown: IOFailure?
+  /// Where nobody can tell what follows: there is a bad sector in the active segment, or there may
+  /// be a segment behind it that the manifest does not name; nil for neither.
+  package var unknown: UnreadablePlace?
 
   /// A log that has never been needed.
   package static func empty(_ stream: FileHeader.Stream) -> LogSnapshot {
@@ -74,15 +74,11 @@ package struct LogSnapshot: Sendable {
   /// The first number that is still there.
   package var startNumber: UInt64 { segments.first?.baseNumber ?? highWatermark }
 
-  /// Where the active segment begins, if it cannot be read now, or ends, if nobody can tell what
-  /// comes behind it: readers throw there, whatever the high watermark says; nil for neither.
+  /// Where the active segment begins, if it cannot be read now, or where nobody can tell what
+  /// follows: readers throw there, whatever the high watermark says; nil for neither.
   package var unreadable: UnreadablePlace? {
     guard let segment = segments.last, let file = segment.activeFile as? UnreadableFile else {
-      return unknown.map {
-        UnreadablePlace(
-          cause: $0, path: $0.path, filePosition: nil, log: log, number: highWatermark,
-          nextSegment: nil)
-      }
+      return unknown
     }
     return UnreadablePlace(
       cause: file.cause, path: segment.path, filePosition: nil, log: log,
