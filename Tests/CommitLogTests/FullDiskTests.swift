@@ -57,6 +57,35 @@ import Testing
     #expect(again.partition.report.isClean)
   }
 
+  @Test("A batch that was laid out ahead and found no room is written later as it was")
+  func laidOutAhead() throws {
+    let disk = SimulatedDisk()
+    try TestStore.create(on: disk)
+    let store = try TestStore.open(on: disk)
+    let framed = try FramedBatch(.lz4)
+    var end: UInt64 = 0
+    // Of many sizes: the padding of a frame depends on it.
+    for count: UInt64 in 1...40 {
+      let batch = BatchEncoder(targetSize: 64 << 10)
+      for serial in end..<end + count {
+        SimulatedEvents.append(serial, to: batch, at: store.clock.now().microseconds)
+      }
+      framed.layOut(batch)
+      disk.plan = FaultPlan(
+        failures: (1...2).map { .init(.call(.write, pathSuffix: ".segment", nth: $0), .noSpace) })
+      for _ in 0..<2 { expectStorageFull { _ = try store.partition.write(batch, framed) } }
+      end += count
+      #expect(try store.partition.write(batch, framed) == end)
+      // One that nobody has laid out, between them.
+      try store.append(end..<end + 1)
+      end += 1
+    }
+    #expect(try store.read().serials == Array(0..<end))
+    var random = SeededRandom(seed: 1)
+    let again = try TestStore.open(on: disk.crashImage(using: &random, .dropAll), seed: 3)
+    #expect(try again.read().serials == Array(0..<end))
+  }
+
   @Test(
     "A store on a full disk opens for reading, keeps its tail, and is repaired when there is room",
     arguments: RecoveryCase.all)

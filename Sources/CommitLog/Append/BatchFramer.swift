@@ -12,6 +12,8 @@ struct BatchFramer: ~Copyable {
   /// The frame that was made last.
   private(set) var frame = ByteBuffer(capacity: 128 << 10)
   private var clearSize = 0
+  /// Where the stored payload ends; padding follows once the frame is finished.
+  private var bodyEnd = 0
   private var contentChecksum: UInt32 = 0
   private(set) var codec: CompressionCodec
 
@@ -42,6 +44,7 @@ struct BatchFramer: ~Copyable {
       Self.store(payload, with: compressor, in: &frame)
     }
     contentChecksum = content.value
+    bodyEnd = frame.count
     let size = frame.count - start
     return (size + FrameHeader.alignment - 1) & ~(FrameHeader.alignment - 1)
   }
@@ -62,6 +65,8 @@ struct BatchFramer: ~Copyable {
   }
 
   /// Fills in the header and returns it with its checksum.
+  ///
+  /// Again for another place, when the frame could not be written.
   mutating func finish(
     _ batch: BatchEncoder, behind end: RecoveryRule.Start, watermark: UInt64,
     identity: FrameIdentity
@@ -71,6 +76,7 @@ struct BatchFramer: ~Copyable {
       recordCount: UInt32(batch.count), baseNumber: end.nextNumber,
       baseTime: Timestamp(microseconds: batch.firstTime), watermark: watermark, chain: end.chain)
     header.contentChecksum = contentChecksum
+    frame.truncate(to: bodyEnd)
     let checksum = FrameAssembly.end(
       &header, in: &frame, from: 0, clearSize: clearSize, identity: identity,
       position: FilePosition(end.position))
