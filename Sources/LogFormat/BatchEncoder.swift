@@ -87,6 +87,8 @@ struct BatchContents: ~Copyable {
   fileprivate(set) var payload: ByteBuffer
   private var sizes = ByteBuffer(capacity: 4 << 10)
   private var deviceNumbers = ByteBuffer(capacity: 4 << 10)
+  /// What ``seal(clear:columns:)`` makes of them.
+  private var devicePlaces = ByteBuffer(capacity: 4 << 10)
   private var setNumbers = ByteBuffer(capacity: 4 << 10)
   private var timeDeltas = ByteBuffer(capacity: 4 << 10)
   /// Deltas too large for the 32-bit column; the batch is then sealed with 64-bit ones.
@@ -170,20 +172,20 @@ struct BatchContents: ~Copyable {
 
   /// Writes the clear section and the columns; the payload is ready as it is.
   ///
-  /// The sizes of the stored blocks are filled in by ``BatchClearSection/setStoredSize``.
+  /// The sizes of the stored blocks are filled in by ``BatchClearSection/setStoredSize``. May be
+  /// done again.
   mutating func seal(clear: inout ByteBuffer, columns: inout ByteBuffer) {
     precondition(count > 0, "a batch without records is never sealed")
     let start = clear.count
     BatchClearSection.appendBlank(
       deviceCount: devices.count, timeSpan: UInt64(bitPattern: lastTime &- firstTime),
       eventSize: eventSize, to: &clear)
+    // Not in place: a batch for which there was no room is sealed again.
     let places = devices.appendSorted(to: &clear)
-    for index in 0..<count {
-      let number = deviceNumbers.load(at: index &* 4, as: UInt32.self)
-      deviceNumbers.store(places[Int(number)], at: index &* 4)
-    }
+    devicePlaces.removeAll()
+    devicePlaces.append(deviceNumbers) { places[Int($0)] }
     let columnsStart = columns.count
-    IntegerColumn.append(deviceNumbers, to: &columns)
+    IntegerColumn.append(devicePlaces, to: &columns)
     appendTimes(to: &columns)
     IntegerColumn.append(sizes, to: &columns)
     propertySets.append(to: &columns)

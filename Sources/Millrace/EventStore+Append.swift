@@ -78,6 +78,9 @@ extension EventStore {
       throw EventStoreError(
         .invalidArgument, "\(position) has not been appended", position: position)
     }
+    if partition.isUnproven(position.offset.value) {
+      try await writer.workers.offload { () throws(EventStoreError) in try partition.prove() }
+    }
     try await partition.wait(upTo: position.offset.value + 1, .durable)
   }
 

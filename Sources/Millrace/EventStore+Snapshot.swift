@@ -65,7 +65,10 @@ extension WriterCore {
   fileprivate func snapshot(to target: FilePath) throws(CommitLogFailure) -> SnapshotReport {
     var table = CheckpointTable()
     let losses = try StoreCopy.make(at: target, environment: log.context.environment) {
+      () throws(CommitLogFailure) in
       table = checkpoints.table
+      // A copy without what opening found and could not prove for want of room would hide it.
+      for log in log.logs where !log.isLost { try log.showAll() }
       return StoreCopy.Source(log)
     } writeCheckpoints: { (root, storeID) throws(CommitLogFailure) in
       try table.write(to: root, storeID, log.context.environment)

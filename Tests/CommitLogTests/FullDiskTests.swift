@@ -57,6 +57,38 @@ import Testing
     #expect(again.partition.report.isClean)
   }
 
+  @Test("Events keep their devices where the batch found no room", arguments: [false, true])
+  func devices(isLaidOutAhead: Bool) throws {
+    let disk = SimulatedDisk()
+    try TestStore.create(on: disk)
+    let store = try TestStore.open(on: disk)
+    // They do not come in the order of their ids.
+    let names = ["c", "a", "b", "a", "d", "c"]
+    let batch = BatchEncoder(targetSize: 64 << 10)
+    for name in names {
+      let (device, body) = (try DeviceID(name), Array(name.utf8))
+      batch.append(
+        from: device, body: body.span.bytes, properties: .empty,
+        at: store.clock.now().microseconds)
+    }
+    let framed = isLaidOutAhead ? try FramedBatch(.lz4) : nil
+    framed?.layOut(batch)
+    disk.plan = FaultPlan(
+      failures: (1...3).map { .init(.call(.write, pathSuffix: ".segment", nth: $0), .noSpace) })
+    for _ in 0..<3 { expectStorageFull { _ = try store.partition.write(batch, framed) } }
+    _ = try store.partition.write(batch, framed)
+    _ = try store.partition.synchronize()
+    guard case .batch(let stored, _) = try store.cursor(from: 0).read() else {
+      Issue.record("no batch")
+      return
+    }
+    let decoded = try stored.decode(with: BatchDecompressor())
+    for (index, name) in names.enumerated() {
+      #expect(decoded.event(at: index).deviceID.description == name)
+      #expect(decoded.event(at: index).body.bytes.elementsEqual(name.utf8))
+    }
+  }
+
   @Test("A batch that was laid out ahead and found no room is written later as it was")
   func laidOutAhead() throws {
     let disk = SimulatedDisk()

@@ -50,6 +50,49 @@ struct FullDiskOpeningTests {
     return count
   }
 
+  /// A store that was killed before anything testified to its three events, opened without room.
+  private func openedUnproven() async throws -> (SimulatedDisk, EventStore) {
+    while true {
+      let disk = SimulatedDisk()
+      let store = try await disk.openStore(Self.settings)
+      try await store.append(0..<3, from: try store.device(in: 0))
+      var random = SeededRandom(seed: 1)
+      let killed = disk.crashImage(using: &random, .processOnly)
+      try await store.close()
+      killed.plan = full(".segment")
+      let again = try await killed.openStore(access: .readWrite)
+      if try again.offsets(in: 0).upperBound == 0 { return (killed, again) }
+      // So slow was the machine that the mark behind the sync had been written.
+      killed.plan = .none
+      try await again.close()
+    }
+  }
+
+  @Test("What nothing proves yet is not called durable, nor left out of a copy")
+  func unproven() async throws {
+    let (disk, store) = try await openedUnproven()
+    let last = LogPosition(partition: 0, offset: 2)
+    let refused = await #expect(throws: EventStoreError.self) {
+      try await store.durable(upTo: last)
+    }
+    #expect(refused?.code == .storageFull)
+    let copied = await #expect(throws: EventStoreError.self) {
+      try await store.snapshot(to: "/copy")
+    }
+    #expect(copied?.code == .storageFull)
+    disk.plan = .none
+    try await store.durable(upTo: last)
+    #expect(try store.offsets(in: 0).upperBound == 3)
+    try await store.snapshot(to: "/copy")
+    try await store.close()
+    let system = EngineEnvironment.system()
+    let copy = try await EventStore.open(
+      at: "/copy", configuration: Self.settings, access: .readWrite,
+      environment: EngineEnvironment(fileSystem: disk, now: system.now, random: system.random))
+    #expect(try await copy.texts(in: 0) == ["0", "1", "2"])
+    try await copy.close()
+  }
+
   /// Where the manifest, or what nothing proves in a log, could not be written anew, the store did
   /// not open.
   @Test(

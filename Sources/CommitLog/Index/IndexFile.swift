@@ -16,9 +16,17 @@ enum IndexFile {
     var isExact = false
   }
 
-  /// A file that is larger than the index of the largest segment is none.
-  private static var sizeMax: Int {
-    FileHeader.size + Limits.segmentSizeMax / Int(SparseIndex.spacing) * IndexEntry.size
+  /// What the index of a segment takes at most; a larger file is none.
+  private static func sizeMax(
+    _ segment: SegmentHandle, _ fileSystem: any FileSystem
+  ) throws(IOFailure) -> Int {
+    let end =
+      if let summary = segment.summary {
+        Int(clamping: summary.endPosition)
+      } else {
+        try fileSystem.open(segment.path, .readOnly).size().bytes
+      }
+    return FileHeader.size + (end / Int(SparseIndex.spacing) + 1) * IndexEntry.size
   }
 
   /// Reads the entries that hold; an absent or unreadable file has none.
@@ -29,7 +37,9 @@ enum IndexFile {
       let file = try fileSystem.open(segment.indexPath, .readOnly)
       let source = StoredFrames(file, size: try file.size().bytes)
       var buffer = ByteBuffer(capacity: 64 << 10)
-      guard source.size <= sizeMax, try source.append(0..<source.size, to: &buffer) else {
+      guard try source.size <= sizeMax(segment, fileSystem),
+        try source.append(0..<source.size, to: &buffer)
+      else {
         return stored
       }
       var position = FileHeader.size

@@ -2,14 +2,15 @@ internal import EventModel
 internal import LogFormat
 internal import Synchronization
 
-/// Where batches of one segment stand: at most one entry for each 64 KiB of the file.
+/// Where batches of one segment stand: at most one entry for each 16 KiB of the file.
 ///
 /// A shortcut and never evidence (I6). The writer of an active segment adds to it while readers
 /// search it; a sealed segment's is loaded from its file on first use. Where entries are missing,
 /// readers walk the segment from the last one before.
 package final class SparseIndex: Sendable {
-  /// File bytes that one entry stands for, at least: one pass over them costs less than a seek.
-  static let spacing: UInt64 = 64 << 10
+  /// File bytes that one entry stands for, at least: a full batch takes more of them, so that a
+  /// seek by time decodes no batch in vain.
+  static let spacing: UInt64 = 16 << 10
 
   private struct Contents {
     var entries: [IndexEntry] = []

@@ -127,11 +127,12 @@ package final class LogFollower: Sendable {
     guard mayHaveMore || manifestSize != known.manifestSize else { return false }
     let fresh = try Self.scan(context, evidence, known: known)
     state.withLock { state in
-      // Two refreshes may overlap: what has been shown stays shown.
+      // Two refreshes may overlap: what has been shown stays shown, unless the disk does not read
+      // it any more, which readers are to be told.
       let shown = state.logs
       state = fresh
       for (id, old) in shown
-      where old.snapshot.unreadable == nil
+      where old.snapshot.unreadable == nil && fresh.logs[id]?.snapshot.unreadable == nil
         && old.snapshot.highWatermark > fresh.logs[id]?.snapshot.highWatermark ?? 0
       {
         state.logs[id, default: old].snapshot = old.snapshot

@@ -21,6 +21,8 @@ final class PartitionWriter: Work {
   private let wakePacemaker: @Sendable () -> Void
   let wakeMaintenance: @Sendable () -> Void
   let metrics: StoreMetrics
+  /// What opening found and could not prove durable, for want of room or because it cannot be read.
+  private let unproven: Range<UInt64>
   let state: Mutex<State>
 
   /// When a batch is full, and how many bytes of full ones may wait in memory (I13).
@@ -75,6 +77,7 @@ final class PartitionWriter: Work {
     self.metrics = metrics
     self.wakePacemaker = wakePacemaker
     self.wakeMaintenance = wakeMaintenance
+    unproven = log.highWatermark..<max(log.highWatermark, log.nextNumber)
     self.tail = tail ?? TailSignal(highWatermark: log.highWatermark)
     var commit = GroupCommit(durable: log.nextNumber)
     commit.note(durable: log.nextNumber)
@@ -250,6 +253,24 @@ final class PartitionWriter: Work {
     case run(GroupCommit.Stage)
     case layOut(SealedBatch)
     case wait
+  }
+
+  /// Whether only ``prove()`` can tell that an event which opening found is durable.
+  func isUnproven(_ number: UInt64) -> Bool {
+    unproven.contains(number) && number >= log.highWatermark
+  }
+
+  /// Makes durable what opening found and could not prove so.
+  ///
+  /// Blocks.
+  func prove() throws(EventStoreError) {
+    do throws(CommitLogFailure) {
+      if let loss = log.loss { throw loss }
+      try log.showAll()
+    } catch {
+      throw EventStoreError(error)
+    }
+    tail.publish(log.highWatermark)
   }
 
   /// The number behind the last event that is durable.

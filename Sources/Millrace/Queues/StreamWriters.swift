@@ -66,6 +66,7 @@ final class StreamWriters: Sendable {
       let journal = try log.log(.journal)
       if let loss = journal.loss { throw loss }
       try journal.showAll()
+      tail(of: .journal).publish(journal.highWatermark)
     } catch {
       throw EventStoreError(error)
     }
@@ -127,6 +128,7 @@ final class StreamWriters: Sendable {
   func showAll(of stream: FileHeader.Stream) throws(CommitLogFailure) {
     guard let log = log.existingLog(stream), !log.isLost else { return }
     try log.showAll()
+    tail(of: stream).publish(log.highWatermark)
   }
 
   /// Whether a stream takes nothing, because its active file is gone or cannot be read.
