@@ -51,7 +51,7 @@ public struct EventAppender: ~Copyable {
   }
 
   /// Appends an event of a device whose id is lent as well, such as the bytes of a topic that it
-  /// published to: no ``DeviceID`` is made.
+  /// published to: no `DeviceID` is made.
   ///
   /// - Throws: as the other forms, and `invalidArgument` for bytes that are no device id.
   @discardableResult
