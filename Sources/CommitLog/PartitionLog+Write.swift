@@ -25,7 +25,12 @@ extension PartitionLog {
 
   /// Writes anew what nothing proves, where opening could not, and shows it.
   private func prove(_ writing: inout PartitionWriting) throws(CommitLogFailure) {
-    try writing.repair?.prove(writing.segment.file)
+    do throws(IOFailure) {
+      try writing.repair?.prove(writing.segment.file)
+    } catch {
+      // What could not be synced may read otherwise now: it is not tried again (I8).
+      throw error.operation == .synchronize ? failedSync(error) : failedWrite(error)
+    }
     let end = writing.segment.end
     let eventSize = writing.segment.summary.eventSize
     shared.withLock { shared in

@@ -102,7 +102,10 @@ enum PartitionRecovery {
     do throws(IOFailure) {
       try rewriteUnproven(scan.verdict, of: stored)
     } catch {
-      guard error.isStorageFull else { throw CommitLogFailure(error) }
+      // A sync that has failed is not tried again, for whatever reason (I8).
+      guard error.isStorageFull, error.operation != .synchronize else {
+        throw CommitLogFailure(error)
+      }
       unprovenCause = error
     }
     if report.unreadable == nil { report.note(scan.verdict) }

@@ -29,10 +29,8 @@ struct TailRepair: Sendable {
   }
 
   /// Writes anew what no watermark proves: then no crash takes it back.
-  mutating func prove(_ file: any StorageFile) throws(CommitLogFailure) {
-    try CommitLogFailure.wrapping { () throws(IOFailure) in
-      try PartitionRecovery.rewriteUnproven(scan.verdict, of: file)
-    }
+  mutating func prove(_ file: any StorageFile) throws(IOFailure) {
+    try PartitionRecovery.rewriteUnproven(scan.verdict, of: file)
     isUnproven = false
   }
 
