@@ -18,6 +18,8 @@ final class SegmentWindow {
   private let source: Source
   /// Shared with the batches that were found in it.
   private var bytes = SharedBytes(ByteBuffer(unalignedCapacity: 0))
+  /// Whether there are any such batches: their bytes are never written to again.
+  private var isShared = false
   private var start = 0
   /// Bytes to read at once: small after a seek, larger while reading on.
   private var size: Int
@@ -99,10 +101,11 @@ final class SegmentWindow {
 
   /// Forgets what was read; batches that share it keep it.
   private func makeRoom(_ count: Int) {
-    if isKnownUniquelyReferenced(&bytes), bytes.buffer.capacity >= count {
+    if !isShared, bytes.buffer.capacity >= count {
       bytes.buffer.removeAll()
     } else {
       bytes = SharedBytes(ByteBuffer(unalignedCapacity: count))
+      isShared = false
     }
   }
 
@@ -142,7 +145,8 @@ final class SegmentWindow {
 
   /// The batch whose sections `load` made available, if their checksums hold.
   func batch(_ frame: ScannedFrame) -> StoredBatch? {
-    StoredBatch(
+    isShared = true
+    return StoredBatch(
       frame.header, at: place(of: frame.clearRange.lowerBound..<frame.bodyRange.upperBound),
       of: bytes, seed: segment.identity.seed(at: FilePosition(frame.position)))
   }
