@@ -132,22 +132,26 @@ extension QueueRun {
   func receive(by device: Int, max: Int, ticks: Int?) async throws {
     var expected: [(key: Int, lock: Int)] = []
     let duration = ticks.map { Int64($0) * QueueOperation.tick } ?? lockDuration
-    var isJoined = false
-    for message in ledger.current.queues[device] where expected.count < max {
+    // What has expired on the way is settled first, each in a record of its own.
+    var available: [QueueModel.Message] = []
+    for message in ledger.current.queues[device] where available.count < max {
       if message.expiry <= wall {
         // Settled when somebody looks, at most a tick before it is by itself.
         coverage.note(.expiredInReceive)
         ledger.record(at: wall) { $0.settle(message.key, of: device, .expired) }
-        isJoined = false
         continue
       }
       guard message.lock == nil, message.availableFrom ?? .min <= wall else {
         coverage.note(message.lock == nil ? .delayed : .hidden)
         continue
       }
+      available.append(message)
+    }
+    for message in available {
       let lock = QueueModel.Lock(id: nextID(), deadline: clock.steady + duration)
-      ledger.record(at: wall, joined: isJoined) { $0.lock(message.key, of: device, lock) }
-      isJoined = true
+      ledger.record(at: wall, joined: !expected.isEmpty) {
+        $0.lock(message.key, of: device, lock)
+      }
       expected.append((message.key, lock.id))
     }
     var received = try await queue(device).receive(
