@@ -7,7 +7,7 @@ internal import SystemPackage
 ///
 /// Never synced, may be deleted or damaged at any time: every entry carries its own checksum.
 enum IndexFile {
-  /// Entries that are worth a write: about one for each MiB of the segment.
+  /// Entries that are worth a write: about one for each 256 KiB of the segment.
   static let writeCount = 16
 
   struct Stored {
