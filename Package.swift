@@ -16,7 +16,7 @@ let strict: [SwiftSetting] =
     .strictMemorySafety(),
   ] + warnings
 
-/// The façade alone returns views whose lifetime depends on their batch.
+/// The façade and what it is made of return views whose lifetime depends on their batch.
 let facade = strict + [.enableExperimentalFeature("Lifetimes")]
 
 let argumentParser = Target.Dependency.product(
@@ -43,7 +43,7 @@ let package = Package(
   ],
   targets: [
     // Layer 0: words.
-    .target(name: "EventModel", swiftSettings: strict),
+    .target(name: "EventModel", swiftSettings: facade),
     .target(name: "CSystemShims"),
     .systemLibrary(
       name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),

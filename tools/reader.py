@@ -21,6 +21,7 @@ import base64
 import ctypes
 import ctypes.util
 import heapq
+import itertools
 import json
 import os
 import struct
@@ -467,14 +468,16 @@ class Event:
 
 def column(cursor, count):
     width = cursor.unpack("B")
-    if width not in (0, 1, 2, 4, 8):
+    if width > 64:
         raise Damaged(f"a column of width {width}")
     low = cursor.varint()
-    if width == 0:
-        return [low] * count
-    letters = {1: "B", 2: "H", 4: "I", 8: "Q"}
-    distances = struct.unpack(f"<{count}{letters[width]}", cursor.take(width * count))
-    return [(low + distance) & MASK64 for distance in distances]
+    field = bytes(cursor.take((width * count + 7) // 8))
+    mask = (1 << width) - 1
+    values = []
+    for bit in range(0, width * count, width) if width else [0] * count:
+        piece = int.from_bytes(field[bit // 8 : bit // 8 + 9], "little")
+        values.append((low + (piece >> bit % 8 & mask)) & MASK64)
+    return values
 
 
 def device_set(cursor, count):
@@ -498,21 +501,24 @@ def property_sets(cursor, record_count):
     if set_count == 0:
         return []
     texts = [cursor.text() for _ in range(cursor.varint(cursor.remaining))]
+    counts = column(cursor, set_count)
+    if min(counts) < 1 or max(counts) > 1_000 or sum(counts) > BLOCK_SIZE_MAX:
+        raise Damaged("a property set has no pair, or too many")
+    pairs = zip(column(cursor, sum(counts)), column(cursor, sum(counts)))
     sets = []
     size = 0
-    for _ in range(set_count):
-        pairs = {}
-        for _ in range(cursor.varint(1_000)):
-            name, value = cursor.varint(), cursor.varint()
+    for count in counts:
+        properties = {}
+        for name, value in itertools.islice(pairs, count):
             if name >= len(texts) or value >= len(texts):
                 raise Damaged("a property refers beyond the texts")
-            if not texts[name] or texts[name] in pairs:
+            if not texts[name] or texts[name] in properties:
                 raise Damaged("a property's name is empty or given twice")
-            pairs[texts[name]] = texts[value]
+            properties[texts[name]] = texts[value]
             size += len(texts[name].encode()) + len(texts[value].encode())
             if size > BLOCK_SIZE_MAX:
                 raise Damaged("the property sets exceed their bound")
-        sets.append(pairs)
+        sets.append(properties)
     return sets
 
 

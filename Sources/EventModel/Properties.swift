@@ -103,20 +103,48 @@ public struct Properties: Sendable {
   package var flatBytes: [UInt8] { storage?.flat ?? [] }
 }
 
-/// Where a property's name and value stand among the bytes of a batch.
+/// Where a text stands among the bytes of a batch.
 @usableFromInline
-package struct PropertyPlace: Sendable {
-  @usableFromInline package let name: Range<UInt32>
-  @usableFromInline package let value: Range<UInt32>
+package struct TextPlace: Sendable {
+  @usableFromInline let start: UInt32
+  @usableFromInline let end: UInt32
 
-  @inline(__always)
-  package init(name: Range<UInt32>, value: Range<UInt32>) {
-    self.name = name
-    self.value = value
+  package init(_ range: Range<Int>) {
+    start = UInt32(range.lowerBound)
+    end = UInt32(range.upperBound)
   }
 
-  @inlinable package var nameRange: Range<Int> { Int(name.lowerBound)..<Int(name.upperBound) }
-  @inlinable package var valueRange: Range<Int> { Int(value.lowerBound)..<Int(value.upperBound) }
+  @inlinable package var range: Range<Int> { Int(start)..<Int(end) }
+  @inlinable package var size: Int { Int(end &- start) }
+}
+
+/// The properties of one event where they lie in a batch: for each the place of its name and of its
+/// value among the texts.
+@usableFromInline
+package struct PropertyTexts: ~Escapable {
+  @usableFromInline let names: Span<UInt32>
+  @usableFromInline let values: Span<UInt32>
+  @usableFromInline let texts: Span<TextPlace>
+  @usableFromInline let bytes: RawSpan
+
+  @_lifetime(copy names, copy values, copy texts, copy bytes)
+  package init(names: Span<UInt32>, values: Span<UInt32>, texts: Span<TextPlace>, bytes: RawSpan) {
+    self.names = names
+    self.values = values
+    self.texts = texts
+    self.bytes = bytes
+  }
+
+  /// Gives the bytes of each name and value.
+  @inlinable
+  package func forEach<Failure: Error>(
+    _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
+  ) throws(Failure) {
+    for index in names.indices {
+      let (name, value) = (texts[Int(names[index])], texts[Int(values[index])])
+      try body(bytes.extracting(name.range), bytes.extracting(value.range))
+    }
+  }
 }
 
 @usableFromInline

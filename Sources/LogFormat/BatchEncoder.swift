@@ -87,8 +87,6 @@ struct BatchContents: ~Copyable {
   fileprivate(set) var payload: ByteBuffer
   private var sizes = ByteBuffer(capacity: 4 << 10)
   private var deviceNumbers = ByteBuffer(capacity: 4 << 10)
-  /// What ``seal(clear:columns:)`` makes of them.
-  private var devicePlaces = ByteBuffer(capacity: 4 << 10)
   private var setNumbers = ByteBuffer(capacity: 4 << 10)
   private var timeDeltas = ByteBuffer(capacity: 4 << 10)
   /// Deltas too large for the 32-bit column; the batch is then sealed with 64-bit ones.
@@ -180,12 +178,10 @@ struct BatchContents: ~Copyable {
     BatchClearSection.appendBlank(
       deviceCount: devices.count, timeSpan: UInt64(bitPattern: lastTime &- firstTime),
       eventSize: eventSize, to: &clear)
-    // Not in place: a batch for which there was no room is sealed again.
     let places = devices.appendSorted(to: &clear)
-    devicePlaces.removeAll()
-    devicePlaces.append(deviceNumbers) { places[Int($0)] }
     let columnsStart = columns.count
-    IntegerColumn.append(devicePlaces, to: &columns)
+    // Not in place: a batch for which there was no room is sealed again.
+    IntegerColumn.append(deviceNumbers, to: &columns, last: devices.count - 1) { places[Int($0)] }
     appendTimes(to: &columns)
     IntegerColumn.append(sizes, to: &columns)
     propertySets.append(to: &columns)

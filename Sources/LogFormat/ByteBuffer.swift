@@ -89,23 +89,32 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     count &+= size
   }
 
-  /// Appends what is made of each of the 32-bit integers of another buffer.
+  /// Appends integers of `width` bits each, without gaps, the lowest bit of each first; zeros fill
+  /// the last byte.
+  ///
+  /// `integer` gives each of them, without bits beyond `width`.
   @inline(__always)
-  mutating func append<Integer: FixedWidthInteger>(
-    _ integers: borrowing ByteBuffer, _ convert: (UInt32) -> Integer
-  ) {
-    let (number, width) = (integers.count / 4, MemoryLayout<Integer>.size)
-    reserve(number * width)
+  mutating func appendBits(count number: Int, width: Int, _ integer: (Int) -> UInt64) {
+    guard width > 0 else { return }
+    let size = (number * width + 7) / 8
+    reserve(size + 8)
+    var bits: UInt64 = 0
+    var filled = 0
+    var end = count
     for index in 0..<number {
-      // SAFETY: `number` integers lie in the other buffer, and there is room for as many behind
-      // `count`.
-      let integer = unsafe integers.base.loadUnaligned(
-        fromByteOffset: index &* 4, as: UInt32.self)
-      let converted = convert(UInt32(littleEndian: integer)).littleEndian
-      unsafe base.storeBytes(
-        of: converted, toByteOffset: count &+ index &* width, as: Integer.self)
+      let value = integer(index)
+      bits |= value &<< UInt64(filled)
+      filled &+= width
+      guard filled >= 64 else { continue }
+      // SAFETY: there is room for `size` bytes behind `count`, and for eight more.
+      unsafe base.storeBytes(of: bits.littleEndian, toByteOffset: end, as: UInt64.self)
+      end &+= 8
+      filled &-= 64
+      bits = value >> UInt64(width &- filled)
     }
-    count &+= number &* width
+    // SAFETY: as above.
+    unsafe base.storeBytes(of: bits.littleEndian, toByteOffset: end, as: UInt64.self)
+    count &+= size
   }
 
   package mutating func append(_ bytes: [UInt8]) {

@@ -32,13 +32,16 @@ package final class DecodedBatch: Sendable {
   ///   - header: the frame's header.
   ///   - section: the sizes decoded from `clear`.
   ///   - clear: the clear section.
-  ///   - blocks: the columns, then the payload, of the sizes in `section`.
+  ///   - blocks: the columns, then the payload, of the sizes in `section`; of the payload as much
+  ///     as will be asked for.
   /// - Throws: `.corrupt` or `.unsupportedFeatures` when the blocks are not what the section says.
   package init(
     header: FrameHeader, section: BatchClearSection, clear: RawSpan, blocks: consuming ByteBuffer
   ) throws(FormatError) {
     let count = Int(header.recordCount)
-    precondition(blocks.count == section.columnsSize + section.payloadSize, "blocks of other size")
+    precondition(
+      section.columnsSize <= blocks.count
+        && blocks.count <= section.columnsSize + section.payloadSize, "blocks of other size")
     var ids = ByteBuffer(unalignedCapacity: section.deviceCount * 16 + 16)
     var starts: [UInt32] = [0]
     starts.reserveCapacity(section.deviceCount + 1)
@@ -50,7 +53,7 @@ package final class DecodedBatch: Sendable {
     let deviceColumn = try ColumnView(from: &reader, count: count)
     let timeColumn = try ColumnView(from: &reader, count: count)
     let sizeColumn = try ColumnView(from: &reader, count: count)
-    propertySets = try PropertySetsView(from: &reader, recordCount: count)
+    propertySets = try PropertySetsView(from: &reader, in: columns, recordCount: count)
     let setCount = UInt64(propertySets.count)
     let setColumn = setCount == 0 ? nil : try ColumnView(from: &reader, count: count)
     texts = try Self.texts(from: &reader, in: columns, count: count)
@@ -84,6 +87,29 @@ package final class DecodedBatch: Sendable {
       texts.append(isPresent ? try TextView(from: &reader, in: columns, count: count) : nil)
     }
     return texts
+  }
+
+  /// Bytes of the bodies of some records at the beginning of a batch.
+  package static func payloadSize(
+    of recordCount: Int, in columns: RawSpan, _ header: FrameHeader, _ section: BatchClearSection
+  ) throws(FormatError) -> Int {
+    var reader = ByteReader(columns)
+    let count = Int(header.recordCount)
+    _ = try ColumnView(from: &reader, count: count)
+    _ = try ColumnView(from: &reader, count: count)
+    let sizes = try ColumnView(from: &reader, count: count)
+    let starts = try bodyStarts(sizes, in: columns, count: count, section)
+    return Int(starts[min(recordCount, count)]) - section.columnsSize
+  }
+
+  /// The enqueue times of a batch, in microseconds.
+  package static func times(
+    in columns: RawSpan, _ header: FrameHeader, _ section: BatchClearSection
+  ) throws(FormatError) -> [Int64] {
+    var reader = ByteReader(columns)
+    let count = Int(header.recordCount)
+    _ = try ColumnView(from: &reader, count: count)
+    return try times(ColumnView(from: &reader, count: count), in: columns, header, section)
   }
 
   private static func bodyStarts(
@@ -200,34 +226,24 @@ package final class DecodedBatch: Sendable {
     return propertySets.set(set, in: blocks)
   }
 
-  /// The columns, among which a record's properties stand.
-  package var columns: RawSpan {
-    @_lifetime(borrow self)
-    get {
-      // SAFETY: the blocks never change and live as long as this object, to which the span is tied.
-      let span = unsafe RawSpan(_unsafeBytes: blocks.unsafeBytes(0..<columnsSize))
-      return unsafe _overrideLifetime(span, borrowing: self)
-    }
-  }
-
-  /// Where a record's properties stand in the columns.
+  /// A record's properties, where they lie in the batch.
   @_lifetime(borrow self)
-  package func propertyPlaces(at index: Int) -> Span<PropertyPlace> {
-    guard let set = set(at: index) else { return Span() }
-    // SAFETY: the places never change and live as long as this object, to which the span is tied.
-    let span = unsafe Span(_unsafeElements: propertySets.unsafePlaces(of: set))
-    return unsafe _overrideLifetime(span, borrowing: self)
+  package func propertyTexts(at index: Int) -> PropertyTexts {
+    guard let set = set(at: index) else {
+      return PropertyTexts(names: Span(), values: Span(), texts: Span(), bytes: RawSpan())
+    }
+    // SAFETY: the blocks and the view never change and live as long as this object, to which what
+    // is returned is tied.
+    let columns = unsafe RawSpan(_unsafeBytes: blocks.unsafeBytes(0..<columnsSize))
+    let texts = unsafe propertySets.unsafeTexts(of: set, in: columns)
+    return unsafe _overrideLifetime(texts, borrowing: self)
   }
 
   /// Gives the bytes of each name and value of a record's properties without copying them.
   package func forEachProperty<Failure: Error>(
     at index: Int, _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
   ) throws(Failure) {
-    let places = propertyPlaces(at: index)
-    for index in places.indices {
-      let place = places[index]
-      try body(columns.extracting(place.nameRange), columns.extracting(place.valueRange))
-    }
+    try propertyTexts(at: index).forEach(body)
   }
 
   /// The place of a record's property set; nil if it has none.

@@ -1,4 +1,4 @@
-/// A column of integers, each stored as its distance from the smallest, in the fewest bytes that
+/// A column of integers, each stored as its distance from the smallest, in the fewest bits that
 /// hold the largest distance (format-spec §6.2).
 ///
 /// Fixed width, so record i is found without record i − 1.
@@ -13,11 +13,22 @@ package enum IntegerColumn {
       low = min(low, value)
       high = max(high, value)
     }
-    switch appendPrologue(low: UInt64(low), high: UInt64(high), count: count, to: &buffer) {
-    case 0: break
-    case 1: buffer.append(values) { UInt8(truncatingIfNeeded: $0 &- low) }
-    case 2: buffer.append(values) { UInt16(truncatingIfNeeded: $0 &- low) }
-    default: buffer.append(values) { ($0 as UInt32) &- low }
+    let width = appendPrologue(low: UInt64(low), high: UInt64(high), count: count, to: &buffer)
+    buffer.appendBits(count: count, width: width) { index in
+      UInt64(values.load(at: index &* 4, as: UInt32.self) &- low)
+    }
+  }
+
+  /// Appends a column of the places from 0 to `last`, all of which occur, by the numbers that were
+  /// gathered as 32-bit integers.
+  static func append(
+    _ numbers: borrowing ByteBuffer, to buffer: inout ByteBuffer, last: Int,
+    places: (UInt32) -> UInt32
+  ) {
+    let count = numbers.count / 4
+    let width = appendPrologue(low: 0, high: UInt64(last), count: count, to: &buffer)
+    buffer.appendBits(count: count, width: width) { index in
+      UInt64(places(numbers.load(at: index &* 4, as: UInt32.self)))
     }
   }
 
@@ -26,32 +37,16 @@ package enum IntegerColumn {
     let low = values.min() ?? 0
     let width = appendPrologue(
       low: low, high: values.max() ?? 0, count: values.count, to: &buffer)
-    for value in values where width > 0 {
-      appendDistance(value - low, width: width, to: &buffer)
-    }
+    buffer.appendBits(count: values.count, width: width) { values[$0] &- low }
   }
 
   private static func appendPrologue(
     low: UInt64, high: UInt64, count: Int, to buffer: inout ByteBuffer
   ) -> Int {
-    let width =
-      count == 0 || low == high
-      ? 0 : high - low <= 0xff ? 1 : high - low <= 0xffff ? 2 : high - low <= 0xffff_ffff ? 4 : 8
+    let width = count == 0 ? 0 : UInt64.bitWidth - (high - low).leadingZeroBitCount
     buffer.append(UInt8(width))
     buffer.appendVariableLength(count == 0 ? 0 : low)
     return width
-  }
-
-  @inline(__always)
-  private static func appendDistance(
-    _ distance: UInt64, width: Int, to buffer: inout ByteBuffer
-  ) {
-    switch width {
-    case 1: buffer.append(UInt8(truncatingIfNeeded: distance))
-    case 2: buffer.append(UInt16(truncatingIfNeeded: distance))
-    case 4: buffer.append(UInt32(truncatingIfNeeded: distance))
-    default: buffer.append(distance)
-    }
   }
 }
 
@@ -61,44 +56,41 @@ struct ColumnView: Sendable {
   private let width: Int
   private let low: UInt64
 
+  /// Whether all values are the same.
+  var isConstant: Bool { width == 0 }
+
   /// Reads a column's prologue and passes over its values.
   @_lifetime(reader: copy reader)
   init(from reader: inout ByteReader, count: Int) throws(FormatError) {
     width = Int(try reader.integer(UInt8.self))
-    guard [0, 1, 2, 4, 8].contains(width) else {
+    guard width <= UInt64.bitWidth else {
       throw .corrupt("a column of width \(width) at \(reader.position)")
     }
     low = try reader.variableLengthInteger()
-    start = try reader.range(width * count).lowerBound
+    start = try reader.range((width * count + 7) / 8).lowerBound
   }
 
   /// Gives each of the first `count` values in turn; sums wrap where damaged distances would
   /// overflow, so that nothing traps.
-  ///
-  /// The width is looked at once: for each there is a loop of its own.
   @inline(__always)
   func forEach(_ count: Int, in columns: RawSpan, _ body: (UInt64) -> Void) {
-    switch width {
-    case 0: for _ in 0..<count { body(low) }
-    case 1: forEach(count, as: UInt8.self, in: columns, body)
-    case 2: forEach(count, as: UInt16.self, in: columns, body)
-    case 4: forEach(count, as: UInt32.self, in: columns, body)
-    default: forEach(count, as: UInt64.self, in: columns, body)
+    guard width > 0 else {
+      for _ in 0..<count { body(low) }
+      return
     }
-  }
-
-  @inline(__always)
-  private func forEach<Distance: FixedWidthInteger & BitwiseCopyable>(
-    _ count: Int, as type: Distance.Type, in columns: RawSpan, _ body: (UInt64) -> Void
-  ) {
-    let size = MemoryLayout<Distance>.size
-    let distances = columns.extracting(start..<start + count * size)
-    for index in 0..<count {
-      // SAFETY: `extracting` checked that `count` distances stand there.
-      let distance = unsafe distances.unsafeLoadUnaligned(
-        fromUncheckedByteOffset: index &* size, as: type)
-      body(low &+ UInt64(Distance(littleEndian: distance)))
+    let distances = columns.extracting(start..<start + (width * count + 7) / 8)
+    // Those whose bits all lie in the eight bytes from their first one's on, which are there.
+    let whole =
+      width > 57 ? 0 : max(0, min(count, ((distances.byteCount &- 8) &* 8 &+ 7) / width &+ 1))
+    let mask = UInt64.max >> UInt64(64 - width)
+    for index in 0..<whole {
+      let bit = index &* width
+      // SAFETY: `whole` counts the values of which this is so.
+      let bits = unsafe distances.unsafeLoadUnaligned(
+        fromUncheckedByteOffset: bit &>> 3, as: UInt64.self)
+      body(low &+ (UInt64(littleEndian: bits) &>> UInt64(bit & 7)) & mask)
     }
+    for index in whole..<count { body(low &+ distances.bits(from: index * width, width: width)) }
   }
 
   /// The first `count` values in the least integers that hold them all.
@@ -117,5 +109,21 @@ struct ColumnView: Sendable {
     }
     guard highest < limit else { throw .corrupt("a record refers to \(highest) of \(limit)") }
     return values
+  }
+}
+
+extension RawSpan {
+  /// An integer of some bits, the lowest one first.
+  fileprivate func bits(from start: Int, width: Int) -> UInt64 {
+    var value: UInt64 = 0
+    var known = 0
+    while known < width {
+      let (byte, passed) = (start + known).quotientAndRemainder(dividingBy: 8)
+      // SAFETY: the load checks its place; every byte is an integer.
+      let bits = UInt64(unsafe unsafeLoad(fromByteOffset: byte, as: UInt8.self)) >> UInt64(passed)
+      value |= bits << UInt64(known)
+      known += 8 - passed
+    }
+    return value & (.max >> UInt64(64 - width))
   }
 }

@@ -1,7 +1,7 @@
 internal import EventModel
 
-/// The property sets of one batch under construction (format-spec §6.3), encoded as they come:
-/// texts once each, and for every set the numbers of its names and values.
+/// The property sets of one batch under construction (format-spec §6.3): texts once each, and for
+/// every set the places of its names and values among them.
 struct PropertyTable: ~Copyable {
   /// Tells this batch from all others that the cache knows.
   fileprivate(set) var stamp: UInt64 = 0
@@ -10,7 +10,10 @@ struct PropertyTable: ~Copyable {
   fileprivate var textCount = 0
   fileprivate var texts = ByteBuffer(capacity: 2 << 10)
   fileprivate var setCount: UInt32 = 0
-  fileprivate var sets = ByteBuffer(capacity: 4 << 10)
+  /// Each set's number of pairs, and each pair's places.
+  fileprivate var pairCounts = ByteBuffer(capacity: 1 << 10)
+  fileprivate var names = ByteBuffer(capacity: 4 << 10)
+  fileprivate var values = ByteBuffer(capacity: 4 << 10)
 
   /// Bytes of the sets with every text as often as it occurs.
   fileprivate var expandedSize = 0
@@ -18,8 +21,12 @@ struct PropertyTable: ~Copyable {
   /// Bytes of the sets and their texts; more than any batch may have when a reader would refuse
   /// what they expand to.
   var size: Int {
-    expandedSize > Limits.blockSizeMax / 2 ? expandedSize : texts.count &+ sets.count
+    expandedSize > Limits.blockSizeMax / 2
+      ? expandedSize : texts.count &+ Int(setCount) &+ names.count / 4 &* pairSize
   }
+
+  /// Bytes that a pair takes, at most.
+  private var pairSize: Int { textCount <= 256 ? 2 : 5 }
 
   var isEmpty: Bool { setCount == 0 }
 
@@ -29,7 +36,9 @@ struct PropertyTable: ~Copyable {
     textCount = 0
     texts.removeAll()
     setCount = 0
-    sets.removeAll()
+    pairCounts.removeAll()
+    names.removeAll()
+    values.removeAll()
     expandedSize = 0
   }
 
@@ -51,7 +60,9 @@ struct PropertyTable: ~Copyable {
     guard setCount > 0 else { return }
     buffer.appendVariableLength(UInt64(textCount))
     texts.withBytes { buffer.append($0) }
-    sets.withBytes { buffer.append($0) }
+    IntegerColumn.append(pairCounts, to: &buffer)
+    IntegerColumn.append(names, to: &buffer)
+    IntegerColumn.append(values, to: &buffer)
   }
 }
 
@@ -173,24 +184,30 @@ package final class PropertyCache: @unchecked Sendable {
     private mutating func encode(_ set: UInt32, in batch: inout PropertyTable) -> UInt32 {
       let range =
         (set == 0 ? 0 : Int(setEnds[Int(set) - 1]))..<Int(setEnds[Int(set)])
-      batch.sets.appendVariableLength(UInt64(range.count / 2))
-      for index in range {
-        let text = setTexts[index]
-        if textStamps[Int(text)] != batch.stamp {
-          textStamps[Int(text)] = batch.stamp
-          textNumbers[Int(text)] = UInt32(batch.textCount)
-          batch.textCount += 1
-          let bytes = textRange(text)
-          batch.texts.appendVariableLength(UInt64(bytes.count))
-          textBytes.withBytes(bytes) { batch.texts.append($0) }
-        }
-        batch.sets.appendVariableLength(UInt64(textNumbers[Int(text)]))
+      batch.pairCounts.append(UInt32(range.count / 2))
+      for index in stride(from: range.lowerBound, to: range.upperBound, by: 2) {
+        batch.names.append(place(of: setTexts[index], in: &batch))
+        batch.values.append(place(of: setTexts[index + 1], in: &batch))
       }
       batch.setCount += 1
       batch.expandedSize += setRepresentatives[Int(set)].size
       setStamps[Int(set)] = batch.stamp
       setNumbers[Int(set)] = batch.setCount
       return batch.setCount
+    }
+
+    /// The place of a text among those of a batch.
+    private mutating func place(of text: UInt32, in batch: inout PropertyTable) -> UInt32 {
+      let text = Int(text)
+      if textStamps[text] != batch.stamp {
+        textStamps[text] = batch.stamp
+        textNumbers[text] = UInt32(batch.textCount)
+        batch.textCount += 1
+        let bytes = textRange(UInt32(text))
+        batch.texts.appendVariableLength(UInt64(bytes.count))
+        textBytes.withBytes(bytes) { batch.texts.append($0) }
+      }
+      return textNumbers[text]
     }
   }
 }

@@ -29,38 +29,41 @@ private struct SeededRandom: RandomNumberGenerator {
 }
 
 @Suite struct BlockCompressionTests {
-  private func compress(_ block: [UInt8], _ compressor: BlockCompressor) -> [UInt8]? {
+  private func compress(
+    _ block: [UInt8], _ compressor: BlockCompressor, of kind: BlockKind = .bodies
+  ) -> [UInt8]? {
     var room = [UInt8](repeating: 0, count: compressor.bound(block.count))
     let source = block.span
     var target = room.mutableSpan
     var bytes = target.mutableBytes
-    guard let count = compressor.compress(source.bytes, into: &bytes) else { return nil }
+    guard let count = compressor.compress(source.bytes, of: kind, into: &bytes) else { return nil }
     return Array(room[..<count])
   }
 
   private func decompress(
     _ stored: [UInt8], _ codec: CompressionCodec, size: Int,
-    _ decompressor: BlockDecompressor = BlockDecompressor()
+    of contentSize: Int? = nil, _ decompressor: BlockDecompressor = BlockDecompressor()
   ) throws(CompressionFailure) -> [UInt8] {
     var room = [UInt8](repeating: 0xee, count: size)
     let source = stored.span
     var target = room.mutableSpan
     var bytes = target.mutableBytes
-    try decompressor.decompress(source.bytes, codec: codec, into: &bytes)
+    try decompressor.decompress(source.bytes, codec: codec, into: &bytes, of: contentSize)
     return room
   }
 
-  @Test(arguments: [CompressionCodec.lz4, .zstd])
-  func `blocks of every size come back`(codec: CompressionCodec) throws {
+  @Test(arguments: [CompressionCodec.lz4, .zstd], [BlockKind.columns, .bodies])
+  func `blocks of every size come back`(codec: CompressionCodec, kind: BlockKind) throws {
     let seed: UInt64 = 21
     var random = SeededRandom(state: seed)
     let compressor = try BlockCompressor(codec)
     let decompressor = BlockDecompressor()
     for size in [100, 1_000, 65_535, 65_536, 65_537, 1 << 20, 8 << 20] {
       let block = random.telemetry(size)
-      let stored = try #require(compress(block, compressor), "seed \(seed), \(size) bytes")
+      let stored = try #require(
+        compress(block, compressor, of: kind), "seed \(seed), \(size) bytes")
       #expect(stored.count < block.count)
-      #expect(try decompress(stored, codec, size: size, decompressor) == block)
+      #expect(try decompress(stored, codec, size: size, of: nil, decompressor) == block)
     }
   }
 
@@ -107,6 +110,21 @@ private struct SeededRandom: RandomNumberGenerator {
     }
   }
 
+  @Test func `every beginning of a block comes back`() throws {
+    var random = SeededRandom(state: 26)
+    let block = random.telemetry(2_000)
+    let stored = try #require(compress(block, try BlockCompressor(.lz4)))
+    for size in 0...block.count {
+      for (stored, codec) in [(stored, CompressionCodec.lz4), (block, .lz4), (block, .none)] {
+        let beginning = try decompress(stored, codec, size: size, of: block.count)
+        #expect(beginning == Array(block[..<size]))
+      }
+    }
+    #expect(throws: CompressionFailure.corrupt(.lz4)) {
+      try decompress(Array(stored.prefix(20)), .lz4, size: 1_000, of: block.count)
+    }
+  }
+
   @Test(arguments: [CompressionCodec.lz4, .zstd])
   func `damaged blocks give errors or blocks of the stated size`(codec: CompressionCodec) throws {
     let seed: UInt64 = 25
@@ -121,14 +139,14 @@ private struct SeededRandom: RandomNumberGenerator {
           in: 0...255, using: &random)
       }
       do {
-        let bytes = try decompress(damaged, codec, size: block.count, decompressor)
+        let bytes = try decompress(damaged, codec, size: block.count, of: nil, decompressor)
         #expect(bytes.count == block.count)
       } catch {
         #expect(error == .corrupt(codec), "seed \(seed), round \(round)")
       }
     }
     // A decompressor that met damage is as good as new.
-    #expect(try decompress(stored, codec, size: block.count, decompressor) == block)
+    #expect(try decompress(stored, codec, size: block.count, of: nil, decompressor) == block)
   }
 
   @Test func `a compressor can be used again and again`() throws {

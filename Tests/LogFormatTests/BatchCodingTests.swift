@@ -162,4 +162,32 @@ struct BatchGenerator {
       #expect(decoded.deviceBytes(at: index) == devices[index].utf8)
     }
   }
+
+  @Test(arguments: 0...64)
+  func `integers of every width come back`(width: Int) throws {
+    let seed: UInt64 = 78
+    var random = SeededRandom(seed)
+    let device: DeviceID = "d"
+    for count in [1, 2, 7, 8, 9, 63, 64, 65, 300] {
+      // The first distance is 0 and the second one large, so that the column has just this width.
+      var distances = (0..<count).map { _ in width == 0 ? 0 : random.next() >> UInt64(64 - width) }
+      distances[0] = 0
+      if count > 1, width > 0 { distances[1] |= 1 << UInt64(width - 1) }
+      var time: Int64 = 0
+      let events = distances.map { distance in
+        time &+= Int64(bitPattern: distance)
+        return SampleEvent(device: device, body: [], properties: .empty, texts: [:], time: time)
+      }
+      let batch = SealedBatch(events)
+      // Behind the device column, which has the width 0.
+      #expect(batch.columns[2] == (count == 1 ? 0 : width), "\(count) records")
+      let decoded = try decodeBatch(
+        header: batch.header, clear: batch.clear, blocks: batch.columns + batch.payload)
+      for (index, event) in events.enumerated() {
+        #expect(
+          decoded.time(at: index).microseconds == event.time,
+          "seed \(seed), \(count) records, record \(index)")
+      }
+    }
+  }
 }

@@ -118,10 +118,10 @@ struct SegmentWriter: ~Copyable {
     columns.withBytes { content.add($0) }
     encoder.withPayload { content.add($0) }
     let bodyStart = bytes.count
-    columns.withBytes { store($0, compressor) }
+    columns.withBytes { store($0, of: .columns, compressor) }
     BatchClearSection.setStoredSize(
       columns: bytes.count - bodyStart, in: &bytes, at: clearStart)
-    encoder.withPayload { store($0, compressor) }
+    encoder.withPayload { store($0, of: .bodies, compressor) }
     var frame = FrameHeader(
       type: FrameHeader.FrameType.batch, codec: codec, epoch: end.epoch,
       recordCount: UInt32(encoder.count), baseNumber: end.nextNumber,
@@ -133,9 +133,11 @@ struct SegmentWriter: ~Copyable {
     note(frame, checksum, position: start, encoder)
   }
 
-  private mutating func store(_ block: RawSpan, _ compressor: BlockCompressor) {
+  private mutating func store(
+    _ block: RawSpan, of kind: BlockKind, _ compressor: BlockCompressor
+  ) {
     let size = bytes.appendUpTo(compressor.bound(block.byteCount)) { room in
-      compressor.compress(block, into: &room)
+      compressor.compress(block, of: kind, into: &room)
     }
     if size == nil { bytes.append(block) }
   }

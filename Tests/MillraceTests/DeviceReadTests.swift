@@ -103,6 +103,44 @@ struct DeviceReadTests {
     try await store.close()
   }
 
+  @Test(
+    "A number of events is read to the last of them, and the next read goes on behind it",
+    arguments: CompressionCodec.allCases)
+  func pages(compression: CompressionCodec) async throws {
+    let storage = InMemoryStorage()
+    var configuration = Self.configuration
+    configuration.compression = compression
+    let store = try await storage.open(configuration: configuration)
+    try await fill(store, count: 3_000, seed: 8)
+    let partition = store.partitions[0]
+    let all = try await stored(store.batches(in: partition, until: .highWatermark))
+    let devices = Set(all.map(\.device).prefix(7))
+    let some = all.filter { devices.contains($0.device) }
+    for size in [1, 2, 37, 100, 999, all.count, all.count + 1, .max] {
+      var (next, whole, chosen) = (Offset.zero, [] as [Stored], [] as [Stored])
+      for _ in 0..<60 {
+        let page = store.batches(in: partition, from: .offset(next), until: .count(size))
+        whole += try await stored(page)
+        for try await batch in page { next = batch.checkpoint.next }
+      }
+      #expect(whole == Array(all.prefix(size > 50 ? .max : 60 * size)), "\(size) at a time")
+      next = .zero
+      for _ in 0..<60 {
+        let page = store.batches(
+          of: devices, in: partition, from: .offset(next), until: .count(size))
+        chosen += try await stored(page)
+        for try await batch in page { next = batch.checkpoint.next }
+      }
+      #expect(chosen == Array(some.prefix(size > 50 ? .max : 60 * size)), "\(size) of some")
+    }
+    let time = all[700].time
+    let expected = all.drop { $0.time < time }.prefix(100)
+    let page = store.batches(in: partition, from: .time(time), until: .count(100))
+    #expect(try await stored(page) == Array(expected))
+    #expect(try await stored(store.batches(in: partition, until: .count(0))).isEmpty)
+    try await store.close()
+  }
+
   @Test("A device that has sent nothing has no events and no last one")
   func unknownDevice() async throws {
     let store = try await InMemoryStorage().open(configuration: Self.configuration)

@@ -78,16 +78,15 @@ struct RecordReader {
 
   func read(from position: ReadPosition, max: Int = .max) async throws -> Total {
     var total = Total()
-    let batches = store.batches(in: store.partitions[0], from: position, until: .highWatermark)
+    let batches = store.batches(in: store.partitions[0], from: position, until: .count(max))
     for try await batch in batches {
       check(batch.gap == nil, "a gap at \(batch.checkpoint)")
-      add(batch.prefix(max - total.count), to: &total)
-      if total.count == max { break }
+      add(batch, to: &total)
     }
     return total
   }
 
-  private func add(_ events: EventBatch.SubSequence, to total: inout Total) {
+  private func add(_ events: EventBatch, to total: inout Total) {
     for event in events {
       total.sum &+= event.withDeviceID { sum($0) &+ UInt64($0.byteCount) }
       total.sum &+= sumOfProperties(event)

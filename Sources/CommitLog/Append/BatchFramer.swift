@@ -36,12 +36,12 @@ struct BatchFramer: ~Copyable {
     frame.withBytes(clearStart..<frame.count) { content.addClearSection($0) }
     let columnsStart = frame.count
     columns.withBytes { content.add($0) }
-    Self.store(columns, with: compressor, in: &frame)
+    columns.withBytes { Self.store($0, of: .columns, with: compressor, in: &frame) }
     BatchClearSection.setStoredSize(
       columns: frame.count - columnsStart, in: &frame, at: clearStart)
     batch.withPayload { payload in
       content.add(payload)
-      Self.store(payload, with: compressor, in: &frame)
+      Self.store(payload, of: .bodies, with: compressor, in: &frame)
     }
     contentChecksum = content.value
     bodyEnd = frame.count
@@ -50,16 +50,11 @@ struct BatchFramer: ~Copyable {
   }
 
   private static func store(
-    _ block: borrowing ByteBuffer, with compressor: BlockCompressor, in frame: inout ByteBuffer
-  ) {
-    block.withBytes { store($0, with: compressor, in: &frame) }
-  }
-
-  private static func store(
-    _ block: RawSpan, with compressor: BlockCompressor, in frame: inout ByteBuffer
+    _ block: RawSpan, of kind: BlockKind, with compressor: BlockCompressor,
+    in frame: inout ByteBuffer
   ) {
     let size = frame.appendUpTo(compressor.bound(block.byteCount)) { room in
-      compressor.compress(block, into: &room)
+      compressor.compress(block, of: kind, into: &room)
     }
     if size == nil { frame.append(block) }
   }

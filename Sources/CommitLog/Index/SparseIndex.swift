@@ -50,17 +50,19 @@ package final class SparseIndex: Sendable {
     }
   }
 
-  /// The last entry at or before a number.
-  func entry(atOrBefore number: UInt64) -> IndexEntry? {
+  /// The last entry at or before a number, and where the one behind it stands.
+  func entry(atOrBefore number: UInt64) -> (IndexEntry, following: UInt64?)? {
     last { $0.baseNumber <= number }
   }
 
   /// The last entry whose batch begins before a time.
   func entry(before time: Timestamp) -> IndexEntry? {
-    last { $0.baseTime < time }
+    last { $0.baseTime < time }?.0
   }
 
-  private func last(where matches: (IndexEntry) -> Bool) -> IndexEntry? {
+  private func last(
+    where matches: (IndexEntry) -> Bool
+  ) -> (IndexEntry, following: UInt64?)? {
     contents.withLock { contents in
       var low = 0
       var high = contents.entries.count
@@ -68,7 +70,9 @@ package final class SparseIndex: Sendable {
         let middle = (low + high) / 2
         if matches(contents.entries[middle]) { low = middle + 1 } else { high = middle }
       }
-      return low > 0 ? contents.entries[low - 1] : nil
+      guard low > 0 else { return nil }
+      let following = low < contents.entries.count ? contents.entries[low].position : nil
+      return (contents.entries[low - 1], following)
     }
   }
 

@@ -161,18 +161,30 @@ package final class BatchCursor {
     }
   }
 
+  /// The next batch and the enqueue times of its records, in microseconds; without them where there
+  /// is a gap.
+  func readTimes() throws(CommitLogFailure) -> (batch: StoredBatch?, times: [Int64], first: Int)? {
+    guard let item = try read() else { return nil }
+    guard case .batch(let stored, let first) = item else { return (nil, [], 0) }
+    do throws(FormatError) {
+      return (stored, try stored.times(with: decompressor), first)
+    } catch {
+      return (nil, [], 0)
+    }
+  }
+
   /// Enqueue time of the next record that is there.
   package func timeOfNextRecord() throws(CommitLogFailure) -> Timestamp? {
-    while let (batch, first) = try readDecoded() {
-      if let batch { return batch.time(at: first) }
+    while let (batch, times, first) = try readTimes() {
+      if batch != nil { return Timestamp(microseconds: times[first]) }
     }
     return nil
   }
 
   /// Enqueue time of the last record of the next batch that is there.
   package func lastTimeOfNextBatch() throws(CommitLogFailure) -> Timestamp? {
-    while let (batch, _) = try readDecoded() {
-      if let batch { return batch.time(at: batch.count - 1) }
+    while let (_, times, _) = try readTimes() {
+      if let last = times.last { return Timestamp(microseconds: last) }
     }
     return nil
   }
@@ -222,8 +234,10 @@ package final class BatchCursor {
     if segment.summary != nil {
       segment.index.load { IndexFile.read(segment, fileSystem: fileSystem).entries }
     }
-    if let entry = segment.index.entry(atOrBefore: next) {
-      try seek(to: entry.position, entry.baseNumber, entry.frameChecksum, end: end)
+    if let (entry, following) = segment.index.entry(atOrBefore: next) {
+      // A full batch has an entry of its own: then its frame is what stands in between.
+      let size = following.map { Int(clamping: $0 - entry.position) }
+      try seek(to: entry.position, entry.baseNumber, entry.frameChecksum, end: end, size: size)
     }
   }
 

@@ -29,11 +29,29 @@ package final class StoredBatch: Sendable {
 
   /// Decompresses and decodes the batch.
   ///
+  /// - Parameters:
+  ///   - decompressor: memory to work with.
+  ///   - recordCount: the records at its beginning whose bodies are wanted; nobody may ask for
+  ///     another one's.
+  /// - Returns: the batch.
   /// - Throws: ``FormatError`` when sound checksums cover contents that are none: written wrong.
-  package func decode(with decompressor: BatchDecompressor) throws(FormatError) -> DecodedBatch {
+  package func decode(
+    with decompressor: BatchDecompressor, recordCount: Int = .max
+  ) throws(FormatError) -> DecodedBatch {
     let header = header
     return try bytes.buffer.withBytes(range) { (sections) throws(FormatError) in
-      try FrameContents.batch(header, sections: sections, decompressor: decompressor.codecs)
+      try FrameContents.batch(
+        header, sections: sections, decompressor: decompressor.codecs, recordCount: recordCount)
+    }
+  }
+
+  /// The enqueue times of the batch's records, in microseconds.
+  ///
+  /// - Throws: ``FormatError`` as ``decode(with:recordCount:)`` does.
+  func times(with decompressor: BatchDecompressor) throws(FormatError) -> [Int64] {
+    let header = header
+    return try bytes.buffer.withBytes(range) { (sections) throws(FormatError) in
+      try FrameContents.times(header, sections: sections, decompressor: decompressor.codecs)
     }
   }
 

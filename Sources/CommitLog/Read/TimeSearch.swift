@@ -1,5 +1,5 @@
 package import EventModel
-package import LogFormat
+internal import LogFormat
 package import StorageIO
 
 /// Where the events enqueued at or after a time begin.
@@ -10,7 +10,7 @@ package struct TimePlace: Sendable {
   /// of them, so that it meets the gap (I4).
   package let start: UInt64
   /// The batch of the record, and the record's index.
-  package let batch: (DecodedBatch, index: Int)?
+  package let batch: (StoredBatch, index: Int)?
 }
 
 /// Finds events by enqueue time, which never steps back within a partition.
@@ -39,24 +39,24 @@ package enum TimeSearch {
     // Where records are missing behind the last one that was enqueued earlier.
     var gapStart: UInt64?
     var next = start
-    while let (decoded, first) = try cursor.readDecoded() {
+    while let (stored, times, first) = try cursor.readTimes() {
       let before = next
       next = cursor.next
-      guard let batch = decoded else {
+      guard let batch = stored else {
         gapStart = gapStart ?? before
         continue
       }
-      guard batch.time(at: batch.count - 1) >= time else {
+      guard let last = times.last, last >= time.microseconds else {
         gapStart = nil
         continue
       }
       var low = first
-      var high = batch.count - 1
+      var high = times.count - 1
       while low < high {
         let middle = (low + high) / 2
-        if batch.time(at: middle) >= time { high = middle } else { low = middle + 1 }
+        if times[middle] >= time.microseconds { high = middle } else { low = middle + 1 }
       }
-      let number = batch.baseOffset + UInt64(low)
+      let number = batch.header.baseNumber + UInt64(low)
       let start = low == first ? gapStart ?? number : number
       return TimePlace(number: number, start: start, batch: (batch, low))
     }

@@ -21,16 +21,19 @@ public struct EventBatch: Sendable {
   private let selection: [Int]?
 
   init(
-    _ batch: DecodedBatch, indexes: Range<Int>, of filter: DeviceFilter?, partition: PartitionID
+    _ batch: DecodedBatch, indexes: Range<Int>, of filter: DeviceFilter?, max: Int = .max,
+    partition: PartitionID
   ) {
     self.partition = partition
     self.batch = batch
-    selection = filter.map { batch.indexes(of: $0, in: indexes) }
-    self.indexes = selection?.indices ?? indexes
+    selection = filter.map { Array(batch.indexes(of: $0, in: indexes).prefix(max)) }
+    self.indexes = selection?.indices ?? indexes.prefix(max)
     gap = nil
+    // Behind the last event, where no more are wanted.
+    let last = self.indexes.count == max ? selection?.last ?? self.indexes.last : nil
+    let end = last.map { $0 + 1 } ?? indexes.upperBound
     let base = batch.baseOffset
-    offsets =
-      Offset(base + UInt64(indexes.lowerBound))..<Offset(base + UInt64(indexes.upperBound))
+    offsets = Offset(base + UInt64(indexes.lowerBound))..<Offset(base + UInt64(end))
   }
 
   init(_ gap: Gap) {

@@ -36,6 +36,8 @@ public struct EventBatches: AsyncSequence, Sendable {
   public struct Iterator: AsyncIteratorProtocol {
     private let batches: EventBatches
     private var limit: UInt64 = .max
+    /// Events that are still to be given out.
+    private var remaining = Int.max
     private var reader: ReadAhead?
     /// What finding the place to begin at has read already.
     private var found: ReadAhead.Item?
@@ -56,6 +58,7 @@ public struct EventBatches: AsyncSequence, Sendable {
       isolation actor: isolated (any Actor)? = #isolation
     ) async throws(EventStoreError) -> EventBatch? {
       let reader = try await begin()
+      guard remaining > 0 else { return nil }
       if let item = found.take() {
         switch take(item) {
         case .batch(let batch): return batch
@@ -89,29 +92,43 @@ public struct EventBatches: AsyncSequence, Sendable {
     }
 
     /// What the consumer sees of an item.
-    private func take(_ item: ReadAhead.Item) -> Taken {
+    private mutating func take(_ item: ReadAhead.Item) -> Taken {
       switch item {
       case .gap(let gap): return .batch(EventBatch(gap))
       case .stored(let stored, let first):
         // On the consumer's thread: decoding waits for nothing.
-        return take(stored.decoded(from: first, in: batches.partition, with: decompressor))
+        let end = end(of: stored.header.baseNumber..<stored.header.nextNumber, from: first)
+        return take(
+          stored.decoded(
+            from: first, in: batches.partition, with: decompressor, recordCount: end))
       case .decoded(let batch, let first):
-        let end = batch.count(below: limit)
+        let base = batch.baseOffset
+        let end = end(of: base..<base + UInt64(batch.count), from: first)
         guard first < end else { return .end }
         let taken = EventBatch(
-          batch, indexes: first..<end, of: batches.filter, partition: batches.partition)
+          batch, indexes: first..<end, of: batches.filter, max: remaining,
+          partition: batches.partition)
+        remaining -= taken.count
         return taken.isEmpty ? .nothing : .batch(taken)
       }
+    }
+
+    /// The index behind the last record of a batch that may be given out.
+    private func end(of numbers: Range<UInt64>, from first: Int) -> Int {
+      let end = numbers.count(below: limit)
+      guard batches.filter == nil, end - first > remaining else { return end }
+      return first + remaining
     }
 
     private mutating func begin() async throws(EventStoreError) -> ReadAhead {
       if let reader { return reader }
       let stretch = try await batches.stretch()
       limit = stretch.end
+      remaining = stretch.count
       var start = stretch.start.number
       if let (batch, first) = stretch.start.batch {
-        found = .decoded(batch, from: first)
-        start = batch.baseOffset + UInt64(batch.count)
+        found = .stored(batch, from: first)
+        start = batch.header.nextNumber
       }
       let cursor = batches.source.cursor(
         in: batches.partition.number, from: start, of: batches.filter)
@@ -123,11 +140,8 @@ public struct EventBatches: AsyncSequence, Sendable {
   }
 }
 
-extension DecodedBatch {
-  /// The number of its records below a number.
-  fileprivate func count(below limit: UInt64) -> Int {
-    limit <= baseOffset ? 0 : Int(min(UInt64(count), limit - baseOffset))
-  }
+extension Range<UInt64> {
+  fileprivate func count(below limit: UInt64) -> Int { clamped(to: 0..<limit).count }
 }
 
 /// Where reading begins in a partition.
@@ -154,19 +168,23 @@ public enum ReadEnd: Hashable, Sendable {
   /// Before the first event enqueued at or after a time, or at what is durable when the iterator is
   /// asked for the first batch if there is none yet.
   case time(Timestamp)
+  /// Behind so many events, or at what is durable when the iterator is asked for the first batch if
+  /// there are fewer: bodies behind them are not even decompressed.
+  case count(Int)
 }
 
-/// Where reading begins, and before which number it ends.
+/// Where reading begins, before which number it ends, and how many events it gives out.
 struct ReadStretch: Sendable {
   let start: ReadStart
   let end: UInt64
+  var count = Int.max
 }
 
 /// Where reading begins.
 struct ReadStart: Sendable {
   let number: UInt64
   /// The batch that holds the number, where it was read to find that, and the number's index.
-  var batch: (DecodedBatch, index: Int)?
+  var batch: (StoredBatch, index: Int)?
 }
 
 extension ReadSource {
@@ -204,11 +222,13 @@ extension ReadSource {
     let number =
       switch end {
       case .never: UInt64.max
-      case .highWatermark: snapshot(of: partition).end
+      case .highWatermark, .count: snapshot(of: partition).end
       case .offset(let offset): offset.value
       case .time(let time): try find(time, in: partition, waits: waits).number
       }
-    return ReadStretch(start: start, end: max(start.number, number))
+    let stretch = ReadStretch(start: start, end: max(start.number, number))
+    guard case .count(let count) = end else { return stretch }
+    return ReadStretch(start: stretch.start, end: stretch.end, count: max(0, count))
   }
 
   /// What a position means now.

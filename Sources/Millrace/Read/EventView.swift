@@ -60,12 +60,7 @@ public struct EventView: Sendable {
   public func forEachProperty<Failure: Error>(
     _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
   ) throws(Failure) {
-    let places = propertyPlaces
-    let columns = columns
-    for index in places.indices {
-      let place = places[index]
-      try body(columns.extracting(place.nameRange), columns.extracting(place.valueRange))
-    }
+    try propertyTexts.forEach(body)
   }
 
   /// The system properties.
@@ -88,14 +83,8 @@ extension EventView {
   }
 
   @usableFromInline
-  var columns: RawSpan {
+  var propertyTexts: PropertyTexts {
     @_lifetime(borrow self)
-    get { batch.columns }
-  }
-
-  @usableFromInline
-  var propertyPlaces: Span<PropertyPlace> {
-    @_lifetime(borrow self)
-    get { batch.propertyPlaces(at: index) }
+    get { batch.propertyTexts(at: index) }
   }
 }

@@ -198,10 +198,11 @@ final class ReadAhead: Work {
 extension StoredBatch {
   /// The decoded batch; a gap where sound checksums cover contents that are none.
   func decoded(
-    from first: Int, in partition: PartitionID, with decompressor: BatchDecompressor
+    from first: Int, in partition: PartitionID, with decompressor: BatchDecompressor,
+    recordCount: Int = .max
   ) -> ReadAhead.Item {
     do throws(FormatError) {
-      return .decoded(try decode(with: decompressor), from: first)
+      return .decoded(try decode(with: decompressor, recordCount: recordCount), from: first)
     } catch {
       return .gap(gap(in: partition, from: first))
     }

@@ -48,7 +48,7 @@ struct BenchLimits: Sendable {
     var sum: UInt32 = 0
     checksum = Self.rate(blocks, &plain) { block, _ in sum ^= CRC32C.checksum(block) }
     compression = Self.rate(blocks, &room) { block, target in
-      sum &+= UInt32(compressor.compress(block, into: &target) ?? 0)
+      sum &+= UInt32(compressor.compress(block, of: .bodies, into: &target) ?? 0)
     }
     decompression = try Self.rate(stored, &plain) { block, target in
       try decompressor.decompress(block, codec: .lz4, into: &target)
@@ -79,7 +79,7 @@ struct BenchLimits: Sendable {
     // SAFETY: bytes have no padding.
     var span = room.mutableSpan
     var target = unsafe span.mutableBytes
-    let size = compressor.compress(unsafe block.span.bytes, into: &target)
+    let size = compressor.compress(unsafe block.span.bytes, of: .bodies, into: &target)
     return size.map { Array(room[..<$0]) } ?? block
   }
 
