@@ -5,17 +5,20 @@ package import EventModel
 /// One owner at a time; reused from batch to batch so that a steady producer allocates nothing.
 /// Sendable because the owners hand it over under a lock and no two ever hold it at once.
 package final class BatchEncoder: @unchecked Sendable {
-  /// What the events' properties are looked up in; shared by batches that are built one after the
-  /// other.
-  @exclusivity(unchecked) package var propertyCache: PropertyCache
-  // SAFETY, for every use of both: one owner at a time is what the class relies on as a whole, and
-  // no call in here reaches the contents a second time. Checking that at every append costs as much
-  // as a column.
+  // SAFETY, for every use: one owner at a time is what the class relies on as a whole, and no call
+  // in here reaches the contents a second time. Checking that at every append costs as much as a
+  // column.
   @exclusivity(unchecked) private var contents: BatchContents
 
   package init(targetSize: Int, propertyCache: PropertyCache = PropertyCache()) {
-    unsafe self.propertyCache = propertyCache
-    unsafe contents = BatchContents(targetSize: targetSize)
+    unsafe contents = BatchContents(targetSize: targetSize, propertyCache: propertyCache)
+  }
+
+  /// What the events' properties are looked up in; shared by batches that are built one after the
+  /// other.
+  package var propertyCache: PropertyCache {
+    get { unsafe contents.propertyCache }
+    set { unsafe contents.propertyCache = newValue }
   }
 
   /// What the events and their device ids measure, as ``BatchClearSection/eventSize`` keeps it.
@@ -54,11 +57,7 @@ package final class BatchEncoder: @unchecked Sendable {
     from device: borrowing RawSpan, hash: UInt64, body: borrowing RawSpan,
     properties: borrowing Properties, at time: Int64
   ) -> (size: Int, count: Int) {
-    // The cache is not even looked at, nor its references counted, for what has no properties.
-    let set =
-      properties.isEmpty ? 0 : unsafe contents.number(of: properties, cache: propertyCache)
-    return unsafe contents.append(
-      from: device, hash: hash, body: body, properties: properties, set: set, at: time)
+    unsafe contents.append(from: device, hash: hash, body: body, properties: properties, at: time)
   }
 
   /// Adds the system properties of the event appended last.
@@ -93,6 +92,7 @@ struct BatchContents: ~Copyable {
   private var largeDeltas: [Int: UInt64] = [:]
   private var devices = DeviceTable()
   private var propertySets = PropertyTable()
+  fileprivate var propertyCache: PropertyCache
   private var texts: [TextColumn?] = Array(repeating: nil, count: SystemProperty.allCases.count)
   private var textSize = 0
 
@@ -104,8 +104,9 @@ struct BatchContents: ~Copyable {
   private(set) var firstTime: Int64 = 0
   private(set) var lastTime: Int64 = 0
 
-  init(targetSize: Int) {
+  init(targetSize: Int, propertyCache: PropertyCache) {
     payload = ByteBuffer(capacity: targetSize + targetSize / 4)
+    self.propertyCache = propertyCache
   }
 
   /// Bytes that the batch will take before compression, roughly; never less than its payload.
@@ -128,16 +129,10 @@ struct BatchContents: ~Copyable {
     eventSize = 0
   }
 
-  /// The number of a property set in this batch.
-  @inline(__always)
-  mutating func number(of properties: borrowing Properties, cache: PropertyCache) -> UInt32 {
-    propertySets.number(of: properties, cache: cache)
-  }
-
   @inline(__always)
   mutating func append(
     from device: borrowing RawSpan, hash: UInt64, body: borrowing RawSpan,
-    properties: borrowing Properties, set: UInt32, at time: Int64
+    properties: borrowing Properties, at time: Int64
   ) -> (size: Int, count: Int) {
     if count == 0 {
       firstTime = time
@@ -148,7 +143,7 @@ struct BatchContents: ~Copyable {
     timeDeltas.append(UInt32(truncatingIfNeeded: delta))
     lastTime = time
     deviceNumbers.append(devices.number(of: device, hash: hash))
-    setNumbers.append(set)
+    setNumbers.append(propertySets.number(of: properties, cache: propertyCache))
     sizes.append(UInt32(body.byteCount))
     payload.append(body)
     eventSize &+= UInt64(body.byteCount &+ properties.size &+ device.byteCount)

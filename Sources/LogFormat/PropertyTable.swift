@@ -71,7 +71,8 @@ struct PropertyTable: ~Copyable {
 ///
 /// One owner at a time; the batches that use it are built one after the other.
 package final class PropertyCache: @unchecked Sendable {
-  private var contents = Contents()
+  // SAFETY, for its one use: as the class says, one owner at a time, and the call reaches it once.
+  @exclusivity(unchecked) private var contents = Contents()
 
   package init() {}
 
@@ -79,7 +80,8 @@ package final class PropertyCache: @unchecked Sendable {
   fileprivate func number(
     of properties: borrowing Properties, identity: ObjectIdentifier, in batch: inout PropertyTable
   ) -> UInt32 {
-    contents.number(of: properties, identity: identity, in: &batch)
+    // SAFETY: as said where it is declared.
+    unsafe contents.number(of: properties, identity: identity, in: &batch)
   }
 
   private struct Contents: ~Copyable {

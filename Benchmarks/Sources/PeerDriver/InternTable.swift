@@ -3,14 +3,23 @@ import Glibc
 /// Values that are each made once and recognised by the bytes they were made from: a producer that
 /// keeps its ids and property sets hands the store the same ones again.
 struct InternTable<Value>: ~Copyable {
+  /// Not copyable, so that its value is lent to the store without a retain.
+  private struct Entry: ~Copyable {
+    let value: Value
+
+    @inline(__always)
+    borrowing func lend<Result>(_ body: (borrowing Value) throws -> Result) rethrows -> Result {
+      try body(value)
+    }
+  }
+
   /// The upper half of a hash and the value's place plus one.
   ///
   /// 0 is free; never more than half of them are taken.
   private var slots = [UInt64](repeating: 0, count: 1 << 10)
   private var keys: [UInt8] = []
   private var ends: [Int] = []
-  /// A pointer, so that a value is lent to the store without a retain.
-  private var values: UnsafeMutablePointer<Value>
+  private var values: UnsafeMutablePointer<Entry>
   private var capacity = 1 << 9
 
   init() { values = .allocate(capacity: capacity) }
@@ -20,9 +29,15 @@ struct InternTable<Value>: ~Copyable {
     values.deallocate()
   }
 
-  /// A value by its place.
-  subscript(place: Int) -> Value {
-    @inline(__always) unsafeAddress { UnsafePointer(values + place) }
+  /// A copy of a value, by its place.
+  subscript(place: Int) -> Value { values[place].value }
+
+  /// Lends a value, by its place.
+  @inline(__always)
+  func lend<Result>(
+    _ place: Int, _ body: (borrowing Value) throws -> Result
+  ) rethrows -> Result {
+    try values[place].lend(body)
   }
 
   /// The place of the value that these bytes stand for; `make` is asked for a new one.
@@ -74,7 +89,7 @@ struct InternTable<Value>: ~Copyable {
   ) -> Int {
     let place = ends.count
     if place == capacity { grow() }
-    (values + place).initialize(to: value)
+    (values + place).initialize(to: Entry(value: value))
     keys.append(contentsOf: key)
     ends.append(keys.count)
     put(tag | UInt64(place + 1))
@@ -88,7 +103,7 @@ struct InternTable<Value>: ~Copyable {
   }
 
   private mutating func grow() {
-    let wider = UnsafeMutablePointer<Value>.allocate(capacity: capacity * 2)
+    let wider = UnsafeMutablePointer<Entry>.allocate(capacity: capacity * 2)
     wider.moveInitialize(from: values, count: capacity)
     values.deallocate()
     values = wider

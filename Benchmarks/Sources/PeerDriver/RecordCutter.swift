@@ -36,9 +36,11 @@ struct RecordCutter: ~Copyable {
     let time = Timestamp(microseconds: record.time)
     switch form {
     case .borrowed:
-      try appender.append(
-        fromDeviceWithID: cut.device.bytes, body: cut.body.bytes,
-        properties: properties[cut.properties], enqueuedTime: time)
+      try properties.lend(cut.properties) { properties in
+        _ = try appender.append(
+          fromDeviceWithID: cut.device.bytes, body: cut.body.bytes, properties: properties,
+          enqueuedTime: time)
+      }
     case .owned:
       let device = try devices.place(of: cut.device) {
         try DeviceID(utf8: $0.bindMemory(to: UInt8.self).span)
