@@ -9,19 +9,14 @@ internal import LogFormat
 ///
 /// An event is only in memory when `append` returns; it is
 /// synced in the background within 100 ms, or when ``durable()`` or ``synchronize()`` asks for it.
-/// When memory is full, append blocks until there is room: use it from a thread of your own where
-/// that matters.
+/// When more waits to be written than the store's own threads keep up with, an append now and then
+/// compresses a batch for them. When memory is full, it blocks until there is room: use it from a
+/// thread of your own where that matters.
 public struct EventAppender: ~Copyable {
-  /// A partition, and the number behind the last event that this appender put there.
-  private struct Lane {
-    let partition: PartitionWriter
-    var end: UInt64 = 0
-  }
-
   /// Nil in a store that is open for reading only; keeps the store alive.
   private let writer: WriterCore?
   private let now: @Sendable () -> Timestamp
-  private var lanes: [Lane]
+  private var lanes: LaneTable
   private let wait = BlockingWait()
   /// No event may be later, as the clock stood when it was last looked at.
   private var latestTime = Timestamp(microseconds: .min)
@@ -29,7 +24,7 @@ public struct EventAppender: ~Copyable {
   init(_ writer: WriterCore?, now: @escaping @Sendable () -> Timestamp) {
     self.writer = writer
     self.now = now
-    lanes = writer?.partitions.map { Lane(partition: $0) } ?? []
+    lanes = LaneTable(writer?.partitions ?? [])
   }
 
   /// Appends an event of borrowed bytes and returns its position.
@@ -108,16 +103,15 @@ public struct EventAppender: ~Copyable {
     from device: RawSpan, hash: UInt64, body: RawSpan, properties: borrowing Properties,
     systemProperties: SystemProperties?, enqueuedTime: Timestamp?
   ) throws(EventStoreError) -> LogPosition {
-    guard !lanes.isEmpty else { throw .isReadOnly }
+    guard lanes.count > 0 else { throw .isReadOnly }
     if let enqueuedTime, enqueuedTime > latestTime { try lookAtClock(for: enqueuedTime) }
     let time = (enqueuedTime ?? now()).microseconds
     let place = WriterCore.index(ofHash: hash, partitionCount: lanes.count)
     while true {
-      if let number = try lanes[place].partition.append(
+      if let number = try lanes[place].append(
         from: device, hash: hash, body: body, properties: properties,
         systemProperties: systemProperties, at: time)
       {
-        lanes[place].end = number &+ 1
         return LogPosition(partition: PartitionID(place), offset: Offset(number))
       }
       try lanes[place].partition.waitForRoom(wait)
@@ -140,7 +134,7 @@ public struct EventAppender: ~Copyable {
 
   /// Returns when every event that this appender appended is durable.
   public func durable() async throws(EventStoreError) {
-    let touched = lanes.filter { $0.end > 0 }
+    let touched = lanes.touched
     guard !touched.isEmpty else { return }
     let wait = JoinedWait(count: touched.count)
     for lane in touched { lane.partition.enroll(Waiter(goal: .durable(lane.end), wait)) }
@@ -157,7 +151,7 @@ public struct EventAppender: ~Copyable {
 
   private func lead(to goal: (UInt64) -> WaitGoal) throws(EventStoreError) {
     guard writer != nil else { throw .isReadOnly }
-    let touched = lanes.filter { $0.end > 0 }
+    let touched = lanes.touched
     // The others run on the store's threads while this one leads the last.
     for lane in touched.dropLast() {
       lane.partition.enroll(Waiter(goal: goal(lane.end), nil))

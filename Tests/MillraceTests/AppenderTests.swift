@@ -90,6 +90,41 @@ struct AppenderTests {
     try await store.close()
   }
 
+  @Test(
+    "Groups of several batches, laid out by many threads: durable at their synchronize, in order")
+  func groups() async throws {
+    let disk = MemoryFileSystem()
+    let store = try await disk.openStore(.init(partitionCount: 1, batchSize: .kibibytes(4)))
+    let (threads, groups, perGroup) = (3, 40, 100)
+    let tasks = (0..<threads).map { thread in
+      onThread {
+        var appender = store.makeAppender()
+        let device = try DeviceID("t\(thread)")
+        for group in 0..<groups {
+          var last = Offset(0)
+          for number in 0..<perGroup {
+            let text = "\(group * perGroup + number) \(String(repeating: "x", count: 200))"
+            last = try appender.append(from: device, body: Array(text.utf8)).offset
+          }
+          try appender.synchronize()
+          #expect(try store.offsets(in: 0).upperBound > last)
+        }
+      }
+    }
+    for task in tasks { try await task.value }
+    try await store.close()
+
+    let again = try await disk.openStore(access: .readOnly)
+    var next: [DeviceID: Int] = [:]
+    for event in try await again.everything()[0] ?? [] {
+      let text = String(decoding: event.body.bytes, as: UTF8.self)
+      #expect(text.prefix { $0 != " " } == "\(next[event.deviceID, default: 0])")
+      next[event.deviceID, default: 0] += 1
+    }
+    #expect(next.count == threads && next.values.allSatisfy { $0 == groups * perGroup })
+    try await again.close()
+  }
+
   @Test("Threads with an appender each: every number once, each device in order (I12)")
   func manyThreads() async throws {
     let disk = MemoryFileSystem()

@@ -80,6 +80,31 @@ struct BackPressureTests {
     try await store.close()
   }
 
+  @Test(
+    "What an appender lays out for others to write keeps it from nothing: memory has to be full")
+  func helping() async throws {
+    let disk = ControlledDisk(MemoryFileSystem())
+    let store = try await disk.openStore(.init(partitionCount: 1, batchSize: .kibibytes(16)))
+    let count = 5_000
+    disk.control.hold(.write)
+    // 5 MB: more than is left to the store's own threads, less than may wait in memory.
+    let producer = onThread {
+      var appender = store.makeAppender()
+      for number in 0..<count {
+        let body = Array("\(number) \(String(repeating: "x", count: 1_000))".utf8)
+        try appender.append(from: "d", body: body)
+      }
+    }
+    try await producer.value
+    await disk.control.untilHeld(.write)
+    disk.control.release()
+    let last = LogPosition(partition: 0, offset: Offset(UInt64(count - 1)))
+    try await store.durable(upTo: last)
+    let texts = try await store.texts().map { $0.prefix { $0 != " " } }
+    #expect(texts == (0..<count).map { Substring("\($0)") })
+    try await store.close()
+  }
+
   @Test("A cancelled append ends like any other: its outcome is never in doubt")
   func cancelledAppend() async throws {
     let disk = ControlledDisk(MemoryFileSystem())

@@ -95,10 +95,10 @@ private struct Model: Hashable {
       #expect(before.syncing == nil, "two syncs at once")
       #expect(commit.written > commit.durable, "there is nothing to sync")
       #expect(
-        before.flushing == nil && !before.isMarking
+        before.flushing == nil && !before.isMarking && !before.isLayingOut
           || commit.unsyncedSize >= GroupCommit.syncSize
           || before.awaitedSyncs.contains { $0 > commit.durable && $0 <= commit.written },
-        "a sync beside a flush that helps nobody")
+        "a sync that helps nobody, beside a flush or while the next batch is laid out")
       syncing = commit.written
     case .mark:
       #expect(before.flushing == nil && !before.isMarking, "a mark beside a flush")

@@ -97,13 +97,17 @@ package struct GroupCommit: Hashable, Sendable {
     return nil
   }
 
-  /// Whether a sync would help somebody, or may help all who wait because nothing is being written.
+  /// Whether a sync would help somebody, or may help all who wait because nothing is being written
+  /// nor about to be.
   private var isSyncAsked: Bool {
-    syncGoal > durable && (firstSyncGoal <= written || !isFlushing)
+    syncGoal > durable && (firstSyncGoal <= written || !isFlushing && !isHeldUp)
   }
 
   /// Whether a batch is to be written although it is not full.
   private var isFlushAsked: Bool { flushGoal > written || !isSyncing && syncGoal > written }
+
+  /// Whether somebody waits for more than is written.
+  package var isFlushAwaited: Bool { max(flushGoal, syncGoal) > written }
 
   package mutating func endFlush(written number: UInt64) {
     precondition(isFlushing, "a flush ended that had not begun")

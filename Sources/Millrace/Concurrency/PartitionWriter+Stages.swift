@@ -5,23 +5,32 @@ internal import Synchronization
 
 /// The stages of ``GroupCommit``, each run by whichever thread took it.
 extension PartitionWriter {
+  /// Stages and batches laid out in one turn of a worker's: about as much as one flush may write.
+  private static let stepsMax = 16
+
   func run() {
     state.withLock { $0.isQueued = false }
-    // A flush and the sync behind it; then other partitions have their turn.
-    for _ in 0..<2 {
-      guard let stage = beginStage() else { return }
-      _ = perform(stage)
+    // Then other partitions have their turn.
+    for _ in 0..<Self.stepsMax {
+      if let stage = beginStage() {
+        _ = perform(stage)
+      } else if let batch = state.withLock({ needsHelp($0) ? takeToLayOut(&$0) : nil }) {
+        layOut(batch)
+      } else {
+        return
+      }
     }
     schedule()
   }
 
   /// Takes a stage, and calls another thread for one that may run beside it.
   private func beginStage() -> GroupCommit.Stage? {
-    let (stage, needsHelp) = state.withLock { state in
+    let (stage, callsHelp) = state.withLock { state in
       let stage = state.commit.begin()
-      return (stage, stage != nil && claimQueue(&state))
+      // A flush calls for itself.
+      return (stage, stage != nil && stage != .flush && claimQueue(&state))
     }
-    if needsHelp { workers.submit(self) }
+    if callsHelp { workers.submit(self) }
     return stage
   }
 
@@ -39,27 +48,13 @@ extension PartitionWriter {
 
   /// Bytes of one flush: enough to keep the disk busy, few enough to keep waits short and the
   /// unsynced tail within its bound (``GroupCommit/stallSize``).
-  private static let flushSize = Limits.batchSizeMax
+  static let flushSize = Limits.batchSizeMax
 
   private func flush() -> EventStoreError? {
-    let batches = state.withLock { state in
-      var size = 0
-      let count = state.sealed.prefix { batch in
-        defer { size += batch.size }
-        return !batch.isBeingLaidOut && (size == 0 || size + batch.size <= Self.flushSize)
-      }.count
-      var batches = Array(state.sealed.prefix(count))
-      state.sealed.removeFirst(count)
-      if state.sealed.isEmpty, size < Self.flushSize, state.commit.isFlushingAll,
-        let current = state.current, current.count > 0
-      {
-        state.current = nil
-        state.pendingSize += current.size
-        batches.append(SealedBatch(current))
-      }
-      state.noteSealed()
-      return batches
+    let (batches, callsHelp) = state.withLock { state in
+      (takeToFlush(&state), claimQueue(&state))
     }
+    if callsHelp { workers.submit(self) }
     var count = 0
     var written: UInt64 = 0
     let rolls = log.rollCount
@@ -89,6 +84,38 @@ extension PartitionWriter {
       noteTail(&state)
     }
     return nil
+  }
+
+  /// Takes what one flush writes.
+  ///
+  /// As much as it may; where somebody waits for it, no more than what is laid out already and one
+  /// batch that is not: the others are left to whoever helps.
+  private func takeToFlush(_ state: inout State) -> [SealedBatch] {
+    var batches: [SealedBatch] = []
+    var size = 0
+    let isAwaited = state.commit.isFlushAwaited
+    func fits(_ batch: SealedBatch) -> Bool {
+      guard let last = batches.last else { return true }
+      return (last.framed != nil || !isAwaited) && size + batch.size <= Self.flushSize
+    }
+    for batch in state.sealed {
+      guard !batch.isBeingLaidOut, fits(batch) else { break }
+      batches.append(batch)
+      size += batch.size
+    }
+    state.sealed.removeFirst(batches.count)
+    if state.sealed.isEmpty, state.commit.isFlushingAll, let current = state.current,
+      current.count > 0
+    {
+      let batch = SealedBatch(current)
+      if fits(batch) {
+        state.current = nil
+        state.pendingSize += batch.size
+        batches.append(batch)
+      }
+    }
+    state.noteSealed()
+    return batches
   }
 
   private func putBack(_ batch: SealedBatch) {

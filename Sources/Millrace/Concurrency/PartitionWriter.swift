@@ -95,30 +95,34 @@ final class PartitionWriter: Work {
   /// Takes an event of the device with this id and its hash in, and returns the event's number; nil
   /// when there is no room for it now.
   ///
-  /// Blocks for nothing but the lock.
+  /// Blocks for nothing but the lock, and `helps` says whether it may lay out a batch.
   @inline(__always)
   func append(
     from device: borrowing RawSpan, hash: UInt64, body: borrowing RawSpan,
-    properties: borrowing Properties, systemProperties: SystemProperties?, at time: Int64
+    properties: borrowing Properties, systemProperties: SystemProperties?, at time: Int64,
+    helps: Bool = false
   ) throws(EventStoreError) -> UInt64? {
-    let outcome = state.withLock { state -> (number: UInt64?, step: Step, refused: Bool) in
-      guard !state.hasFailed, !state.isClosed else { return (nil, .none, true) }
-      guard hasRoom(state) else { return (nil, .none, false) }
-      let encoder = state.current ?? begin(&state)
+    let outcome = state.withLock { state -> (number: UInt64?, steps: Steps, refused: Bool) in
+      guard !state.hasFailed, !state.isClosed else { return (nil, [], true) }
+      guard hasRoom(state) else { return (nil, [], false) }
+      if state.current == nil { begin(&state) }
       state.lastTime = max(state.lastTime, time)
-      let batch = encoder.append(
+      // Where it stands: the encoder is not retained for every event.
+      let batch = state.current?.append(
         from: device, hash: hash, body: body, properties: properties, at: state.lastTime)
-      if let systemProperties { encoder.setSystemProperties(systemProperties) }
+      guard let batch else { preconditionFailure("a batch was begun") }
+      if let systemProperties { state.current?.setSystemProperties(systemProperties) }
       let number = state.nextNumber
-      var step: Step = state.commit.durable == number ? .wakePacemaker : .none
+      var steps: Steps = state.commit.durable == number ? .wakePacemaker : []
       state.nextNumber = number &+ 1
       if batch.size >= limits.size || batch.count == Limits.batchRecordCountMax {
         seal(&state)
-        if claimQueue(&state) { step = step == .none ? .schedule : .both }
+        if claimQueue(&state) { steps.insert(.schedule) }
+        if helps, state.pendingSize >= Self.helpedSize { steps.insert(.help) }
       }
-      return (number, step, false)
+      return (number, steps, false)
     }
-    if outcome.step != .none { take(outcome.step) }
+    if !outcome.steps.isEmpty { take(outcome.steps) }
     if outcome.refused { throw refusal }
     return outcome.number
   }
@@ -136,27 +140,30 @@ final class PartitionWriter: Work {
     }
   }
 
-  private enum Step {
-    case none
-    case schedule
-    case wakePacemaker
-    case both
-  }
+  /// What an append leaves to be done outside the lock.
+  private struct Steps: OptionSet {
+    let rawValue: UInt8
 
-  private func take(_ step: Step) {
-    if step == .schedule || step == .both { workers.submit(self) }
-    if step == .wakePacemaker || step == .both { wakePacemaker() }
+    static let schedule = Self(rawValue: 1)
+    static let wakePacemaker = Self(rawValue: 2)
+    static let help = Self(rawValue: 4)
   }
 
   @inline(never)
-  private func begin(_ state: inout State) -> BatchEncoder {
+  private func take(_ steps: Steps) {
+    if steps.contains(.schedule) { workers.submit(self) }
+    if steps.contains(.wakePacemaker) { wakePacemaker() }
+    if steps.contains(.help) { help() }
+  }
+
+  @inline(never)
+  private func begin(_ state: inout State) {
     let encoder = encoders.take()
     encoder.propertyCache = properties
     state.current = encoder
-    return encoder
   }
 
-  private func seal(_ state: inout State) {
+  func seal(_ state: inout State) {
     guard let current = state.current.take() else { return }
     state.pendingSize += current.size
     state.sealed.append(SealedBatch(current))
@@ -168,11 +175,12 @@ final class PartitionWriter: Work {
     state.withLock { $0.failure } ?? .isClosed
   }
 
-  /// Whether a stage waits that no thread will come for by itself.
+  /// Whether something waits that no thread will come for by itself: a stage, or a batch to lay out
+  /// beside a flush that somebody waits for.
   func claimQueue(_ state: inout State) -> Bool {
     guard !state.isQueued else { return false }
     var probe = state.commit
-    guard probe.begin() != nil else { return false }
+    guard probe.begin() != nil || needsHelp(state) else { return false }
     state.isQueued = true
     return true
   }
@@ -219,7 +227,7 @@ final class PartitionWriter: Work {
         if let failure = state.failure { return .failed(failure.whileWaiting) }
         request(goal, &state)
         if let stage = state.commit.begin() { return .run(stage) }
-        if let batch = takeToLayOut(&state) { return .layOut(batch) }
+        if let batch = takeToLayOut(for: goal, &state) { return .layOut(batch) }
         state.waiters.append(Waiter(goal: goal, wait))
         return .wait
       }

@@ -16,6 +16,14 @@ extension WaitGoal {
     case .room: hasRoom
     }
   }
+
+  /// Whether it is all that was taken in before an event of this number.
+  func isEnd(_ number: UInt64) -> Bool {
+    switch self {
+    case .written(let goal), .durable(let goal): goal == number
+    case .room: false
+    }
+  }
 }
 
 /// Who is told how a wait ended: nil for well.
