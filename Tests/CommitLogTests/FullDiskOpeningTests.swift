@@ -108,6 +108,40 @@ struct FullDiskOpeningTests {
     #expect(disk.image.keys.count { $0.string.contains("/quarantine/MANIFEST.healed") } == 1)
   }
 
+  /// Each attempt left one more of them.
+  @Test("However often opening is tried, what it keeps is kept once")
+  func copies() throws {
+    var image = try StoreImage.killed([.write(0..<3), .sync, .mark])
+    var manifest = try image.manifestFile()
+    let last = try #require(manifest.frames.last)
+    manifest.flipBit(at: last.bodyRange.lowerBound)
+    image.put(manifest)
+    var segment = try image.segment()
+    segment.bytes += [UInt8](repeating: 0xee, count: 100)
+    image.put(segment)
+    let disk = image.disk()
+    for seed in 1...3 as ClosedRange<UInt64> {
+      disk.plan = full(FileNames.manifest)
+      try TestStore.open(on: disk, seed: seed).log.close()
+      disk.plan = FaultPlan(failures: [
+        .init(.call(.write, pathSuffix: FileNames.manifest), .ioError)
+      ])
+      if seed == 1 {
+        #expect(throws: CommitLogFailure.self) { try TestStore.open(on: disk, seed: seed) }
+      }
+      disk.plan = FaultPlan(failures: [
+        .init(.call(.truncate, pathSuffix: segment.path.string), .ioError)
+      ])
+      _ = try TestStore.open(on: disk, seed: seed)
+    }
+    let kept = StoreImage(files: disk.image, directories: disk.directories).quarantine
+    #expect(kept.keys.count { $0.contains("healed") } == 1)
+    #expect(kept.values.count { $0 == Array(repeating: 0xee, count: 100) } == 1)
+    #expect(kept.count == 2)
+    disk.plan = .none
+    #expect(try TestStore.open(on: disk, seed: 4).read().serials == [0, 1, 2])
+  }
+
   /// Whoever read it could have seen what a power failure takes back.
   @Test("What nothing proves is read once it could be written anew", arguments: [false, true])
   func unprovenTail(_ isTorn: Bool) throws {

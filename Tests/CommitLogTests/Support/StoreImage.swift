@@ -18,6 +18,11 @@ struct StoreImage: Sendable {
   var files: [FilePath: [UInt8]]
   let directories: [FilePath]
 
+  init(files: [FilePath: [UInt8]], directories: [FilePath]) {
+    self.files = files
+    self.directories = directories
+  }
+
   init(_ fileSystem: MemoryFileSystem) {
     files = fileSystem.image
     directories = fileSystem.directories
