@@ -67,6 +67,35 @@ struct FailingReadTests {
     #expect(failureCount > 0, "\(operation)")
   }
 
+  /// What was gone had been called durable.
+  @Test("A file that becomes shorter while its end is written anew shows nothing of it")
+  func shrinking() throws {
+    let image = try StoreImage.killed([.write(0..<3), .sync, .write(3..<6), .sync])
+    let segment = try image.segment()
+    let last = try #require(segment.frames.last)
+    try #require(last.header.recordCount == 3)
+    for size in [last.position, last.bodyRange.lowerBound + 1] {
+      let disk = image.disk()
+      let fileSystem = ObservedFileSystem(disk)
+      // The scan comes to an end with this part of the last frame.
+      let position = FilePosition(last.clearRange.lowerBound)
+      fileSystem.afterNextRead(of: segment.path, at: position) {
+        do {
+          try disk.open(segment.path, .readWrite).truncate(to: ByteCount(size))
+        } catch {
+          Issue.record("\(error)")
+        }
+      }
+      let store = try TestStore.open(on: fileSystem, seed: 3)
+      #expect(disk.image[segment.path]?.count == size)
+      let cause = IOFailure(.read, segment.path, .ioError)
+      #expect(store.partition.report.unreadable == cause)
+      #expect(store.partition.highWatermark == 0)
+      #expect(throws: CommitLogFailure.self) { try store.read() }
+      #expect(throws: CommitLogFailure.self) { try store.append(6..<7) }
+    }
+  }
+
   private static func follow(_ disk: SimulatedDisk) throws(CommitLogFailure) -> LogFollower {
     try LogFollower.open(at: TestStore.root, environment: TestStore.environment(disk, seed: 9)) {
       (_) throws(CommitLogFailure) in [:]

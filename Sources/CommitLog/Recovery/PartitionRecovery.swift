@@ -193,15 +193,19 @@ enum PartitionRecovery {
         ? frame.header.nextNumber > verdict.watermark
         : frame.header.baseNumber >= verdict.watermark
     }
-    guard let first else { return }
-    let end = min(verdict.end.position, try file.size().bytes)
+    guard let first, let last = verdict.kept.last else { return }
+    let size = try file.size().bytes
+    // What was there a moment ago: of what is gone nothing is called durable.
+    let shrunk = IOFailure(.read, file.path, .ioError)
+    guard size >= last.bodyRange.upperBound else { throw shrunk }
+    let end = min(verdict.end.position, size)
     let source = StoredFrames(file, size: end)
     var buffer = ByteBuffer(capacity: 256 << 10)
     var position = first.position
     while position < end {
       buffer.removeAll()
       let part = position..<min(end, position + 256 << 10)
-      guard try source.append(part, to: &buffer) else { break }
+      guard try source.append(part, to: &buffer) else { throw shrunk }
       try buffer.withBytes { (bytes) throws(IOFailure) in
         try file.write(bytes, at: FilePosition(part.lowerBound))
       }
