@@ -159,6 +159,37 @@ struct UnreadableOrphanTests {
     #expect(disk.image[orphan] == image.files[orphan])
   }
 
+  /// The edits behind the one that is missed are lost for all partitions.
+  @Test("A manifest that has lost its last edits is told, and nothing is written by its word")
+  func lostEdits() throws {
+    let fileSystem = MemoryFileSystem()
+    try TestStore.create(on: fileSystem, partitionCount: 2)
+    let store = try TestStore.open(on: fileSystem)
+    try store.append(0..<4)
+    try store.append(0..<5, to: 1)
+    let manifest = TestStore.root.appending(FileNames.manifest)
+    let before = try #require(StoreImage(fileSystem).files[manifest])
+    // That the other one's first segment was sealed is forgotten, and nothing but this tells it.
+    try store.log.partitions[1].sealActive()
+    try store.partition.sealActive()
+    try store.append(4..<6)
+    let orphan = try #require(store.partition.snapshot.segments.last?.path)
+    var image = StoreImage(fileSystem).withoutLock
+    image.files[manifest] = before
+    let disk = image.disk()
+    for seed in 3...4 as ClosedRange<UInt64> {
+      do throws(CommitLogFailure) {
+        _ = try TestStore.open(on: disk, seed: seed)
+        Issue.record("it was opened")
+      } catch {
+        let text = "\(error)"
+        #expect(text.contains("\(manifest)") && text.contains("\(orphan) holds events"))
+        #expect(text.contains("millrace fsck"))
+      }
+    }
+    #expect(StoreImage(files: disk.image, directories: []).withoutLock.files == image.files)
+  }
+
   @Test("What begins before the active segment holds nothing back when it cannot be read")
   func older() throws {
     let fileSystem = MemoryFileSystem()

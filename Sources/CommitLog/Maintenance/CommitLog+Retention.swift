@@ -82,6 +82,7 @@ extension CommitLog {
     _ log: PartitionLog, below number: UInt64
   ) throws(CommitLogFailure) -> Int {
     try maintaining.withLock { (_) throws(CommitLogFailure) in
+      guard log.isListed else { return 0 }
       let dropped = log.snapshot.segments.prefix { segment in
         segment.summary.map { $0.nextNumber <= number } ?? false
       }
@@ -127,8 +128,8 @@ extension PartitionLog {
       let size = try CommitLogFailure.wrapping { () throws(IOFailure) in
         try self.size(of: segment)
       }
-      guard let summary = segment.summary else {
-        activeSize = size
+      guard let summary = segment.summary, isListed else {
+        activeSize += size
         continue
       }
       sealed.append(
@@ -143,6 +144,12 @@ extension PartitionLog {
       activeSize += last.size
     }
     return RetentionPlan.Partition(sealed: sealed, activeSize: activeSize, consumed: consumed)
+  }
+
+  /// Whether the log's folder could be listed: else nobody knows what a merge may have left in it,
+  /// and no segment goes that holds the same.
+  fileprivate var isListed: Bool {
+    snapshot.unknown?.path != context.directory(of: id)
   }
 
   /// Bytes that a segment's files take on the disk.
@@ -160,8 +167,8 @@ extension PartitionLog {
   fileprivate func retire(
     _ segments: [SegmentHandle], mappings: MappingCache
   ) throws(CommitLogFailure) {
-    try manifest.append(segments.map { .segmentRetired(segmentID: $0.added.segmentID) })
-    let ids = Set(segments.map(\.added.segmentID))
+    let ids = segments.map(\.added.segmentID)
+    try manifest.retire(ids)
     shared.withLock { shared in
       shared.sealed.removeAll { ids.contains($0.added.segmentID) }
       shared.publish(highWatermark)

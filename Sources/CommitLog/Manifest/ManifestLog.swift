@@ -37,6 +37,8 @@ package final class ManifestLog: Sendable {
     var isSettled: Bool
     /// Ids of segment files that are in the way, and could not be moved.
     var avoidedIDs: Set<UInt64> = []
+    /// The highest of those that merges have left beside the segments they were to replace.
+    var mergeIDMax: UInt64 = 0
     /// Whether an edit of this writer's is durable: then no close before it holds any more.
     var isOpened: Bool
   }
@@ -74,8 +76,15 @@ package final class ManifestLog: Sendable {
   }
 
   /// Keeps ids from being given out that files have which could not be moved out of the way.
-  func avoid(_ segmentIDs: Set<UInt64>) {
-    contents.withLock { $0.avoidedIDs.formUnion(segmentIDs) }
+  ///
+  /// - Parameters:
+  ///   - segmentIDs: the ids.
+  ///   - leftOfMerges: those of merges that were cut short.
+  func avoid(_ segmentIDs: Set<UInt64>, leftOfMerges: Set<UInt64>) {
+    contents.withLock { contents in
+      contents.avoidedIDs.formUnion(segmentIDs)
+      contents.mergeIDMax = max(contents.mergeIDMax, leftOfMerges.max() ?? 0)
+    }
   }
 
   /// Makes a segment with an id of its own and appends the edits that name it.
@@ -86,6 +95,24 @@ package final class ManifestLog: Sendable {
   ) throws(CommitLogFailure) {
     try adding.withLock { (_) throws(CommitLogFailure) in
       try append(try make(takeSegmentID()))
+    }
+  }
+
+  /// Forgets segments, durably.
+  ///
+  /// A file that a merge made and nobody named, and that could be neither moved nor removed, holds
+  /// what a segment that goes holds. With that segment the manifest says that the file's id was
+  /// given, so that nobody takes it for a segment whose name is lost.
+  func retire(_ segmentIDs: [UInt64]) throws(CommitLogFailure) {
+    // No segment is being made meanwhile: its id must be higher than all that count as given.
+    try adding.withLock { (_) throws(CommitLogFailure) in
+      let floor = contents.withLock { contents -> UInt64? in
+        contents.segmentIDNext = max(contents.segmentIDNext, contents.mergeIDMax + 1)
+        let last = contents.segmentIDNext - 1
+        return last > contents.state.segmentIDMax ? last : nil
+      }
+      let given: [ManifestEdit] = floor.map { [.segmentIDFloor($0)] } ?? []
+      try append(given + segmentIDs.map { .segmentRetired(segmentID: $0) })
     }
   }
 

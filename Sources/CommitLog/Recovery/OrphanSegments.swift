@@ -9,7 +9,10 @@ enum OrphanSegments {
   /// Refuses a store whose manifest has lost edits.
   ///
   /// The edit that names a segment is durable before the first event goes into it, so a segment
-  /// that holds events and was never named is no orphan: the events would vanish with it.
+  /// that holds events and was never named is no orphan: the events would vanish with it. Nor is
+  /// that the damage of one log, because all logs share the edits, and what follows the lost one
+  /// is lost for the others as well. A segment of theirs that was sealed would be written to again,
+  /// and queue files of a checkpoint that nobody knows of any more would go as left over.
   ///
   /// - Returns: the logs of which nobody can tell, because a file or their folder cannot be read
   ///   now, and why. Nothing may be written to them: a segment that was never named, and is there
@@ -48,12 +51,7 @@ enum OrphanSegments {
     let files = try context.fileSystem.list(directory).filter {
       $0.kind == .file && $0.name.hasSuffix(log.stream.segmentSuffix)
     }
-    let names = Set(files.map(\.name))
-    // A merge that was cut short leaves events that stand in the sealed segment as well: while that
-    // one is there, nothing is lost with the other.
-    let merged = Set(
-      segments.filter { $0.isSealed && names.contains(context.segmentName($0.added)) }
-        .map(\.added.baseNumber))
+    let merged = merged(segments, files.map(\.name), context)
     for name in files.map(\.name) {
       let path = directory.appending(name)
       guard !known.contains(path) else { continue }
@@ -70,6 +68,19 @@ enum OrphanSegments {
       }
     }
     return nil
+  }
+
+  /// Where sealed segments begin that are there.
+  ///
+  /// A merge that was cut short leaves events that stand in the sealed segment as well: while that
+  /// one is there, nothing is lost with the other.
+  private static func merged(
+    _ segments: [ManifestState.Segment], _ names: [String], _ context: LogContext
+  ) -> Set<UInt64> {
+    let names = Set(names)
+    return Set(
+      segments.filter { $0.isSealed && names.contains(context.segmentName($0.added)) }
+        .map(\.added.baseNumber))
   }
 
   /// Whether a file is a segment of this store that holds events and that the manifest never knew.
@@ -112,15 +123,20 @@ enum OrphanSegments {
     _ log: ManifestEdit.LogID, isKnown: Bool, manifest: ManifestLog, context: LogContext
   ) throws(CommitLogFailure) {
     let state = manifest.state
-    let known = Set((state.logs[log] ?? []).map { context.stem($0.added) })
+    let segments = state.logs[log] ?? []
+    let known = Set(segments.map { context.stem($0.added) })
     let prefix = (log.stream == .events ? "" : log.stream.folder + "-") + log.folderName + "-"
     let retired = Set(state.retired.filter { $0.log == log }.map { context.stem($0) })
     let directory = context.directory(of: log)
-    var left: Set<UInt64> = []
+    var left: [(baseNumber: UInt64, segmentID: UInt64)] = []
+    var merged: Set<UInt64> = []
     do throws(IOFailure) {
       guard try context.fileSystem.kind(of: directory) == .directory else { return }
       let mayMove = isKnown && manifest.isSettled
-      for entry in try context.fileSystem.list(directory) {
+      let entries = try context.fileSystem.list(directory)
+      let files = entries.filter { $0.kind == .file }
+      merged = self.merged(segments, files.map(\.name), context)
+      for entry in entries {
         guard let parsed = FileNames.parseSegmentStem(entry.name) else { continue }
         let stem = FileNames.segmentStem(
           baseNumber: parsed.baseNumber, segmentID: parsed.segmentID)
@@ -128,7 +144,7 @@ enum OrphanSegments {
         let path = directory.appending(entry.name)
         do throws(IOFailure) {
           guard mayMove, entry.kind == .file else {
-            left.insert(parsed.segmentID)
+            left.append(parsed)
             continue
           }
           if FileNames.isDerived(entry.name) || retired.contains(stem) {
@@ -139,14 +155,16 @@ enum OrphanSegments {
           }
         } catch {
           guard error.isStorageFull || error.isUnreadable else { throw error }
-          left.insert(parsed.segmentID)
+          left.append(parsed)
         }
       }
     } catch {
       // A folder that was listed a moment ago tells of more than itself.
       guard error.isUnreadable, !isKnown else { throw CommitLogFailure(error) }
     }
-    manifest.avoid(left)
+    manifest.avoid(
+      Set(left.map(\.segmentID)),
+      leftOfMerges: Set(left.filter { merged.contains($0.baseNumber) }.map(\.segmentID)))
   }
 }
 
