@@ -41,15 +41,6 @@ struct FullDiskOpeningTests {
       })
   }
 
-  private func records(_ store: EventStore, of stream: PartitionID) async throws -> Int {
-    var count = 0
-    for try await batch in store.batches(in: stream, until: .highWatermark) {
-      try #require(batch.gap == nil)
-      count += batch.count
-    }
-    return count
-  }
-
   /// A store that was killed before anything testified to its three events, opened without room.
   private func openedUnproven() async throws -> (SimulatedDisk, EventStore) {
     while true {
@@ -137,8 +128,8 @@ struct FullDiskOpeningTests {
     #expect(try await again.deviceQueue(for: "d").peek(max: 9).isEmpty)
     try await again.close()
     let all = try await disk.openStore(Self.settings, access: .readOnly)
-    #expect(try await records(all, of: .feedback) == 3)
-    #expect(try await records(all, of: .deadLetters) == 1)
+    #expect(try await all.count(of: .feedback) == 3)
+    #expect(try await all.count(of: .deadLetters) == 1)
     try await all.close()
   }
 

@@ -40,6 +40,16 @@ extension EventStore {
     return texts
   }
 
+  /// How many records of a stream can be read now; a gap is an error.
+  func count(of stream: PartitionID) async throws -> Int {
+    var count = 0
+    for try await batch in batches(in: stream, until: .highWatermark) {
+      try #require(batch.gap == nil)
+      count += batch.count
+    }
+    return count
+  }
+
   /// Appends numbered events and returns their bodies.
   @discardableResult
   func append(

@@ -43,15 +43,6 @@ struct UnreadableTests {
     disk.plan = FaultPlan(badSectors: [path.string: position..<1 << 30])
   }
 
-  private func records(_ store: EventStore, of stream: PartitionID) async throws -> Int {
-    var count = 0
-    for try await batch in store.batches(in: stream, until: .highWatermark) {
-      try #require(batch.gap == nil)
-      count += batch.count
-    }
-    return count
-  }
-
   @Test("A partition that cannot be read says so to everybody, and the others go on")
   func partition() async throws {
     let disk = try await closedStore()
@@ -196,7 +187,7 @@ struct UnreadableTests {
     // Nobody is told that nothing waits.
     await expectRefusal { try await store.queueTotals() }
     await expectRefusal { try await store.queueSummaries() }
-    #expect(try await records(store, of: .feedback) == 2)
+    #expect(try await store.count(of: .feedback) == 2)
     try await store.close()
     disk.plan = .none
     let again = try await disk.openStore(Self.settings, access: .readWrite)
@@ -256,15 +247,15 @@ struct UnreadableTests {
       for message in try await queue.receive(max: 2) {
         try await queue.reject(message.lockToken, reason: "no")
       }
-      let refusal = await failure { try await records(store, of: stream) }
+      let refusal = await failure { try await store.count(of: stream) }
       #expect(refusal?.cause?.path == path)
       try await store.close()
       disk.plan = .none
       let again = try await disk.openStore(Self.settings, access: .readWrite)
       try await again.close()
       let all = try await disk.openStore(Self.settings, access: .readOnly)
-      #expect(try await records(all, of: .feedback) == 4, "\(folder)")
-      #expect(try await records(all, of: .deadLetters) == 3, "\(folder)")
+      #expect(try await all.count(of: .feedback) == 4, "\(folder)")
+      #expect(try await all.count(of: .deadLetters) == 3, "\(folder)")
       try await all.close()
     }
   }
