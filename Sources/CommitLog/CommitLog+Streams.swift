@@ -22,6 +22,25 @@ extension CommitLog {
       }
   }
 
+  /// What opening found, log by log; also of those of which nobody can tell whether they are there.
+  package var reports: [RecoveryReport] {
+    let (known, unknown) = streams.withLock { ($0.logs, $0.unknown) }
+    let unmade = unknown.filter { $0.key.stream != .events && known[$0.key] == nil }
+    return logs.map(\.report)
+      + unmade.sorted { $0.key < $1.key }.map { log, cause in
+        var report = RecoveryReport(log: log)
+        report.unreadable = cause
+        return report
+      }
+  }
+
+  /// Whether a stream takes nothing before the store is opened again: its active file is not there,
+  /// or nobody can tell whether there is one.
+  package func isLost(_ stream: FileHeader.Stream) -> Bool {
+    if let log = existingLog(stream) { return log.isLost }
+    return streams.withLock { $0.unknown[.only(of: stream)] != nil }
+  }
+
   /// The log of a stream that is made on demand, nil if nobody has asked for it yet.
   package func existingLog(_ stream: FileHeader.Stream) -> PartitionLog? {
     streams.withLock { $0.logs[.only(of: stream)] }

@@ -85,7 +85,7 @@ public final class EventStore: Sendable {
       at: root, configuration: configuration, createsIfAbsent: access == .createIfAbsent,
       environment: environment, metrics: StoreMetrics(logger: configuration.logger))
     let queueNotice = try core.openQueues()
-    let reports = core.log.logs.map(\.report)
+    let reports = core.log.reports
     let others = [
       RecoveryNotice(waiting: reports), queueNotice, RecoveryNotice(core.checkpoints.table),
     ]

@@ -171,10 +171,9 @@ final class WriterCore: ReadSource {
       return writer
     }
     if let notice = RecoveryNotice(image.table) { metrics.noteRecovery(notice) }
-    for partition in log.logs {
-      for notice in RecoveryNotice.notices(partition.report) { metrics.noteRecovery(notice) }
-    }
-    if let notice = RecoveryNotice(waiting: log.logs.map(\.report)) {
+    let reports = log.reports
+    for notice in reports.flatMap({ RecoveryNotice.notices($0) }) { metrics.noteRecovery(notice) }
+    if let notice = RecoveryNotice(waiting: reports) {
       metrics.noteRecovery(notice)
     }
     let core = WriterCore(

@@ -260,6 +260,49 @@ struct UnreadableTests {
     }
   }
 
+  /// Nobody got feedback where the dead letters could not be made, and the other way round.
+  @Test(
+    "Where nobody can tell whether a stream is there, the other one goes on",
+    arguments: [PartitionID.feedback, .deadLetters])
+  func unlistedOutcomes(_ lost: PartitionID) async throws {
+    let files = SimulatedDisk()
+    let store = try await files.openStore(Self.settings)
+    try await store.deviceQueue(for: "d").enqueue(DeviceMessage(id: "bad", body: "x"))
+    try await store.close()
+    let name = lost == .feedback ? FileNames.feedback : FileNames.deadLetter
+    let above = FilePath("/store").appending(name)
+    let folder = above.appending(FileNames.partition(0))
+    let disk = SimulatedDisk(
+      files: files.image, directories: files.directories + [above, folder])
+    disk.plan = .failing(.list, folder.string, .permissionDenied, isLasting: true)
+    for count in 1...2 {
+      let held = try await disk.openStore(Self.settings, access: .readWrite)
+      #expect(held.recoveryNotices.map(\.kind) == [.unreadable])
+      #expect(held.recoveryNotices.first?.partition == lost)
+      #expect(held.recoveryNotices.first?.message.contains("\(folder)") == true)
+      let queue = held.deviceQueue(for: "d")
+      let messages = try await queue.receive(max: 2)
+      try #require(messages.count == 1)
+      try await queue.reject(messages[0].lockToken, reason: "no")
+      try await queue.enqueue(DeviceMessage(id: "more", body: "y"))
+      // All of it has been handed over then.
+      try await held.close()
+      let reader = try await disk.openStore(Self.settings, access: .readOnly)
+      #expect(try await reader.count(of: lost) == 0)
+      let other: PartitionID = lost == .feedback ? .deadLetters : .feedback
+      #expect(try await reader.count(of: other) == count)
+      try await reader.close()
+    }
+    disk.plan = .none
+    let again = try await disk.openStore(Self.settings, access: .readWrite)
+    #expect(again.recoveryNotices.isEmpty)
+    try await again.close()
+    let all = try await disk.openStore(Self.settings, access: .readOnly)
+    #expect(try await all.count(of: .feedback) == 2)
+    #expect(try await all.count(of: .deadLetters) == 2)
+    try await all.close()
+  }
+
   @Test("Whoever waits at the tail hears that it cannot be read any more")
   func waiting() async throws {
     let disk = SimulatedDisk()

@@ -132,7 +132,7 @@ final class StreamWriters: Sendable {
   }
 
   /// Whether a stream takes nothing, because its active file is gone or cannot be read.
-  func isLost(_ stream: FileHeader.Stream) -> Bool { log.existingLog(stream)?.isLost ?? false }
+  func isLost(_ stream: FileHeader.Stream) -> Bool { log.isLost(stream) }
 
   var all: [PartitionWriter] { writers.withLock { Array($0.values) } }
 
