@@ -7,13 +7,13 @@ extension StoreSnapshot {
   /// Whether there are segments with events whose ids the manifest never gave: the edits that
   /// named them were durable before the first event, so they are lost.
   func hasUnnamedSegments() -> Bool {
-    let known = state.logs.values.joined().map(\.added.segmentID) + state.retired.map(\.segmentID)
-    // Names hold the low half of an id; all headers need not be read to find a stranger.
-    let numbers = Set(known.map { UInt32(truncatingIfNeeded: $0) })
+    let segments = state.logs.values.joined().map(\.added) + state.retired
+    // All headers need not be read to find a stranger. One log's segment may have the id of
+    // another's: so it is where it could not be seen when that was made.
+    let known = Set(segments.map { root.appending(Self.name(of: $0)) })
     var isFound = false
     SegmentFiles.walk(root, fileSystem) { path, name in
-      guard !isFound, let stem = FileNames.parseSegmentStem(name),
-        !numbers.contains(UInt32(truncatingIfNeeded: stem.segmentID)),
+      guard !isFound, !known.contains(path), let stem = FileNames.parseSegmentStem(name),
         !isMerge(path.removingLastComponent(), baseNumber: stem.baseNumber)
       else { return }
       isFound = SegmentFiles.source(at: path, fileSystem).map { isUnnamed($0) } ?? false
@@ -49,33 +49,70 @@ extension StoreSnapshot {
 
   /// Adds the segments that a damaged manifest no longer names, from their own headers: what the
   /// manifest said about them is gone, what they hold is not.
-  mutating func rebuild() {
+  ///
+  /// - Returns: why no manifest can name all of them; nil where one can.
+  mutating func rebuild() -> Damage? {
     let found = SegmentFiles.headers(in: root, fileSystem: fileSystem)
     guard let storeID = header?.storeID ?? checkpointStoreID ?? found.first?.storeID else {
-      return
+      return nil
     }
     if header == nil {
       header = FileHeader(
         kind: .manifest, storeID: storeID, fileID: 0, salt: 0,
         created: Timestamp(microseconds: 0))
     }
-    var segments: [UInt64: ManifestEdit.SegmentAdded] = [:]
+    var segments: [SegmentKey: ManifestEdit.SegmentAdded] = [:]
     for header in found
     where header.storeID == storeID && ManifestEdit.LogID(header).isPossible {
-      segments[header.fileID] = ManifestEdit.SegmentAdded(header)
+      let added = ManifestEdit.SegmentAdded(header)
+      segments[SegmentKey(added)] = added
     }
-    for retired in state.retired { segments[retired.segmentID] = nil }
+    for retired in state.retired { segments[SegmentKey(retired)] = nil }
     for segment in state.logs.values.joined() {
-      segments[segment.added.segmentID] = segment.added
+      segments[SegmentKey(segment.added)] = segment.added
     }
+    let twins = takeTwins(from: &segments)
+    hasTwins = !twins.isEmpty
     do throws(FormatError) {
       state = try Self.state(
         of: segments.values.sorted { $0.segmentID < $1.segmentID }, like: state)
       isRebuilt = true
     } catch {
       // Every edit comes from a state that was valid; what is left of the manifest still stands.
-      return
+      return nil
     }
+    guard !twins.isEmpty else { return nil }
+    return Damage(
+      .manifestDamaged, file: FileNames.manifest,
+      detail: "segment ids were given twice, and a manifest can name only one of each: "
+        + twins.map { Self.name(of: $0) }.joined(separator: ", ")
+        + " cannot be named; `millrace salvage` takes their events into a new store")
+  }
+
+  /// Ids are given once in a store; a file with another one's can be made nevertheless.
+  private struct SegmentKey: Hashable {
+    let log: ManifestEdit.LogID
+    let segmentID: UInt64
+
+    init(_ added: ManifestEdit.SegmentAdded) {
+      log = added.log
+      segmentID = added.segmentID
+    }
+  }
+
+  /// Leaves one segment of each id, that which the manifest names, and returns the others.
+  ///
+  /// Also one that holds no record counts: where it begins may be all that tells the next number.
+  private func takeTwins(
+    from segments: inout [SegmentKey: ManifestEdit.SegmentAdded]
+  ) -> [ManifestEdit.SegmentAdded] {
+    let named = Set(state.logs.values.joined().map { SegmentKey($0.added) })
+    var kept = Set(named.map(\.segmentID))
+    let others = segments.values.filter { !named.contains(SegmentKey($0)) }
+      .sorted { $0.log < $1.log }
+    let left = others.filter { !kept.insert($0.segmentID).inserted }
+    for added in left { segments[SegmentKey(added)] = nil }
+    return left
   }
 
   /// A state with these segments and everything else as in another one.

@@ -16,6 +16,8 @@ struct StoreSnapshot: Sendable {
   var state = ManifestState()
   /// Whether the state was put together from the segments' own headers.
   var isRebuilt = false
+  /// Whether there are segments that no manifest can name beside others: then none is written.
+  var hasTwins = false
   private(set) var groups: [GroupName: [UInt32: CheckpointEntry.GroupCheckpoint]] = [:]
   /// What is wrong with the two files; at most ``damageMax`` are kept.
   private(set) var damages: [Damage] = []
@@ -43,7 +45,7 @@ struct StoreSnapshot: Sendable {
     guard readCheckpoints(visit) == .goOn, readManifest(visit) == .goOn else { return .stop }
     let isIncomplete = damages.contains { $0.kind == .manifestDamaged }
     if header == nil || state.logs.isEmpty || isIncomplete {
-      rebuild()
+      return tellRebuilt(visit)
     } else if hasUnnamedSegments() {
       // A live writer may have named them since; no event goes into a segment before that.
       var now = StoreSnapshot(root: root, fileSystem: fileSystem)
@@ -54,9 +56,14 @@ struct StoreSnapshot: Sendable {
         .manifestDamaged, file: FileNames.manifest,
         detail: "edits are lost: segments that hold events are not named")
       guard tell(damage, visit) == .goOn else { return .stop }
-      rebuild()
+      return tellRebuilt(visit)
     }
     return .goOn
+  }
+
+  private mutating func tellRebuilt(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
+    guard let damage = rebuild() else { return .goOn }
+    return tell(damage, visit)
   }
 
   /// Says that something is wrong, and keeps it.

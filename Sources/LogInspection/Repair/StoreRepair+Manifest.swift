@@ -8,7 +8,7 @@ internal import SystemPackage
 extension StoreRepair {
   func mendManifest(_ left: FsckResult) throws(IOFailure) {
     let snapshot = readSnapshot()
-    guard let storeID = snapshot.header?.storeID else { return }
+    guard let storeID = snapshot.header?.storeID, !snapshot.hasTwins else { return }
     let isDamaged =
       snapshot.isRebuilt
       || left.findings.contains { $0.file == FileNames.manifest && $0.severity > .note }
