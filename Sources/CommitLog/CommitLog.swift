@@ -95,21 +95,21 @@ package final class CommitLog: Sendable {
     var partitions: [PartitionLog] = []
     for number in 0..<identity.partitionCount {
       let log = ManifestEdit.LogID(stream: .events, partition: number)
-      try OrphanSegments.setAside(
+      let isListed = try OrphanSegments.setAside(
         log, isKnown: unknown[log] == nil, manifest: manifest, context: context)
       partitions.append(
         try openLog(
           log, as: image.state, evidence: log.evidence(in: known), unknown: unknown[log],
-          context: context, manifest: manifest))
+          isListed: isListed, context: context, manifest: manifest))
     }
     var streams = StreamLogs(unknown: unknown)
     for log in image.state.possibleLogs where log.stream != .events {
-      try OrphanSegments.setAside(
+      let isListed = try OrphanSegments.setAside(
         log, isKnown: unknown[log] == nil, manifest: manifest, context: context)
       guard image.state.logs[log] != nil else { continue }
       streams.logs[log] = try openLog(
         log, as: image.state, evidence: log.evidence(in: known), unknown: unknown[log],
-        context: context, manifest: manifest)
+        isListed: isListed, context: context, manifest: manifest)
     }
     return CommitLog(
       context: context, manifest: manifest, partitions: partitions, streams: streams, lock: lock)
@@ -121,11 +121,12 @@ package final class CommitLog: Sendable {
   /// what the last close said holds no more, and the others need it.
   static func openLog(
     _ id: ManifestEdit.LogID, as state: ManifestState, evidence: UInt64,
-    unknown: IOFailure? = nil, context: LogContext, manifest: ManifestLog
+    unknown: IOFailure? = nil, isListed: Bool = true, context: LogContext, manifest: ManifestLog
   ) throws(CommitLogFailure) -> PartitionLog {
     let context = context.with(id.stream)
     var recovered = try PartitionRecovery.recover(
       id, manifest: state, evidence: evidence, context: context)
+    recovered.isListed = isListed
     if let unknown {
       recovered.holdBack(.init(unnamed: unknown, in: id, behind: recovered.durableNumber))
     }

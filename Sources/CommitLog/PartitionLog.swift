@@ -14,6 +14,9 @@ package final class PartitionLog: Sendable {
   package let id: ManifestEdit.LogID
   let context: LogContext
   let manifest: ManifestLog
+  /// Whether the log's folder could be listed: else nobody knows what a merge may have left in it,
+  /// and no segment goes that holds the same.
+  let isListed: Bool
   /// Held by the one thread that writes, across its system calls: nobody waits for it but a close.
   let writing: Mutex<PartitionWriting>
   /// One sync at a time: of two at once, one might be told of a failure and the other of success.
@@ -35,6 +38,7 @@ package final class PartitionLog: Sendable {
     id = recovered.segment.added.log
     self.context = context
     self.manifest = manifest
+    isListed = recovered.isListed
     let durableNumber = recovered.durableNumber
     let isUnproven = recovered.unprovenCause != nil
     let summary = isUnproven ? recovered.scan.proven : recovered.segment.summary

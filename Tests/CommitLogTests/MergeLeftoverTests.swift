@@ -118,15 +118,20 @@ struct MergeLeftoverTests {
     try check(disk.crashImage(using: &random, .dropAll), path, isRetired: true)
   }
 
-  @Test("Nothing is dropped of a log whose folder could not be listed")
-  func unlisted() throws {
+  /// The active segment may be damaged as well: what is told of the log is that.
+  @Test("Nothing is dropped of a log whose folder could not be listed", arguments: [false, true])
+  func unlisted(_ isDamaged: Bool) throws {
     let (disk, path) = try leftover()
     let folder = path.removingLastComponent()
     disk.plan = FaultPlan(failures: [
       .init(.call(.list, pathSuffix: folder.string), .permissionDenied, isLasting: true)
     ])
+    let active = try #require(
+      disk.image.keys.first { $0.string.contains("/00000000000000000020-") })
+    if isDamaged { disk.plan.badSectors = [active.string: 512..<1 << 30] }
     let store = try open(disk, seed: 2)
-    #expect(store.log.partitions[0].report.unreadable?.path == folder)
+    let cause = try #require(store.log.partitions[0].report.unreadable)
+    #expect(cause.path == (isDamaged ? active : folder))
     #expect(try store.log.retire(store.log.partitions[0], below: 20) == 0)
     let rule = RetentionPlan.Rule(size: 1)
     #expect(try store.log.retain(rule, consumed: [nil]).partitions.isEmpty)

@@ -286,6 +286,28 @@ struct UnreadableFileTests {
       }
     }
   }
+
+  /// It failed for all of them.
+  @Test("Retention goes on where the active segment of one partition cannot be read")
+  func retention() throws {
+    let fileSystem = MemoryFileSystem()
+    try TestStore.create(on: fileSystem, partitionCount: 2)
+    let store = try TestStore.open(on: fileSystem)
+    for serial in 0..<3 as Range<UInt64> {
+      try store.append(serial..<serial + 1, to: 1)
+      try store.log.partitions[1].sealActive()
+    }
+    try store.append(0..<4)
+    let image = StoreImage(fileSystem)
+    let path = try image.segment().path
+    let disk = image.disk(FaultPlan(badSectors: [path.string: 0..<64]))
+    let again = try TestStore.open(on: disk, seed: 3)
+    #expect(again.partition.report.unreadable?.path == path)
+    let outcome = try again.log.retain(RetentionPlan.Rule(size: 1), consumed: [nil, nil])
+    #expect(outcome.partitions.map(\.partition) == [1])
+    #expect(outcome.partitions.map(\.segmentCount) == [3])
+    #expect(try again.log.allocatedSize() > 0)
+  }
 }
 
 extension FaultPlan.Trigger {

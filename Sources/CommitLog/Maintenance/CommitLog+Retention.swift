@@ -125,9 +125,7 @@ extension PartitionLog {
     var sealed: [RetentionPlan.Candidate] = []
     var activeSize = 0
     for segment in snapshot.segments {
-      let size = try CommitLogFailure.wrapping { () throws(IOFailure) in
-        try self.size(of: segment)
-      }
+      let size = try size(of: segment)
       guard let summary = segment.summary, isListed else {
         activeSize += size
         continue
@@ -146,21 +144,21 @@ extension PartitionLog {
     return RetentionPlan.Partition(sealed: sealed, activeSize: activeSize, consumed: consumed)
   }
 
-  /// Whether the log's folder could be listed: else nobody knows what a merge may have left in it,
-  /// and no segment goes that holds the same.
-  fileprivate var isListed: Bool {
-    snapshot.unknown?.path != context.directory(of: id)
-  }
-
   /// Bytes that a segment's files take on the disk.
-  private func size(of segment: SegmentHandle) throws(IOFailure) -> Int {
-    if let file = segment.activeFile { return try file.allocatedSize().bytes }
-    var size = 0
-    for path in [segment.path, segment.footerPath, segment.indexPath]
-    where try context.fileSystem.kind(of: path) == .file {
-      size += try context.fileSystem.open(path, .readOnly).allocatedSize().bytes
+  private func size(of segment: SegmentHandle) throws(CommitLogFailure) -> Int {
+    do throws(IOFailure) {
+      if let file = segment.activeFile { return try file.allocatedSize().bytes }
+      var size = 0
+      for path in [segment.path, segment.footerPath, segment.indexPath]
+      where try context.fileSystem.kind(of: path) == .file {
+        size += try context.fileSystem.open(path, .readOnly).allocatedSize().bytes
+      }
+      return size
+    } catch {
+      // What the disk does not tell counts for nothing: less goes, and the other logs are as ever.
+      guard error.isUnreadable else { throw CommitLogFailure(error) }
+      return 0
     }
-    return size
   }
 
   /// Forgets this partition's oldest segments: manifest first, then readers, then the files.

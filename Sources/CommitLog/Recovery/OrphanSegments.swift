@@ -118,10 +118,11 @@ enum OrphanSegments {
   ///   - isKnown: whether they are known to hold nothing; otherwise they stay.
   ///   - manifest: what the store consists of.
   ///   - context: where it is.
+  /// - Returns: whether their folder could be listed.
   /// - Throws: ``CommitLogFailure``.
   static func setAside(
     _ log: ManifestEdit.LogID, isKnown: Bool, manifest: ManifestLog, context: LogContext
-  ) throws(CommitLogFailure) {
+  ) throws(CommitLogFailure) -> Bool {
     let state = manifest.state
     let segments = state.logs[log] ?? []
     let known = Set(segments.map { context.stem($0.added) })
@@ -131,7 +132,9 @@ enum OrphanSegments {
     var left: [(baseNumber: UInt64, segmentID: UInt64)] = []
     var merged: Set<UInt64> = []
     do throws(IOFailure) {
-      guard try context.fileSystem.kind(of: directory) == .directory else { return }
+      guard try context.fileSystem.kind(of: directory) == .directory else {
+        return true
+      }
       let mayMove = isKnown && manifest.isSettled
       let entries = try context.fileSystem.list(directory)
       let files = entries.filter { $0.kind == .file }
@@ -161,10 +164,12 @@ enum OrphanSegments {
     } catch {
       // A folder that was listed a moment ago tells of more than itself.
       guard error.isUnreadable, !isKnown else { throw CommitLogFailure(error) }
+      return false
     }
     manifest.avoid(
       Set(left.map(\.segmentID)),
       leftOfMerges: Set(left.filter { merged.contains($0.baseNumber) }.map(\.segmentID)))
+    return true
   }
 }
 

@@ -21,6 +21,8 @@ struct RecoveredPartition: ~Copyable {
   var report: RecoveryReport
   /// Where nobody can tell what follows.
   private(set) var unknown: UnreadablePlace?
+  /// Whether the log's folder could be listed.
+  var isListed = true
 
   /// Has the log take nothing: what follows may have the next numbers.
   mutating func holdBack(_ place: UnreadablePlace) {
