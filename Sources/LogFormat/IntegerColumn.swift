@@ -80,8 +80,8 @@ struct ColumnView: Sendable {
     }
     let distances = columns.extracting(start..<start + (width * count + 7) / 8)
     // Those whose bits all lie in the eight bytes from their first one's on, which are there.
-    let whole =
-      width > 57 ? 0 : max(0, min(count, ((distances.byteCount &- 8) &* 8 &+ 7) / width &+ 1))
+    let last = (distances.byteCount &- 8) &* 8 &+ 7
+    let whole = width > 57 || last < 0 ? 0 : min(count, last / width &+ 1)
     let mask = UInt64.max >> UInt64(64 - width)
     for index in 0..<whole {
       let bit = index &* width

@@ -190,4 +190,26 @@ struct BatchGenerator {
       }
     }
   }
+
+  /// The address sanitizer sees a load beyond it.
+  @Test func `a column that ends where its memory does is read to its end and no further`() throws {
+    let types = ["text/plain", "application/json", "application/octet-stream"]
+    for count in 1...80 {
+      let events = (0..<count).map {
+        SampleEvent(
+          device: "d", body: [], properties: .empty, texts: [.contentType: types[$0 % 3]],
+          time: Int64($0))
+      }
+      let batch = SealedBatch(events)
+      var blocks = ByteBuffer(unalignedCapacity: batch.columns.count)
+      blocks.append(batch.columns)
+      let clear = batch.clear.span
+      let section = try BatchClearSection(decoding: clear.bytes, header: batch.header)
+      let decoded = try DecodedBatch(
+        header: batch.header, section: section, clear: clear.bytes, blocks: blocks)
+      for index in 0..<count {
+        #expect(decoded.text(.contentType, at: index) == types[index % 3], "\(count) records")
+      }
+    }
+  }
 }
