@@ -66,6 +66,55 @@ struct ScrubTests {
     try await store.close()
   }
 
+  /// A closed store whose group has a checkpoint and whose queues were filed.
+  private func filed() async throws -> MemoryFileSystem {
+    let disk = MemoryFileSystem()
+    var settings = EventStore.Configuration(partitionCount: 1)
+    settings.queues.journalSegmentSize = 64 << 10
+    let store = try await disk.openStore(settings)
+    try await store.append(0..<3)
+    try await store.consumerGroup("group").commit(Checkpoint(partition: 0, next: 2))
+    let message = DeviceMessage(body: Payload([UInt8](repeating: 7, count: 1_000)))
+    _ = try await store.deviceQueue(for: "waits").enqueue(message)
+    // Traffic that the journal forgets, until what waits for long is in a file.
+    let busy = store.deviceQueue(for: "busy")
+    for _ in 0..<50 where !disk.image.keys.contains(where: { $0.extension == "directory" }) {
+      for _ in 0..<20 {
+        _ = try await busy.enqueue(message)
+        _ = try await busy.purge()
+      }
+    }
+    try await store.close()
+    return disk
+  }
+
+  private func flip(_ path: FilePath, at position: UInt64, on disk: MemoryFileSystem) throws {
+    let file = try disk.open(path, .readWrite)
+    let byte = [try #require(disk.image[path])[Int(position)] ^ 1]
+    try file.write(byte.span.bytes, at: FilePosition(Int(position)))
+  }
+
+  @Test("What has rotted in files that are no logs is found too, and they are named")
+  func files() async throws {
+    let disk = try await filed()
+    let names = disk.image.keys.filter {
+      ["queue", "directory"].contains($0.extension) || $0.removingLastComponent() == Self.root
+    }.map { String($0.string.dropFirst(Self.root.string.utf8.count + 1)) }
+      .filter { $0 != "LOCK" }.sorted()
+    #expect(names.count == 4 && names.prefix(2) == ["CHECKPOINTS", "MANIFEST"])
+    let store = try await disk.openStore(access: .readWrite)
+    #expect(try await store.scrub().damagedFiles == [])
+    for name in names {
+      // In each of them the frame that begins there, or the next one, says something.
+      let path = Self.root.appending(name)
+      try flip(path, at: 140, on: disk)
+      #expect(try await store.scrub().damagedFiles == [name])
+      try flip(path, at: 140, on: disk)
+    }
+    #expect(try await store.scrub().damagedFiles == [])
+    try await store.close()
+  }
+
   @Test("A closed store is not read")
   func closed() async throws {
     let disk = MemoryFileSystem()

@@ -68,6 +68,9 @@ package final class BatchFile: Sendable {
     return last.type == FrameHeader.FrameType.mark && last.watermark == next
   }
 
+  /// Bytes of the file.
+  package var size: Int { source.size }
+
   package var batchCount: Int { frames.count }
 
   /// A batch; nil where its contents are damaged.

@@ -21,7 +21,7 @@ struct StoreMetrics: Sendable {
 
   /// Bytes that scrubbing has read and found sound.
   private let scrubbedBytes = Counter(label: "millrace_scrubbed_bytes_total")
-  /// Damaged places that scrubbing has found.
+  /// Damaged places and files that scrubbing has found.
   private let scrubDamages = Counter(label: "millrace_scrub_damages_total")
 
   /// Records of the queues' journal that could not be read.
@@ -49,7 +49,11 @@ struct StoreMetrics: Sendable {
 
   func noteScrub(_ report: ScrubReport) {
     scrubbedBytes.increment(by: report.bytesRead.bytes)
-    scrubDamages.increment(by: report.damages.count)
+    scrubDamages.increment(by: report.damages.count + report.damagedFiles.count)
+    for file in report.damagedFiles {
+      logger.error(
+        "damage found: run `millrace fsck` on the store", metadata: ["file": "\(file)"])
+    }
     for gap in report.damages {
       logger.error(
         "damage found: run `millrace fsck --repair` on the closed store",

@@ -2,19 +2,35 @@ public import EventModel
 
 /// What one reading of a whole store has found.
 public struct ScrubReport: Hashable, Sendable {
-  /// Bytes of the batches that were read and whose checksums hold.
+  /// Bytes of the batches and of the other files that were read and whose checksums hold.
   public internal(set) var bytesRead: ByteCount = .zero
-  /// Records in them.
+  /// Records in the batches.
   public internal(set) var eventCount = 0
   /// What is damaged or gone and was not known to be; at most a thousand places.
   ///
   /// `millrace fsck --repair` sets right what can be set right.
   public internal(set) var damages: [Gap] = []
+  /// Files besides the logs that are damaged, by their names within the store: the manifest, the
+  /// consumer groups' checkpoints, queue files and their directory; at most a thousand.
+  ///
+  /// `millrace fsck` says what each of them has lost, if anything.
+  public internal(set) var damagedFiles: [String] = []
+
+  /// Entries of each kind; a store that is wrong all over is described by these.
+  static let damageCountMax = 1_000
+
+  mutating func note(_ gap: Gap) {
+    if damages.count < Self.damageCountMax { damages.append(gap) }
+  }
+
+  mutating func note(_ file: String) {
+    if damagedFiles.count < Self.damageCountMax { damagedFiles.append(file) }
+  }
 }
 
 extension EventStore {
-  /// Reads everything that is durable, events, feedback, dead letters and the queues' journal, and
-  /// checks it, so that damage is found before a reader meets it.
+  /// Reads everything that is durable, events, feedback, dead letters, the queues and the store's
+  /// own files, and checks it, so that damage is found before a reader meets it.
   ///
   /// A store that is open for writing does so by itself once a day, at
   /// ``Configuration/scrubRate``, and tells damage to its log and its metrics. Cancelling the task

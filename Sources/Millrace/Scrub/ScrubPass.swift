@@ -5,15 +5,14 @@ internal import Synchronization
 
 /// Reads everything in a store once, a piece at a time, and says what is damaged.
 final class ScrubPass: Sendable {
-  /// Damaged places that a report names; a store that is wrong all over is described by these.
-  private static let damageCountMax = 1_000
-
   private struct State {
+    /// What is small comes first.
+    var files = FileScrub()
     /// The partitions that have not been begun.
     var waiting: ArraySlice<Int>
     var place: Place?
     var report = ScrubReport()
-    /// The first failure; the other partitions are read all the same.
+    /// The first failure; the other files and partitions are read all the same.
     var failure: EventStoreError?
   }
 
@@ -47,11 +46,20 @@ final class ScrubPass: Sendable {
   /// Blocks.
   ///
   /// - Returns: how many bytes were read; nil at the end of the pass.
-  /// - Throws: at the end, what kept a partition from being read.
+  /// - Throws: at the end, what kept a file or a partition from being read.
   func step(_ size: Int, of source: any ReadSource) throws(EventStoreError) -> Int? {
     try state.withLock { (state) throws(EventStoreError) in
       var read = 0
       while read < size {
+        do throws(EventStoreError) {
+          if let count = try state.files.readNext(of: source, into: &state.report) {
+            read += count
+            continue
+          }
+        } catch {
+          state.failure = state.failure ?? error
+          continue
+        }
         guard let place = state.place ?? Self.begin(&state.waiting, source) else {
           if read == 0, let failure = state.failure.take() { throw failure }
           return read > 0 ? read : nil
@@ -117,7 +125,7 @@ final class ScrubPass: Sendable {
     let isKnown = snapshot.gaps.contains {
       $0.first <= gap.first.value && gap.next.value <= $0.next
     }
-    guard gap.reason != .retired, !isKnown, report.damages.count < damageCountMax else { return }
-    report.damages.append(gap)
+    guard gap.reason != .retired, !isKnown else { return }
+    report.note(gap)
   }
 }
