@@ -25,10 +25,13 @@ extension StoreSnapshot {
     state.logs.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
-  /// The partitions that the store has; as many as its segments show where the manifest is silent.
+  /// The partitions that the store has; as many as its segments and the groups' checkpoints show
+  /// where the manifest is silent.
   var partitionCount: UInt32 {
-    let seen = state.logs.keys.filter { $0.stream == .events }.map { $0.partition + 1 }.max()
-    return state.identity?.partitionCount ?? seen ?? 0
+    if let identity = state.identity { return identity.partitionCount }
+    let logs = state.logs.keys.filter { $0.stream == .events }.map(\.partition)
+    let checkpoints = groups.values.joined().map(\.key).filter { $0 < Limits.partitionCountMax }
+    return (logs + checkpoints).max().map { $0 + 1 } ?? 0
   }
 
   /// What testifies, outside a segment, to the records in it.

@@ -53,11 +53,11 @@ extension StoreRepair {
     if plan.identity == nil {
       let folders = SegmentFiles.entries(of: partitions, fileSystem)
         .filter { $0.kind == .directory }
-      let highest =
-        folders.compactMap { FileNames.parsePartition($0.name) }.max()
-        .map { $0 + 1 } ?? 0
-      plan.identity = ManifestEdit.StoreIdentity(
-        partitionCount: max(1, highest, snapshot.partitionCount))
+      let numbers = Set(folders.compactMap { FileNames.parsePartition($0.name) })
+      var count = max(1, snapshot.partitionCount)
+      // A folder that has lost its segments is that of the next partition, or anybody's.
+      while numbers.contains(count) { count += 1 }
+      plan.identity = ManifestEdit.StoreIdentity(partitionCount: count)
     }
     for (log, segments) in plan.logs {
       var kept: [ManifestState.Segment] = []
