@@ -332,11 +332,7 @@ final class WriterCore: ReadSource {
       for stream in streams.all { stream.close() }
       let journal = existingQueues.map { [$0.journal] } ?? []
       failure = try lead(partitions.filter { !$0.log.isLost } + journal) ?? failure
-      do throws(EventStoreError) {
-        try streams.synchronizeOutcomes()
-      } catch {
-        failure = failure ?? error
-      }
+      failure = failure ?? streams.synchronizeOutcomes()
       isClosed = true
       stop()
       // The lock goes even where a partition is poisoned: only opening again helps it.

@@ -78,10 +78,11 @@ struct StoreMetrics: Sendable {
       metadata: ["first": "\(numbers.lowerBound)", "next": "\(numbers.upperBound)"])
   }
 
-  /// Copying to the feedback and the dead letters has ended; the next opening goes on with it.
-  func noteOutcomesStopped(_ failure: EventStoreError) {
+  /// Copying to the feedback or the dead letters, or to both, has ended; the next opening goes on
+  /// with it.
+  func noteOutcomesStopped(_ failure: EventStoreError, _ stream: PartitionID? = nil) {
     logger.error(
-      "feedback and dead letters stopped: open the store again",
+      "\(stream.map { "\($0)" } ?? "feedback and dead letters") stopped: open the store again",
       metadata: ["failure": "\(failure)"])
   }
 

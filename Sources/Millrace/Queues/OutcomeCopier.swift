@@ -8,10 +8,11 @@ internal import Synchronization
 /// The journal's record of a settlement is the commit. A copy carries the record's number; on
 /// opening, copying goes on behind the highest number that a stream holds, so a crash between the
 /// record and its copy neither loses nor doubles it. On a full disk copying waits until there is
-/// room, and the journal keeps what is not copied.
+/// room, and where one stream fails the other one goes on; the journal keeps what is not copied.
 final class OutcomeCopier: Sendable {
   /// Where the copies go.
   struct Stream: Sendable {
+    let id: PartitionID
     /// Gives the stream, made when the first copy needs it; blocks.
     let open: @Sendable () throws(EventStoreError) -> PartitionWriter
     /// The highest number that it held when the store was opened.
@@ -41,13 +42,20 @@ final class OutcomeCopier: Sendable {
     var copies: [Copy] = []
     /// How many of them there may be before those that are durable are forgotten.
     var copyCountMax = 1_024
-    /// The first settlement that a lost stream has no copy of.
+    /// The first settlement that a lost or failed stream has no copy of.
     var held: UInt64?
     /// Whether a copy waits for room on the disk.
     var isHeldUp = false
     var isStopped = false
+    /// Whether nothing more is copied.
+    var hasEnded = false
+    /// The streams that took something no more.
+    var failed: Set<PartitionID> = []
+    /// The first failure, of a stream or of the journal.
     var failure: EventStoreError?
     var thread: EngineThread?
+
+    mutating func hold(_ number: UInt64) { held = min(held ?? number, number) }
 
     mutating func note(_ copy: Copy) {
       isHeldUp = false
@@ -99,7 +107,8 @@ final class OutcomeCopier: Sendable {
         } catch {
           // What is not copied now is copied after the next opening.
           let isStopped = state.update { state in
-            state.failure = error
+            state.hasEnded = true
+            state.failure = state.failure ?? error
             return state.isStopped
           }
           if !isStopped { metrics.noteOutcomesStopped(error) }
@@ -160,7 +169,12 @@ final class OutcomeCopier: Sendable {
       _ record: JournalRecord, to stream: Stream, withMessage: Bool
     ) throws(EventStoreError) {
       if let last = stream.last, record.number <= last { return }
-      if stream.isLost { return state.update { $0.held = $0.held ?? record.number } }
+      let isHeld = state.update { state in
+        let isHeld = stream.isLost || state.failed.contains(stream.id)
+        if isHeld { state.hold(record.number) }
+        return isHeld
+      }
+      if isHeld { return }
       var bytes = ByteBuffer(capacity: 8 + record.event.bodySize)
       OutcomeRecord.encode(record, withMessage: withMessage, into: &bytes)
       let event = record.event
@@ -181,9 +195,21 @@ final class OutcomeCopier: Sendable {
           }
           try writer.waitForRoom(wait)
         } catch {
-          guard error.code == .storageFull, !isStopped(after: error) else { throw error }
+          guard error.code == .storageFull else { return fail(stream, at: record.number, error) }
+          if isStopped(after: error) { throw error }
         }
       }
+    }
+
+    /// The other stream goes on; what belongs to this one is copied after the next opening.
+    private func fail(_ stream: Stream, at number: UInt64, _ failure: EventStoreError) {
+      let isStopped = state.update { state in
+        state.hold(number)
+        state.failed.insert(stream.id)
+        state.failure = state.failure ?? failure
+        return state.isStopped
+      }
+      if !isStopped { metrics.noteOutcomesStopped(failure, stream.id) }
     }
 
     /// Waits a while for room; returns whether to give up.
@@ -216,9 +242,9 @@ final class OutcomeCopier: Sendable {
   /// Blocks.
   func finish() throws(EventStoreError) {
     let failure = state.wait { (state, _) -> EventStoreError?? in
-      if let failure = state.failure { return .some(failure) }
-      if state.isHeldUp { return .some(nil) }
-      return state.waiting.isEmpty && state.copying == nil ? .some(nil) : nil
+      let isOver =
+        state.hasEnded || state.isHeldUp || state.waiting.isEmpty && state.copying == nil
+      return isOver ? .some(state.failure) : nil
     }
     if let failure { throw failure }
   }

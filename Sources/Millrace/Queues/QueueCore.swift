@@ -117,8 +117,9 @@ final class QueueCore: Sendable {
   func releaseJournal(below floor: UInt64) throws(EventStoreError) {
     // The table goes by settlements that a crash could still take back.
     try journal.lead(to: .durable(journal.nextNumber), BlockingWait())
-    // On a full disk outcomes wait in the journal, and what lies before them goes all the same.
-    try streams.synchronizeOutcomes()
+    // Where they have no room, or a stream has failed, outcomes wait in the journal, and what lies
+    // before them goes all the same.
+    _ = streams.synchronizeOutcomes()
     try streams.releaseJournal(below: min(floor, outcomes.firstUndurable ?? floor))
   }
 

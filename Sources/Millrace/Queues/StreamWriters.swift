@@ -95,18 +95,19 @@ final class StreamWriters: Sendable {
   ///
   /// Blocks.
   ///
-  /// - Throws: ``EventStoreError``, but not for a full disk: the journal still says what has no
-  ///   room.
-  func synchronizeOutcomes() throws(EventStoreError) {
+  /// - Returns: the first failure, but not a full disk: the journal still says what has no room.
+  func synchronizeOutcomes() -> EventStoreError? {
     let wait = BlockingWait()
+    var failure: EventStoreError?
     for stream in [FileHeader.Stream.feedback, .deadLetter] {
       guard let writer = writers.withLock({ $0[stream] }) else { continue }
       do throws(EventStoreError) {
         try writer.lead(to: .durable(writer.nextNumber), wait)
       } catch {
-        guard error.code == .storageFull else { throw error }
+        if error.code != .storageFull { failure = failure ?? error }
       }
     }
+    return failure
   }
 
   /// Gives back the space of journal segments that nothing needs any more.
@@ -198,6 +199,7 @@ extension OutcomeCopier.Stream {
       throw EventStoreError(error)
     }
     self.init(
+      id: ManifestEdit.LogID.only(of: stream).partitionID,
       open: { () throws(EventStoreError) in try writers.writer(of: stream) }, last: last,
       isLost: isLost)
   }

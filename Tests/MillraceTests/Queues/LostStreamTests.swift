@@ -102,4 +102,34 @@ struct LostStreamTests {
       try await all.close()
     }
   }
+
+  @Test(
+    "Where one stream fails the other one goes on, and the next opening copies the rest",
+    .timeLimit(.minutes(1)))
+  func failedStream() async throws {
+    for (place, folder) in [FileNames.feedback, FileNames.deadLetter].enumerated() {
+      let files = try await closedStore()
+      let path = try segment(files, in: folder)
+      let disk = SimulatedDisk(files: files.image, directories: files.directories)
+      let store = try await disk.openStore(Self.settings, access: .readWrite)
+      disk.plan = .failing(.synchronize, path.string, isLasting: true)
+      let queue = store.deviceQueue(for: "d")
+      for number in 0..<10 {
+        if number > 0 { try await queue.enqueue(DeviceMessage(id: "more", body: "y")) }
+        let message = try #require(try await queue.receive(max: 1).first)
+        try await queue.reject(message.lockToken, reason: "no")
+        // The store syncs the streams by itself, ten times a second.
+        while number == 5, disk.failureCount == 0 { await Task.yield() }
+      }
+      let other = [PartitionID.deadLetters, .feedback][place]
+      try await store.untilReadable([10, 11][place], in: other)
+      #expect(await failure { try await store.close() }?.cause?.path == path, "\(folder)")
+      disk.plan = .none
+      let again = try await disk.openStore(Self.settings, access: .readWrite)
+      try await again.close()
+      let all = try await disk.openStore(Self.settings, access: .readOnly)
+      #expect(try await counts(all) == [12, 11], "\(folder)")
+      try await all.close()
+    }
+  }
 }
