@@ -109,6 +109,7 @@ package struct TextPlace: Sendable {
   @usableFromInline let start: UInt32
   @usableFromInline let end: UInt32
 
+  @inlinable
   package init(_ range: Range<Int>) {
     start = UInt32(range.lowerBound)
     end = UInt32(range.upperBound)
@@ -127,6 +128,7 @@ package struct PropertyTexts: ~Escapable {
   @usableFromInline let texts: Span<TextPlace>
   @usableFromInline let bytes: RawSpan
 
+  @inlinable
   @_lifetime(copy names, copy values, copy texts, copy bytes)
   package init(names: Span<UInt32>, values: Span<UInt32>, texts: Span<TextPlace>, bytes: RawSpan) {
     self.names = names
