@@ -19,6 +19,7 @@ struct LostEndTests {
   private static let settings: EventStore.Configuration = {
     var queues = EventStore.Queues(feedback: .full)
     queues.depthMax = 10_000
+    queues.lockDuration = .seconds(300)
     queues.journalSegmentSize = 8 << 10
     return .init(partitionCount: 1, queues: queues)
   }()

@@ -10,7 +10,7 @@ import Testing
 @Suite("Streams whose active file is gone")
 struct LostStreamTests {
   private static let settings = EventStore.Configuration(
-    partitionCount: 1, queues: .init(feedback: .full))
+    partitionCount: 1, queues: .init(feedback: .full, lockDuration: .seconds(300)))
 
   /// A closed store in which a message was completed, one was rejected and one waits.
   private func closedStore() async throws -> MemoryFileSystem {

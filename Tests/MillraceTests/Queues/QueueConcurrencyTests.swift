@@ -29,7 +29,9 @@ struct QueueConcurrencyTests {
   func everything() async throws {
     let store = try await InMemoryStorage().open(
       configuration: .init(
-        partitionCount: 1, queues: .init(depthMax: 1_000, feedback: .full, deliveryCountMax: 1_000))
+        partitionCount: 1,
+        queues: .init(
+          depthMax: 1_000, feedback: .full, lockDuration: .seconds(300), deliveryCountMax: 1_000))
     )
     let history = History()
     let total = Self.senderCount * Self.messageCount
