@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import plots
 
@@ -43,6 +44,7 @@ WORK = [
     ("w1c", "ev_s", "append, a sync each, events/s"),
     ("producers", "ev_s", "eight producers, a sync each, events/s"),
     ("w2", "ev_s", "replay, events/s"),
+    ("check", "ev_s", "millrace fsck, events/s"),
     ("w3", "ops_s", "seek and read 100, seeks/s"),
     ("w4", "enq_g100_ops", "enqueue, a sync per 100, messages/s"),
     ("w4", "rcv_g100_ops", "receive and complete, a sync per 100, messages/s"),
@@ -105,6 +107,7 @@ class Harness:
         if engine != "millrace-owned":
             results["w2"] = self.run(engine, "w2", corpus, n)
             if engine in STORE:
+                results["check"] = self.check()
                 results["w3"] = self.run(engine, "w3", corpus, n, 1_000 if self.quick else 5_000)
             elif engine != "bare":
                 results["w3"] = self.run(engine, "w3", corpus, n)
@@ -119,6 +122,13 @@ class Harness:
         results["calls"] = self.count_calls(engine)
         self.clear()
         return results
+
+    def check(self):
+        """Checking everything that replay has read, from a process's start to its end."""
+        start = time.monotonic()
+        subprocess.run([".build/release/millrace", "fsck", "--quiet", self.store],
+                       capture_output=True, check=True)
+        return {"ev_s": self.count / (time.monotonic() - start)}
 
     def count_calls(self, engine):
         """System calls and syncs of 20 groups of 1,000, those of opening and closing included."""
