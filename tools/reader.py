@@ -686,6 +686,8 @@ def read_manifest(data):
 def read_checkpoints(data):
     """The highest checkpoint of each partition: evidence like a watermark."""
     header = decode_file_header(data, 3)
+    if not judge(data, header).kept:
+        raise Damaged("nothing can be read behind the header")
     highest = {}
     for kind, fields in entries(data, header, CHECKPOINT_ENTRIES):
         if kind in (1, 2):
@@ -934,7 +936,7 @@ class Reader:
         try:
             checkpoints = read_checkpoints(read_file(os.path.join(root, "CHECKPOINTS")))
         except FileNotFoundError:
-            pass
+            self.note("CHECKPOINTS", "the file is missing")
         except Damaged as error:
             self.note("CHECKPOINTS", str(error))
         logs = {}

@@ -47,6 +47,7 @@ extension CommitLog {
       }
       try fileSystem.synchronizeDirectory(partitions)
       try fileSystem.synchronizeDirectory(root)
+      try writeCheckpoints([], in: context)
       edits.append(.closed(now, ends))
     } catch {
       throw CommitLogFailure(error)
@@ -54,6 +55,22 @@ extension CommitLog {
     _ = try ManifestLog.create(
       at: root.appending(FileNames.manifest), storeID: context.storeID, edits: edits,
       environment: environment)
+  }
+
+  /// Writes the checkpoint file of a store that is being made: what has a manifest has one too.
+  ///
+  /// Returns when it would survive a crash.
+  static func writeCheckpoints(
+    _ entries: [CheckpointEntry], in context: LogContext
+  ) throws(IOFailure) {
+    let environment = context.environment
+    let file = EntryFile(
+      checkpoints: entries, storeID: context.storeID, salt: environment.random(),
+      at: environment.now())
+    try file.bytes.withBytes { (bytes) throws(IOFailure) in
+      try AtomicReplace.replace(
+        context.root.appending(FileNames.checkpoints), with: bytes, in: context.fileSystem)
+    }
   }
 
   /// Makes the folder where it is missing and takes its lock.
@@ -110,14 +127,12 @@ extension CommitLog {
     let names = Set(entries.map(\.name))
     // The lock file tells our unfinished attempt from a folder of someone else's, and the marker a
     // copy from a store that has lost its manifest.
-    let isCopy = names.contains(FileNames.unfinished)
     let ours = Set(
-      [FileNames.lock, FileNames.manifest + FileNames.replacementSuffix] + logFolders
-        + (isCopy
-          ? [
-            FileNames.unfinished, FileNames.checkpoints,
-            FileNames.checkpoints + FileNames.replacementSuffix,
-          ] : []))
+      [
+        FileNames.lock, FileNames.unfinished, FileNames.checkpoints,
+        FileNames.checkpoints + FileNames.replacementSuffix,
+        FileNames.manifest + FileNames.replacementSuffix,
+      ] + logFolders)
     let isOurs = names.isSubset(of: ours) && names.contains(FileNames.lock)
     let isStore = names.contains(FileNames.manifest)
     let isLost = try CommitLogFailure.wrapping { () throws(IOFailure) in
@@ -136,7 +151,9 @@ extension CommitLog {
     for folder in logFolders where try fileSystem.kind(of: root.appending(folder)) == .directory {
       guard try holdsHeadersOnly(root.appending(folder), fileSystem) else { return true }
     }
-    return false
+    let checkpoints = root.appending(FileNames.checkpoints)
+    guard try fileSystem.kind(of: checkpoints) == .file else { return false }
+    return try fileSystem.open(checkpoints, .readOnly).size().bytes > EntryFile.emptySize
   }
 
   /// The folders of a store that hold logs.

@@ -11,7 +11,7 @@ package enum CommitLogFailure: Error, Hashable, Sendable {
   case format(FilePath, position: Int, FormatError)
   /// The path holds no store.
   case notAStore(FilePath, String)
-  /// The path holds segments, and no manifest that says what they are.
+  /// The path holds records of a store, and no manifest that says what they are.
   case lostManifest(FilePath)
   /// A store cannot be created where something is.
   case alreadyExists(FilePath)
@@ -55,7 +55,7 @@ extension CommitLogFailure: CustomStringConvertible {
     case .io(let failure), .storageFull(let failure): "\(failure)"
     case .format(let path, let position, let error): "\(path) at \(position): \(error)"
     case .notAStore(let path, let detail): "\(path) is no store: \(detail)"
-    case .lostManifest(let path): "\(path) holds segments but no \(FileNames.manifest)"
+    case .lostManifest(let path): "\(path) holds records of a store but no \(FileNames.manifest)"
     case .alreadyExists(let path): "\(path) already holds something"
     case .locked(let path, let holder):
       "\(path) is being written by "

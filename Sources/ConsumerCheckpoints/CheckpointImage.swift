@@ -5,8 +5,8 @@ package import SystemPackage
 
 /// What a checkpoint file holds, read without changing it.
 package struct CheckpointImage: Sendable {
-  /// Nil when there is no file yet, or none that can be read: then every group begins anew at its
-  /// earliest event.
+  /// Nil when there is no file that can be read: then every group begins anew at its earliest
+  /// event.
   package let header: FileHeader?
   package private(set) var table = CheckpointTable()
   package private(set) var verdict: RecoveryRule.Verdict?
@@ -28,7 +28,8 @@ package struct CheckpointImage: Sendable {
       source = CheckpointFrames(file: file, size: try file.size().bytes)
       _ = try source.append(0..<min(FileHeader.size, source.size), to: &bytes)
     } catch  where error.isMissing {
-      return CheckpointImage(header: nil)
+      // It is made with the store.
+      return CheckpointImage(unusable: "the file is gone")
     } catch  where error.isNoFile {
       return CheckpointImage(unusable: "\(error)")
     } catch {
@@ -53,8 +54,8 @@ package struct CheckpointImage: Sendable {
     var image = CheckpointImage(header: header)
     if let damage { image.findings.append((0, "\(damage); one flipped bit explains it")) }
     let frames = try image.judge(source, header, path)
-    // It was made with a commit in it, or ends behind its header.
-    if frames.kept.isEmpty, image.findings.isEmpty, source.size > FileHeader.size {
+    // A file is made with a frame in it.
+    if frames.kept.isEmpty, image.table.loss == nil {
       image.noteLost("nothing can be read behind the header", at: FileHeader.size)
     }
     for frame in frames.kept { try image.apply(frame, frames.source, path) }

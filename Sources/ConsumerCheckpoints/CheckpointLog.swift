@@ -20,7 +20,7 @@ package final class CheckpointLog: Sendable {
 
   private struct Contents: ~Copyable {
     var table: CheckpointTable
-    /// Nil until the first commit of a store that has no usable file.
+    /// Nil where there is none that can be used, until the first commit makes one.
     var file: (any StorageFile)?
     var log: FrameLog
     var poison: IOFailure?
@@ -167,23 +167,6 @@ package final class CheckpointLog: Sendable {
     contents.table = table
     contents.isPrepared = true
     return true
-  }
-
-  /// Writes the file of a store that nobody has open.
-  ///
-  /// Returns when it would survive a crash.
-  package static func write(
-    _ table: CheckpointTable, at root: FilePath, storeID: StoreID, environment: EngineEnvironment
-  ) throws(CheckpointFailure) {
-    let encoded = encode(table, storeID: storeID, environment: environment)
-    do throws(IOFailure) {
-      try encoded.bytes.withBytes { (bytes) throws(IOFailure) in
-        try AtomicReplace.replace(
-          root.appending(FileNames.checkpoints), with: bytes, in: environment.fileSystem)
-      }
-    } catch {
-      throw .io(error)
-    }
   }
 
   /// A file that holds a table and nothing else.

@@ -12,6 +12,9 @@ package struct EntryFile: ~Copyable {
   /// memory.
   private static var frameSize: Int { 32 << 10 }
 
+  /// The size of a file that holds no entry: a header and a mark.
+  package static var emptySize: Int { FileHeader.size + FrameHeader.size }
+
   /// The manifest that holds these edits.
   package init(manifest edits: [ManifestEdit], storeID: StoreID, salt: UInt64, at now: Timestamp) {
     self.init(
@@ -21,6 +24,9 @@ package struct EntryFile: ~Copyable {
   }
 
   /// The checkpoint file that holds these entries.
+  ///
+  /// Without any it holds a mark (format-spec §9): one that ends behind its header has lost what
+  /// followed.
   package init(
     checkpoints entries: [CheckpointEntry], storeID: StoreID, salt: UInt64, at now: Timestamp
   ) {
@@ -47,6 +53,12 @@ package struct EntryFile: ~Copyable {
         index += 1
       }
       log.prepare(type, recordCount: index - start, body: body, at: now)
+      log.pending.withBytes { bytes.append($0) }
+      log.confirm()
+    }
+    if entries.isEmpty {
+      body.removeAll()
+      log.prepare(FrameHeader.FrameType.mark, recordCount: 0, body: body, at: now)
       log.pending.withBytes { bytes.append($0) }
       log.confirm()
     }

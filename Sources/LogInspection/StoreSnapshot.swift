@@ -74,14 +74,13 @@ struct StoreSnapshot: Sendable {
 
   /// Opens a file of the store; what keeps it from being read is told.
   private mutating func open(
-    _ name: String, isOptional: Bool, _ visit: (InspectedItem) -> WalkStep
+    _ name: String, _ visit: (InspectedItem) -> WalkStep
   ) -> (source: InspectedSource?, step: WalkStep) {
     do throws(IOFailure) {
       let source = try InspectedSource(root.appending(name), name: name, fileSystem: fileSystem)
       byteCount += source.size
       return (source, .goOn)
     } catch {
-      if error.isMissing, isOptional { return (nil, .goOn) }
       let damage = Damage(
         error.isMissing ? .missingFile : .unreadable, file: name, detail: "\(error)")
       return (nil, tell(damage, visit))
@@ -106,7 +105,7 @@ struct StoreSnapshot: Sendable {
   }
 
   private mutating func readManifest(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
-    let opened = open(FileNames.manifest, isOptional: false, visit)
+    let opened = open(FileNames.manifest, visit)
     guard opened.step == .goOn else { return .stop }
     guard let source = opened.source else { return .goOn }
     let read = readHeader(source, kind: .manifest, visit)
@@ -147,7 +146,7 @@ struct StoreSnapshot: Sendable {
   }
 
   private mutating func readCheckpoints(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
-    let opened = open(FileNames.checkpoints, isOptional: true, visit)
+    let opened = open(FileNames.checkpoints, visit)
     guard opened.step == .goOn else { return .stop }
     guard let source = opened.source else { return .goOn }
     let read = readHeader(source, kind: .checkpoints, visit)
@@ -170,8 +169,15 @@ struct StoreSnapshot: Sendable {
       }
     }
     checkpointStoreID = header.storeID
-    if let damage = source.damage, tell(damage, visit) == .stop { return .stop }
-    return outcome.isStopped ? .stop : .goOn
+    guard !outcome.isStopped else { return .stop }
+    if let damage = source.damage { return tell(damage, visit) }
+    guard outcome.end.position == FileHeader.size, outcome.unsupported == nil,
+      outcome.tail != .lostSuffix
+    else { return .goOn }
+    let damage = Damage(
+      .lostSuffix, file: source.name, position: FileHeader.size,
+      detail: "nothing can be read behind the header, where a frame always is")
+    return tell(damage, visit)
   }
 
   /// The store that the checkpoint file says it belongs to.

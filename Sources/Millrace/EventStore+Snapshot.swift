@@ -70,8 +70,8 @@ extension WriterCore {
       // A copy without what opening found and could not prove for want of room would hide it.
       for log in log.logs where !log.isLost { try log.showAll() }
       return StoreCopy.Source(log)
-    } writeCheckpoints: { (root, storeID) throws(CommitLogFailure) in
-      try table.write(to: root, storeID, log.context.environment)
+    } checkpoints: {
+      table.snapshot
     }
     return SnapshotReport(losses, checkpointDamage: table.loss)
   }
@@ -87,22 +87,9 @@ extension FollowerCore {
       let (fresh, read) = try Self.open(log.context.root, environment)
       table = read
       return fresh.copySource
-    } writeCheckpoints: { (root, storeID) throws(CommitLogFailure) in
-      try table.write(to: root, storeID, environment)
+    } checkpoints: {
+      table.snapshot
     }
     return SnapshotReport(losses, checkpointDamage: table.loss)
-  }
-}
-
-extension CheckpointTable {
-  fileprivate func write(
-    to root: FilePath, _ storeID: StoreID, _ environment: EngineEnvironment
-  ) throws(CommitLogFailure) {
-    guard !groups.isEmpty else { return }
-    do throws(CheckpointFailure) {
-      try CheckpointLog.write(self, at: root, storeID: storeID, environment: environment)
-    } catch {
-      throw CommitLogFailure(error)
-    }
   }
 }

@@ -44,7 +44,9 @@ import Testing
     try TestStore.create(on: fileSystem, partitionCount: 2)
     let calls = words(fileSystem)
     #expect(
-      calls.suffix(5) == [
+      calls.suffix(10) == [
+        "create CHECKPOINTS.new", "write CHECKPOINTS.new", "synchronize CHECKPOINTS.new",
+        "rename CHECKPOINTS", "synchronizeDirectory store",
         "create MANIFEST.new", "write MANIFEST.new", "synchronize MANIFEST.new",
         "rename MANIFEST", "synchronizeDirectory store",
       ])

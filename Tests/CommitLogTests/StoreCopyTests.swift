@@ -52,7 +52,8 @@ struct StoreCopyTests {
       environment: TestStore.environment(store.log.context.fileSystem, seed: 7)
     ) {
       StoreCopy.Source(store.log)
-    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    } checkpoints: {
+      []
     }
   }
 
@@ -99,7 +100,8 @@ struct StoreCopyTests {
       try LogFollower.open(at: TestStore.root, environment: environment) {
         (_) throws(CommitLogFailure) in [:]
       }.copySource
-    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    } checkpoints: {
+      []
     }
     let opened = try openCopy(fileSystem)
     // The frame that was not synced says that those before it were.
@@ -123,7 +125,8 @@ struct StoreCopyTests {
         RetentionPlan.Rule(age: nil, size: 1, keepsUntilConsumed: false, unreadSizeMax: nil),
         consumed: [nil])
       return before
-    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    } checkpoints: {
+      []
     }
     #expect(sources == 2)
     #expect(try openCopy(fileSystem).read().serials == (try store.read().serials))
@@ -158,7 +161,8 @@ struct StoreCopyTests {
     ] {
       try StoreCopy.make(at: place, environment: TestStore.environment(fileSystem, seed: 7)) {
         source
-      } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+      } checkpoints: {
+        []
       }
       let opened = try TestStore.open(on: fileSystem, at: place, seed: 8)
       #expect(opened.partition.report.isClean, "\(place)")
@@ -178,7 +182,8 @@ struct StoreCopyTests {
       try LogFollower.open(at: TestStore.root, environment: environment) {
         (_) throws(CommitLogFailure) in [:]
       }.copySource
-    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    } checkpoints: {
+      []
     }
   }
 
@@ -231,7 +236,8 @@ struct StoreCopyTests {
         ? try copyFollowed(fileSystem, to: place)
         : try StoreCopy.make(at: place, environment: again.log.context.environment) {
           StoreCopy.Source(again.log)
-        } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+        } checkpoints: {
+          []
         }
       #expect(losses == [])
       let copy = try TestStore.open(on: fileSystem, at: place, seed: 8)
@@ -284,7 +290,8 @@ struct StoreCopyTests {
         at: TestStore.root, environment: TestStore.environment(fileSystem, seed: 7)
       ) {
         StoreCopy.Source(store.log)
-      } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+      } checkpoints: {
+        []
       }
     }
     try copy(store)
@@ -322,7 +329,8 @@ struct StoreCopyTests {
       at: target, environment: TestStore.environment(fileSystem, seed: 7)
     ) { () throws(CommitLogFailure) in
       source
-    } writeCheckpoints: { (_, _) throws(CommitLogFailure) in
+    } checkpoints: {
+      []
     }
     let opened = try openCopy(fileSystem)
     try expectStreams(opened)

@@ -282,7 +282,8 @@ struct UnreadableFileTests {
         at: "/copy", environment: TestStore.environment(disk, seed: 7)
       ) { () throws(CommitLogFailure) in
         StoreCopy.Source(store.log)
-      } writeCheckpoints: { _, _ in
+      } checkpoints: {
+        []
       }
     }
   }

@@ -12,7 +12,7 @@ import Testing
 
   /// Each group commits 10, then 20; the process is killed.
   private func written() throws -> [UInt8] {
-    let fileSystem = MemoryFileSystem(files: [:], directories: [Checkpoints.root])
+    let fileSystem = MemoryFileSystem(files: Checkpoints.begun)
     let log = try Checkpoints.open(on: fileSystem)
     for next in [10, 20] as [UInt64] {
       for group in groups { try log.commit([Checkpoints.entry(group, 0, next)]) }
@@ -57,12 +57,12 @@ import Testing
   func damagedFrame() throws {
     var bytes = try written()
     let frames = try Checkpoints.frames(bytes)
-    try #require(frames.count == 6)
-    bytes[frames[3].position + 64 + 3] ^= 0xff
-    bytes[frames[3].position + 64 + 9] ^= 0xff
+    try #require(frames.count == 8, "a mark, an epoch, and the commits")
+    bytes[frames[5].position + 64 + 3] ^= 0xff
+    bytes[frames[5].position + 64 + 9] ^= 0xff
     let fileSystem = memory(bytes)
     let image = try Checkpoints.read(fileSystem)
-    #expect(image.findings.map(\.position) == [frames[3].position])
+    #expect(image.findings.map(\.position) == [frames[5].position])
     // A group that nobody knows of any more may have been in it.
     #expect(image.table.loss != nil && image.table.smallest(in: 0) == 0)
     #expect(groups.map { image.table.checkpoint(of: $0, in: 0) } == [10, 20, 20])
@@ -102,14 +102,17 @@ import Testing
     #expect(image.table.loss?.contains("CHECKPOINTS") == true && image.header == nil)
   }
 
-  @Test("A file that lost everything says so, one that has just been begun does not")
+  /// A file without commits was one that has just been begun, and one that is not there the same.
+  @Test("A file that lost everything says so, one that has just been made does not")
   func everythingLost() throws {
     let bytes = try written()
     let header = Array(bytes[..<FileHeader.size])
-    for lost in [[], header + [UInt8](repeating: 0, count: bytes.count - header.count)] {
+    let zeros = [UInt8](repeating: 0, count: bytes.count - header.count)
+    for lost in [[], header, header + zeros] {
       #expect(try Checkpoints.read(memory(lost)).table.loss != nil)
     }
-    for whole in [bytes, header] { #expect(try Checkpoints.read(memory(whole)).table.loss == nil) }
+    let begun = try #require(Checkpoints.begun[Checkpoints.path])
+    for whole in [bytes, begun] { #expect(try Checkpoints.read(memory(whole)).table.loss == nil) }
     // A group that is deleted last leaves a file without any.
     let fileSystem = memory(bytes)
     let log = try Checkpoints.open(on: fileSystem)
@@ -117,18 +120,29 @@ import Testing
     #expect(try Checkpoints.read(fileSystem).table.loss == nil)
   }
 
+  @Test("A file that is gone is told until the next commit makes one")
+  func gone() throws {
+    let fileSystem = MemoryFileSystem(files: [:], directories: [Checkpoints.root])
+    let log = try Checkpoints.open(on: fileSystem)
+    #expect(log.table.loss != nil && log.table.groups.isEmpty && log.table.smallest(in: 0) == 0)
+    #expect(fileSystem.image.isEmpty)
+    try log.commit([Checkpoints.entry("a", 0, 1)])
+    let after = try Checkpoints.read(fileSystem)
+    #expect(after.findings.isEmpty && after.table.checkpoint(of: "a", in: 0) == 1)
+  }
+
   @Test("A torn commit is cut and kept, and the ones before it stand")
   func tornCommit() throws {
     var bytes = try written()
     let frames = try Checkpoints.frames(bytes)
-    bytes.removeSubrange((frames[5].position + 40)...)
+    bytes.removeSubrange((frames[7].position + 40)...)
     let fileSystem = memory(bytes)
     let log = try Checkpoints.open(on: fileSystem, seed: 2)
     #expect(groups.map { log.table.checkpoint(of: $0, in: 0) } == [20, 20, 10])
     try log.commit([Checkpoints.entry("c", 0, 15)])
     // The zeros behind the last byte that is none were never written.
     let end = try #require(bytes.lastIndex { $0 != 0 }) + 1
-    #expect(quarantine(fileSystem) == [Array(bytes[frames[5].position..<end])])
+    #expect(quarantine(fileSystem) == [Array(bytes[frames[7].position..<end])])
     let after = try Checkpoints.read(fileSystem)
     #expect(after.findings.isEmpty && after.table == log.table)
     #expect(groups.map { after.table.checkpoint(of: $0, in: 0) } == [20, 20, 15])

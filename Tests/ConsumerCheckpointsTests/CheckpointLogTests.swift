@@ -9,9 +9,7 @@ import Testing
 @Suite struct CheckpointLogTests {
   private let group: GroupName = "workers"
 
-  private func disk(_ files: [FilePath: [UInt8]] = [:]) -> SimulatedDisk {
-    SimulatedDisk(files: files, directories: [Checkpoints.root])
-  }
+  private func disk() -> SimulatedDisk { SimulatedDisk(files: Checkpoints.begun) }
 
   @Test("A commit that returned survives a power loss at any operation after it")
   func durable() throws {
@@ -137,7 +135,7 @@ import Testing
 
   @Test("The table of a thousand groups in a thousand partitions comes back as it was")
   func manyGroups() throws {
-    let fileSystem = MemoryFileSystem(files: [:], directories: [Checkpoints.root])
+    let fileSystem = MemoryFileSystem(files: Checkpoints.begun)
     let log = try Checkpoints.open(on: fileSystem)
     let names = (0..<Limits.groupCountMax).map { GroupName(stringLiteral: "group-\($0)") }
     try log.commit(names.map { .groupCreated($0, at: Timestamp(microseconds: 1)) })

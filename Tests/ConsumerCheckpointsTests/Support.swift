@@ -26,6 +26,14 @@ enum Checkpoints {
       random: { random.withLock { $0.next() } })
   }
 
+  /// The file as a new store has it.
+  static var begun: [FilePath: [UInt8]] {
+    let file = EntryFile(
+      checkpoints: [], storeID: storeID, salt: 0x1122_3344_5566_7788, at: Timestamp(microseconds: 1)
+    )
+    return [path: file.bytes.array(0..<file.bytes.count)]
+  }
+
   static func read(_ fileSystem: any FileSystem) throws(CheckpointFailure) -> CheckpointImage {
     try CheckpointImage.read(root: root, storeID: storeID, fileSystem: fileSystem)
   }

@@ -88,7 +88,7 @@ package struct StoreCopy {
   ///   - environment: files, time and chance.
   ///   - readSource: tells what to copy; asked again when the store has moved on. What it says of
   ///     consumers' checkpoints must be older than what it says of the log (I3).
-  ///   - writeCheckpoints: writes the checkpoints that were read with the source.
+  ///   - checkpoints: the consumers' checkpoints that were read with the source.
   /// - Returns: what was acknowledged and is gone from the end of a log of the original, where its
   ///   manifest did not say so: the copy's does, and numbers go on behind it (I15). Without numbers
   ///   where a file is gone and nothing tells what was in it.
@@ -97,7 +97,7 @@ package struct StoreCopy {
   package static func make(
     at target: FilePath, environment: EngineEnvironment,
     readSource: () throws(CommitLogFailure) -> Source,
-    writeCheckpoints: (_ root: FilePath, StoreID) throws(CommitLogFailure) -> Void
+    checkpoints: () -> [CheckpointEntry]
   ) throws(CommitLogFailure) -> [ManifestEdit.RecordedGap] {
     let lock = try CommitLog.takeVacant(target, environment.fileSystem)
     defer { withExtendedLifetime(lock) {} }
@@ -123,7 +123,9 @@ package struct StoreCopy {
         }
         copy.source = later
         let ends = try copy.copyLogs()
-        try writeCheckpoints(target, source.context.storeID)
+        try copy.wrapping { () throws(IOFailure) in
+          try CommitLog.writeCheckpoints(checkpoints(), in: copy.context)
+        }
         try copy.writeManifest(ends)
         return copy.losses
       } catch {

@@ -291,9 +291,7 @@ package final class StoreRepair {
     let isDamaged = left.findings.contains {
       $0.file == FileNames.checkpoints && $0.severity > .note && $0.kind != .checkpointAhead
     }
-    guard !left.unreadableFiles.contains(FileNames.checkpoints) else { return }
-    let path = root.appending(FileNames.checkpoints)
-    guard isDamaged, try fileSystem.kind(of: path) != nil else { return }
+    guard isDamaged, !left.unreadableFiles.contains(FileNames.checkpoints) else { return }
     var snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
     var entries: [CheckpointEntry] = []
     _ = snapshot.read { item in
@@ -305,11 +303,14 @@ package final class StoreRepair {
       return checkpoint.partition >= snapshot.partitionCount
         && checkpoint.partition < UInt32(PartitionID.streamBase)
     }
-    guard let storeID = snapshot.header?.storeID, storeID == snapshot.checkpointStoreID else {
+    let storeID = snapshot.header?.storeID
+    if storeID != nil, storeID == snapshot.checkpointStoreID {
+      try keepWhole(FileNames.checkpoints)
+    } else {
+      entries = []
       try setAside(FileNames.checkpoints, "nothing in it can be read; groups begin anew")
-      return
     }
-    try keepWhole(FileNames.checkpoints)
+    guard let storeID else { return }
     let file = EntryFile(
       checkpoints: entries, storeID: storeID, salt: environment.random(), at: environment.now())
     try replace(FileNames.checkpoints, with: file.bytes)

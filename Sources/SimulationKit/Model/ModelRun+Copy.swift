@@ -66,13 +66,8 @@ extension ModelRun {
       let opened = try Self.openFollower(SimulatedStore.root, environment)
       table = opened.table
       return opened.log.copySource
-    } writeCheckpoints: { (root, storeID) throws(CommitLogFailure) in
-      guard !table.groups.isEmpty else { return }
-      do throws(CheckpointFailure) {
-        try CheckpointLog.write(table, at: root, storeID: storeID, environment: environment)
-      } catch {
-        throw SimulatedStore.failure(error)
-      }
+    } checkpoints: {
+      table.snapshot
     }
   }
 
