@@ -632,6 +632,8 @@ def skip_summary(fields):
 def read_manifest(data):
     header = decode_file_header(data, 2)
     segments, evidence, filed = {}, {}, (0, 0)
+    # Of the checkpoint file: salt, end and chain at the last close, and whether that still holds.
+    checkpoints_end, is_closed = (0, 0, 0), False
     for kind, fields in entries(data, header, MANIFEST_EDITS):
         if kind == 1:
             _, function = fields.unpack("IB")
@@ -656,12 +658,14 @@ def read_manifest(data):
             evidence[segment_id] = max(evidence.get(segment_id, 0), next_number)
         elif kind == 8:
             fields.unpack("q")
+            is_closed = False
         elif kind == 9:
             fields.unpack("q")
             for _ in range(fields.varint(fields.remaining)):
                 fields.unpack("II")
                 segment_id = fields.unpack("Q")
                 evidence[segment_id] = max(evidence.get(segment_id, 0), skip_summary(fields))
+            checkpoints_end, is_closed = fields.unpack("QQI"), True
         elif kind == 10:
             fields.unpack("Q")
         elif kind == 11:
@@ -680,14 +684,26 @@ def read_manifest(data):
         fields.end()
     # Stable: segments that begin alike stay in the order of their edits.
     ordered = sorted(segments.values(), key=lambda segment: segment.base_number)
-    return header, ordered, evidence, filed
+    return header, ordered, evidence, filed, (checkpoints_end, is_closed)
+
+
+def checkpoints_loss(data, checkpoints_end, is_closed):
+    """What the checkpoint file has lost, as the manifest tells (§8.10, §9); None for nothing."""
+    header = decode_file_header(data, 3)
+    kept = judge(data, header).kept
+    salt, position, chain = checkpoints_end
+    if not kept:
+        return "nothing can be read behind the header"
+    if position and header.salt != salt:
+        return "another file stood here at the last close" if is_closed else None
+    if position and not any(f.end == position and f.checksum == chain for f in kept):
+        return "the last commits before the last close are missing"
+    return None
 
 
 def read_checkpoints(data):
     """The highest checkpoint of each partition: evidence like a watermark."""
     header = decode_file_header(data, 3)
-    if not judge(data, header).kept:
-        raise Damaged("nothing can be read behind the header")
     highest = {}
     for kind, fields in entries(data, header, CHECKPOINT_ENTRIES):
         if kind in (1, 2):
@@ -931,10 +947,15 @@ class Reader:
                 yield event.time, segment.partition, event
 
     def store_events(self, root, partitions):
-        header, segments, evidence, _ = read_manifest(read_file(os.path.join(root, "MANIFEST")))
+        header, segments, evidence, _, closed = read_manifest(
+            read_file(os.path.join(root, "MANIFEST")))
         checkpoints = {}
         try:
-            checkpoints = read_checkpoints(read_file(os.path.join(root, "CHECKPOINTS")))
+            data = read_file(os.path.join(root, "CHECKPOINTS"))
+            loss = checkpoints_loss(data, *closed)
+            if loss:
+                self.note("CHECKPOINTS", loss)
+            checkpoints = read_checkpoints(data)
         except FileNotFoundError:
             self.note("CHECKPOINTS", "the file is missing")
         except Damaged as error:
@@ -987,7 +1008,7 @@ class Reader:
 
     def queues(self, root):
         """Everything that waits, by device and number."""
-        header, segments, evidence, (checkpoint, floor) = read_manifest(
+        header, segments, evidence, (checkpoint, floor), _ = read_manifest(
             read_file(os.path.join(root, "MANIFEST")))
         files = self.queue_files(root, checkpoint)
         if checkpoint:

@@ -47,8 +47,7 @@ extension CommitLog {
       }
       try fileSystem.synchronizeDirectory(partitions)
       try fileSystem.synchronizeDirectory(root)
-      try writeCheckpoints([], in: context)
-      edits.append(.closed(now, ends))
+      edits.append(.closed(now, ends, try writeCheckpoints([], in: context)))
     } catch {
       throw CommitLogFailure(error)
     }
@@ -59,10 +58,10 @@ extension CommitLog {
 
   /// Writes the checkpoint file of a store that is being made: what has a manifest has one too.
   ///
-  /// Returns when it would survive a crash.
+  /// Returns where it ends, when it would survive a crash.
   static func writeCheckpoints(
     _ entries: [CheckpointEntry], in context: LogContext
-  ) throws(IOFailure) {
+  ) throws(IOFailure) -> ManifestEdit.CheckpointsEnd {
     let environment = context.environment
     let file = EntryFile(
       checkpoints: entries, storeID: context.storeID, salt: environment.random(),
@@ -71,6 +70,7 @@ extension CommitLog {
       try AtomicReplace.replace(
         context.root.appending(FileNames.checkpoints), with: bytes, in: context.fileSystem)
     }
+    return ManifestEdit.CheckpointsEnd(file.identity, file.end)
   }
 
   /// Makes the folder where it is missing and takes its lock.

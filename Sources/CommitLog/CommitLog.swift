@@ -61,12 +61,13 @@ package final class CommitLog: Sendable {
   ///   - environment: files, time and chance.
   ///   - choices: what holds while the log is open.
   ///   - evidence: what is known about durable numbers from outside the log, such as consumers'
-  ///     checkpoints, by the numbers of partitions and streams: asked for once the lock is held.
+  ///     checkpoints, by the numbers of partitions and streams: asked for once the lock is held,
+  ///     and told what the manifest says.
   /// - Returns: the open log.
   /// - Throws: ``CommitLogFailure``, among them that another process writes.
   package static func open(
     at root: FilePath, environment: EngineEnvironment, choices: Choices = Choices(),
-    evidence: (StoreID) throws(CommitLogFailure) -> [UInt32: UInt64]
+    evidence: (ManifestImage) throws(CommitLogFailure) -> [UInt32: UInt64]
   ) throws(CommitLogFailure) -> CommitLog {
     let fileSystem = environment.fileSystem
     // Before the lock: a folder that is no store gets no lock file.
@@ -90,7 +91,7 @@ package final class CommitLog: Sendable {
         batchSize: choices.batchSize ?? Int(clamping: stored.batchSize),
         journalSegmentSize: choices.journalSegmentSize))
     let unknown = try OrphanSegments.checkAllNamed(image, context: context)
-    let known = try evidence(storeID)
+    let known = try evidence(image)
     let manifest = try ManifestLog.open(image, in: root, environment: environment)
     var partitions: [PartitionLog] = []
     for number in 0..<identity.partitionCount {
@@ -162,7 +163,13 @@ package final class CommitLog: Sendable {
   ///
   /// A log that is poisoned, or a full disk, makes the close unclean and harms nothing: the
   /// next open recovers.
-  package func close() throws(CommitLogFailure) {
+  ///
+  /// - Parameter checkpoints: where the checkpoint file ends, synced; nil where nobody has touched
+  ///   it since the last close.
+  /// - Throws: ``CommitLogFailure``.
+  package func close(
+    checkpoints: ManifestEdit.CheckpointsEnd? = nil
+  ) throws(CommitLogFailure) {
     defer { lock.withLock { $0 = nil } }
     stopMakingLogs()
     let logs = logs
@@ -179,7 +186,8 @@ package final class CommitLog: Sendable {
     if let failure { throw failure }
     guard ends.count == logs.count else { return }
     do throws(CommitLogFailure) {
-      try manifest.append([.closed(context.environment.now(), ends)])
+      let checkpoints = checkpoints ?? manifest.state.checkpointWitness.end
+      try manifest.append([.closed(context.environment.now(), ends, checkpoints)])
     } catch .storageFull {
       return
     }

@@ -15,10 +15,25 @@ package struct CheckpointImage: Sendable {
   /// A lost commit means an older checkpoint: events come twice, never not at all.
   package private(set) var findings: [(position: Int, detail: String)] = []
 
-  private init(header: FileHeader?) { self.header = header }
+  /// What a close names where the file stays as it is.
+  let closingEnd: ManifestEdit.CheckpointsEnd
 
+  private init(header: FileHeader?, _ witness: CheckpointWitness) {
+    self.header = header
+    closingEnd = witness.closingEnd(salt: header?.salt)
+  }
+
+  /// Reads the file of a store.
+  ///
+  /// - Parameters:
+  ///   - root: the store's folder.
+  ///   - storeID: the store.
+  ///   - witness: what the manifest says of the file, read before it.
+  ///   - fileSystem: where the folder is.
+  /// - Returns: what is there, and what is known to be missing.
+  /// - Throws: ``CheckpointFailure`` where nothing can be concluded from what is there.
   package static func read(
-    root: FilePath, storeID: StoreID, fileSystem: any FileSystem
+    root: FilePath, storeID: StoreID, witness: CheckpointWitness, fileSystem: any FileSystem
   ) throws(CheckpointFailure) -> CheckpointImage {
     let path = root.appending(FileNames.checkpoints)
     let source: CheckpointFrames
@@ -29,9 +44,9 @@ package struct CheckpointImage: Sendable {
       _ = try source.append(0..<min(FileHeader.size, source.size), to: &bytes)
     } catch  where error.isMissing {
       // It is made with the store.
-      return CheckpointImage(unusable: "the file is gone")
+      return CheckpointImage(unusable: "the file is gone", witness)
     } catch  where error.isNoFile {
-      return CheckpointImage(unusable: "\(error)")
+      return CheckpointImage(unusable: "\(error)", witness)
     } catch {
       throw .io(error)
     }
@@ -42,28 +57,37 @@ package struct CheckpointImage: Sendable {
         try FileHeader(decoding: bytes)
       }
     } catch .corrupt(let detail) {
-      guard let healed = FileHeader.healed(&bytes) else { return CheckpointImage(unusable: detail) }
+      guard let healed = FileHeader.healed(&bytes) else {
+        return CheckpointImage(unusable: detail, witness)
+      }
       header = healed
       damage = detail
     } catch {
       throw .format(path, position: 0, error)
     }
     guard header.kind == .checkpoints, header.storeID == storeID else {
-      return CheckpointImage(unusable: "the file belongs to another store or is of another kind")
+      return CheckpointImage(
+        unusable: "the file belongs to another store or is of another kind", witness)
     }
-    var image = CheckpointImage(header: header)
+    var image = CheckpointImage(header: header, witness)
     if let damage { image.findings.append((0, "\(damage); one flipped bit explains it")) }
     let frames = try image.judge(source, header, path)
     // A file is made with a frame in it.
     if frames.kept.isEmpty, image.table.loss == nil {
       image.noteLost("nothing can be read behind the header", at: FileHeader.size)
     }
+    let loss = witness.loss(salt: header.salt) { position, chain in
+      frames.kept.contains { $0.end == position && $0.checksum == chain }
+    }
+    if let loss, image.table.loss == nil {
+      image.noteLost("\(loss)", at: image.verdict?.end.position ?? FileHeader.size)
+    }
     for frame in frames.kept { try image.apply(frame, frames.source, path) }
     return image
   }
 
-  private init(unusable detail: String) {
-    self.init(header: nil)
+  private init(unusable detail: String, _ witness: CheckpointWitness) {
+    self.init(header: nil, witness)
     noteLost(detail, at: 0)
   }
 

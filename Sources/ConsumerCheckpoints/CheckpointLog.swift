@@ -16,6 +16,7 @@ package final class CheckpointLog: Sendable {
   private let path: FilePath
   private let storeID: StoreID
   private let environment: EngineEnvironment
+  private let noteReplacing: @Sendable () throws(IOFailure) -> Void
   private let contents: Mutex<Contents>
 
   private struct Contents: ~Copyable {
@@ -30,13 +31,25 @@ package final class CheckpointLog: Sendable {
     var isPrepared: Bool
     var verdict: RecoveryRule.Verdict?
     var reserve = SpaceReserve()
+    /// What no crash takes back of the file, as whoever closes the store names it.
+    var closingEnd: ManifestEdit.CheckpointsEnd
   }
 
   /// Takes over what was read.
   ///
   /// Nothing is written before the first commit.
+  ///
+  /// - Parameters:
+  ///   - image: what was read.
+  ///   - root: the store's folder.
+  ///   - storeID: the store.
+  ///   - environment: files, time and chance.
+  ///   - noteReplacing: makes durable that what the last close said of the file holds no more;
+  ///     called before another one takes its place.
+  /// - Throws: ``CheckpointFailure``.
   package init(
-    _ image: CheckpointImage, root: FilePath, storeID: StoreID, environment: EngineEnvironment
+    _ image: CheckpointImage, root: FilePath, storeID: StoreID, environment: EngineEnvironment,
+    noteReplacing: @escaping @Sendable () throws(IOFailure) -> Void
   ) throws(CheckpointFailure) {
     path = root.appending(FileNames.checkpoints)
     if let header = image.header, header.isReadOnly {
@@ -44,6 +57,7 @@ package final class CheckpointLog: Sendable {
     }
     self.storeID = storeID
     self.environment = environment
+    self.noteReplacing = noteReplacing
     var file: (any StorageFile)?
     if image.header != nil, image.findings.isEmpty {
       do throws(IOFailure) {
@@ -65,11 +79,15 @@ package final class CheckpointLog: Sendable {
       Contents(
         table: image.table, file: file, log: FrameLog(identity: identity, end: end),
         rewriteSize: max(Self.rewriteSize, 2 * end.position), isPrepared: false,
-        verdict: image.verdict))
+        verdict: image.verdict,
+        closingEnd: file == nil ? image.closingEnd : ManifestEdit.CheckpointsEnd(identity, end)))
     contents.withLock { Self.keepReserve(&$0) }
   }
 
   package var table: CheckpointTable { contents.withLock { $0.table } }
+
+  /// What whoever closes the store names as the end of the file.
+  package var closingEnd: ManifestEdit.CheckpointsEnd { contents.withLock { $0.closingEnd } }
 
   /// Makes entries durable, all or none, then applies them.
   ///
@@ -105,6 +123,7 @@ package final class CheckpointLog: Sendable {
         throw .poisoned(error)
       }
       contents.log.confirm()
+      contents.closingEnd = ManifestEdit.CheckpointsEnd(contents.log.identity, contents.log.end)
       contents.table = table
       Self.keepReserve(&contents)
     }
@@ -163,6 +182,7 @@ package final class CheckpointLog: Sendable {
     }
     contents.rewriteSize = max(Self.rewriteSize, 2 * encoded.end.position)
     contents.log = FrameLog(identity: encoded.identity, end: encoded.end)
+    contents.closingEnd = ManifestEdit.CheckpointsEnd(encoded.identity, encoded.end)
     contents.reserve = SpaceReserve()
     contents.table = table
     contents.isPrepared = true
@@ -190,6 +210,7 @@ package final class CheckpointLog: Sendable {
         let damaged = try fileSystem.open(path, .readOnly)
         try keep(0..<(try damaged.size().bytes), of: damaged)
       }
+      try noteReplacing()
     } catch {
       if contents.file != nil { return false }
       throw .io(error)
@@ -200,6 +221,7 @@ package final class CheckpointLog: Sendable {
     } catch {
       // The old file or the new one stands under the name, and this process cannot tell which.
       contents.poison = error
+      contents.closingEnd = .unknown
       throw .poisoned(error)
     }
     return true

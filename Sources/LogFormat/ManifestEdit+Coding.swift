@@ -76,7 +76,7 @@ extension ManifestEdit {
     case .opened(let time):
       fields.append(time.microseconds)
       return Kind.opened
-    case .closed(let time, let ends):
+    case .closed(let time, let ends, let checkpoints):
       fields.append(time.microseconds)
       fields.appendVariableLength(UInt64(ends.count))
       for end in ends {
@@ -84,6 +84,7 @@ extension ManifestEdit {
         fields.append(end.segmentID)
         end.summary.encode(into: &fields)
       }
+      checkpoints.encode(into: &fields)
       return Kind.closed
     }
   }
@@ -180,7 +181,7 @@ extension ManifestEdit {
           log: try LogID(decoding: &fields), segmentID: try fields.number(),
           summary: try SegmentSummary(decoding: &fields)))
     }
-    return .closed(time, ends)
+    return .closed(time, ends, try CheckpointsEnd(decoding: &fields))
   }
 }
 
@@ -219,6 +220,23 @@ extension ManifestEdit.SegmentAdded {
       salt: try fields.integer(), baseNumber: try fields.number(),
       predecessorID: try fields.number(), predecessorChain: try fields.integer(),
       created: Timestamp(microseconds: try fields.integer()))
+  }
+}
+
+extension ManifestEdit.CheckpointsEnd {
+  fileprivate func encode(into fields: inout ByteBuffer) {
+    fields.append(salt)
+    fields.append(position)
+    fields.append(chain)
+  }
+
+  @_lifetime(fields: copy fields)
+  fileprivate init(decoding fields: inout ByteReader) throws(FormatError) {
+    self.init(
+      salt: try fields.integer(), position: try fields.integer(), chain: try fields.integer())
+    guard self == .unknown || FrameHeader.isPlace(position) else {
+      throw .corrupt("no checkpoints can end at position \(position)")
+    }
   }
 }
 

@@ -18,8 +18,8 @@ package enum ManifestEdit: Hashable, Sendable {
   case segmentIDFloor(UInt64)
   /// A writer opened the store; what `closed` said before no longer holds.
   case opened(Timestamp)
-  /// Every log ended here, synced, when the writer closed the store.
-  case closed(Timestamp, [LogEnd])
+  /// Every log, and the checkpoint file, ended here, synced, when the writer closed the store.
+  case closed(Timestamp, [LogEnd], CheckpointsEnd)
 
   /// Whether segments stay until they were read.
   case readingFirst(ReadingFirst)
@@ -164,6 +164,31 @@ package enum ManifestEdit: Hashable, Sendable {
       self.segmentID = segmentID
       self.summary = summary
     }
+  }
+
+  /// Where the checkpoint file ended: its last frame, which vouches for all before it.
+  package struct CheckpointsEnd: Hashable, Sendable {
+    /// Of the file's header: another one is another file's.
+    package var salt: UInt64
+    package var position: UInt64
+    /// The header checksum of the frame that ends there.
+    package var chain: UInt32
+
+    package init(salt: UInt64, position: UInt64, chain: UInt32) {
+      self.salt = salt
+      self.position = position
+      self.chain = chain
+    }
+
+    /// The end of a file.
+    package init(_ identity: FrameIdentity, _ end: RecoveryRule.Start) {
+      self.init(salt: identity.salt, position: UInt64(end.position), chain: end.chain)
+    }
+
+    /// Nobody knows where it ended.
+    package static let unknown = Self(salt: 0, position: 0, chain: 0)
+
+    package var isKnown: Bool { position > 0 }
   }
 
   /// A tail that recovery removed from a segment, after copying it to the quarantine.

@@ -36,6 +36,7 @@ package struct ManifestState: Hashable, Sendable {
   private struct Close: Hashable, Sendable {
     let time: Timestamp
     let ends: [ManifestEdit.LogEnd]
+    let checkpoints: ManifestEdit.CheckpointsEnd
   }
 
   package private(set) var segmentIDMax: UInt64 = 0
@@ -74,12 +75,12 @@ package struct ManifestState: Hashable, Sendable {
     case .gap(let gap): gaps.append(gap)
     case .segmentIDFloor(let segmentID): segmentIDMax = max(segmentIDMax, segmentID)
     case .opened(let time): openedSince = time
-    case .closed(let time, let ends):
+    case .closed(let time, let ends, let checkpoints):
       for end in ends {
         try check(
           end.summary, of: logs[end.log]?.first { $0.added.segmentID == end.segmentID })
       }
-      lastClose = Close(time: time, ends: ends)
+      lastClose = Close(time: time, ends: ends, checkpoints: checkpoints)
       openedSince = nil
     }
   }
@@ -155,6 +156,12 @@ package struct ManifestState: Hashable, Sendable {
     closedEnds?.first { $0.log == log }
   }
 
+  /// What is known of the checkpoint file.
+  package var checkpointWitness: CheckpointWitness {
+    guard let lastClose else { return .none }
+    return CheckpointWitness(end: lastClose.checkpoints, isClosed: openedSince == nil)
+  }
+
   /// Puts what a log consisted of at another moment in the place of its segments and gaps.
   package mutating func replaceSegments(
     of log: ManifestEdit.LogID, with segments: [Segment], gaps: [ManifestEdit.RecordedGap]
@@ -185,7 +192,9 @@ package struct ManifestState: Hashable, Sendable {
     edits.append(.segmentIDFloor(segmentIDMax))
     edits += gaps.map { .gap($0) }
     edits += cuts.map { .cut($0) }
-    if let lastClose { edits.append(.closed(lastClose.time, lastClose.ends)) }
+    if let lastClose {
+      edits.append(.closed(lastClose.time, lastClose.ends, lastClose.checkpoints))
+    }
     if let openedSince { edits.append(.opened(openedSince)) }
     return edits
   }

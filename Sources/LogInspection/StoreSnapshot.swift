@@ -42,7 +42,15 @@ struct StoreSnapshot: Sendable {
 
   /// Reads both files, telling everything in them.
   mutating func read(_ visit: (InspectedItem) -> WalkStep = { _ in .goOn }) -> WalkStep {
-    guard readCheckpoints(visit) == .goOn, readManifest(visit) == .goOn else { return .stop }
+    guard readCheckpoints(visit) == .goOn, readManifest(visit) == .goOn,
+      completeManifest(visit) == .goOn
+    else { return .stop }
+    guard let damage = checkpointLoss() else { return .goOn }
+    return tell(damage, visit)
+  }
+
+  /// Adds the segments that the manifest has lost, if it has lost any.
+  private mutating func completeManifest(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
     let isIncomplete = damages.contains { $0.kind == .manifestDamaged }
     if header == nil || state.logs.isEmpty || isIncomplete {
       return tellRebuilt(visit)
@@ -104,7 +112,7 @@ struct StoreSnapshot: Sendable {
     return (header, .goOn)
   }
 
-  private mutating func readManifest(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
+  mutating func readManifest(_ visit: (InspectedItem) -> WalkStep) -> WalkStep {
     let opened = open(FileNames.manifest, visit)
     guard opened.step == .goOn else { return .stop }
     guard let source = opened.source else { return .goOn }

@@ -31,6 +31,7 @@ final class CheckpointCommitter: Work {
   }
 
   var table: CheckpointTable { log.table }
+  var closingEnd: ManifestEdit.CheckpointsEnd { log.closingEnd }
 
   /// Returns when what is decided would survive a crash.
   func commit(_ decide: @escaping Decision) async throws(EventStoreError) {

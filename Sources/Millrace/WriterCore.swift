@@ -65,8 +65,8 @@ final class WriterCore: ReadSource {
         choices: CommitLog.Choices(
           codec: configuration.compression, batchSize: configuration.batchSize.bytes,
           journalSegmentSize: configuration.queues.journalSegmentSize)
-      ) { (storeID) throws(CommitLogFailure) in
-        let read = try readCheckpoints(root, storeID, environment)
+      ) { (manifest) throws(CommitLogFailure) in
+        let read = try readCheckpoints(root, manifest, environment)
         image = read
         return read.table.highest
       }
@@ -108,11 +108,12 @@ final class WriterCore: ReadSource {
   }
 
   private static func readCheckpoints(
-    _ root: FilePath, _ storeID: StoreID, _ environment: EngineEnvironment
+    _ root: FilePath, _ manifest: ManifestImage, _ environment: EngineEnvironment
   ) throws(CommitLogFailure) -> CheckpointImage {
     do throws(CheckpointFailure) {
       return try CheckpointImage.read(
-        root: root, storeID: storeID, fileSystem: environment.fileSystem)
+        root: root, storeID: manifest.header.storeID, witness: manifest.state.checkpointWitness,
+        fileSystem: environment.fileSystem)
     } catch {
       throw CommitLogFailure(error)
     }
@@ -126,7 +127,8 @@ final class WriterCore: ReadSource {
     do throws(CheckpointFailure) {
       checkpointLog = try CheckpointLog(
         image, root: log.context.root, storeID: log.context.storeID,
-        environment: log.context.environment)
+        environment: log.context.environment
+      ) { [manifest = log.manifest] () throws(IOFailure) in try manifest.noteReplacing() }
     } catch {
       throw CommitLogFailure(error)
     }
@@ -337,7 +339,7 @@ final class WriterCore: ReadSource {
       stop()
       // The lock goes even where a partition is poisoned: only opening again helps it.
       do throws(CommitLogFailure) {
-        try log.close()
+        try log.close(checkpoints: checkpoints.closingEnd)
       } catch {
         failure = failure ?? EventStoreError(error)
       }

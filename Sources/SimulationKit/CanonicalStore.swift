@@ -148,10 +148,11 @@ private struct CanonicalWriter {
     var image: CheckpointImage?
     let opened = try CommitLog.open(
       at: CanonicalStore.root, environment: environment, choices: .init(codec: codec)
-    ) { (storeID) throws(CommitLogFailure) in
+    ) { (manifest) throws(CommitLogFailure) in
       do throws(CheckpointFailure) {
         let read = try CheckpointImage.read(
-          root: CanonicalStore.root, storeID: storeID, fileSystem: fileSystem)
+          root: CanonicalStore.root, storeID: manifest.header.storeID,
+          witness: manifest.state.checkpointWitness, fileSystem: fileSystem)
         image = read
         return read.table.highest
       } catch {
@@ -163,7 +164,8 @@ private struct CanonicalWriter {
     if let image {
       checkpoints = try CheckpointLog(
         image, root: CanonicalStore.root, storeID: opened.context.storeID,
-        environment: environment)
+        environment: environment
+      ) { () throws(IOFailure) in try opened.manifest.noteReplacing() }
     }
   }
 
@@ -220,7 +222,7 @@ private struct CanonicalWriter {
   }
 
   mutating func close() throws(CommitLogFailure) {
-    try log?.close()
+    try log?.close(checkpoints: checkpoints?.closingEnd)
     (log, checkpoints) = (nil, nil)
   }
 }

@@ -60,10 +60,11 @@ package final class SimulatedStore {
   ) throws(CommitLogFailure) -> SimulatedStore {
     var image: CheckpointImage?
     let log = try CommitLog.open(at: root, environment: environment, choices: choices) {
-      (storeID) throws(CommitLogFailure) in
+      (manifest) throws(CommitLogFailure) in
       do throws(CheckpointFailure) {
         let read = try CheckpointImage.read(
-          root: root, storeID: storeID, fileSystem: environment.fileSystem)
+          root: root, storeID: manifest.header.storeID,
+          witness: manifest.state.checkpointWitness, fileSystem: environment.fileSystem)
         image = read
         return read.table.highest
       } catch {
@@ -73,11 +74,17 @@ package final class SimulatedStore {
     guard let image else { preconditionFailure("the checkpoints were not read") }
     do throws(CheckpointFailure) {
       let checkpoints = try CheckpointLog(
-        image, root: root, storeID: log.context.storeID, environment: environment)
+        image, root: root, storeID: log.context.storeID, environment: environment
+      ) { () throws(IOFailure) in try log.manifest.noteReplacing() }
       return SimulatedStore(log, checkpoints)
     } catch {
       throw failure(error)
     }
+  }
+
+  /// Closes the store as its owner does.
+  package func close() throws(CommitLogFailure) {
+    try log.close(checkpoints: checkpoints.closingEnd)
   }
 
   static func failure(_ failure: CheckpointFailure) -> CommitLogFailure {

@@ -185,7 +185,7 @@ private struct WorkloadRun {
         let durable = try store.log.partitions[partition].synchronize()
         model.partitions[partition].acknowledged = Int(durable)
       }
-      try store.log.close()
+      try store.close()
       self.store = nil
       try open()
     case .killAndOpen: break

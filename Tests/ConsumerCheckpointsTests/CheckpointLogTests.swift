@@ -3,6 +3,7 @@ import EventModel
 import LogFormat
 import SimulationKit
 import StorageIO
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -113,6 +114,61 @@ import Testing
     var random = SeededRandom(seed: 1)
     let lost = try Checkpoints.read(disk.crashImage(using: &random, .dropAll))
     #expect(lost.table == log.table)
+  }
+
+  /// A crash in between would leave a file that the manifest does not know, after a clean close.
+  @Test("Before a file is replaced it is noted that the last close names it no more")
+  func notedReplacing() throws {
+    let whole = disk()
+    let first = try Checkpoints.open(on: whole)
+    try first.commit([Checkpoints.entry(group, 0, 1)])
+    var flipped = try #require(whole.image[Checkpoints.path])
+    let last = try #require(Checkpoints.frames(flipped).last)
+    flipped[last.position + FrameHeader.size + 3] ^= 1
+    let bytes = flipped
+    let hurt = SimulatedDisk(files: [Checkpoints.path: bytes])
+    let isRefused = Mutex(true)
+    let log = try Checkpoints.open(on: hurt, seed: 2) { () throws(IOFailure) in
+      #expect(hurt.image[Checkpoints.path] == bytes)
+      if isRefused.withLock({ $0 }) { throw IOFailure(.write, "/store/MANIFEST", .noSpace) }
+    }
+    #expect(log.closingEnd == .unknown)
+    #expect(throws: CheckpointFailure.io(IOFailure(.write, "/store/MANIFEST", .noSpace))) {
+      try log.commit([Checkpoints.entry(group, 0, 2)])
+    }
+    #expect(hurt.image[Checkpoints.path] == bytes && log.closingEnd == .unknown)
+    isRefused.withLock { $0 = false }
+    try log.commit([Checkpoints.entry(group, 0, 2)])
+    let end = log.closingEnd
+    #expect(end.salt != first.closingEnd.salt)
+    let witness = CheckpointWitness(end: end, isClosed: true)
+    #expect(try Checkpoints.read(hurt, witness).findings.isEmpty)
+  }
+
+  /// A witness of what a crash takes back would call it lost.
+  @Test("What is named at the close is what a sync has covered, or nothing where that is unknown")
+  func closingEnd() throws {
+    let disk = disk()
+    let log = try Checkpoints.open(on: disk)
+    var named = [log.closingEnd]
+    for next in 1...3 as ClosedRange<UInt64> {
+      try log.commit([Checkpoints.entry(group, 0, next)])
+      named.append(log.closingEnd)
+    }
+    #expect(zip(named, named.dropFirst()).allSatisfy { $0.position < $1.position })
+    for end in named {
+      let witness = CheckpointWitness(end: end, isClosed: true)
+      #expect(try Checkpoints.read(disk, witness).findings.isEmpty)
+    }
+    disk.plan = FaultPlan(failures: [.init(.call(.synchronize), .ioError)])
+    #expect(throws: CheckpointFailure.self) { try log.commit([Checkpoints.entry(group, 0, 4)]) }
+    #expect(log.closingEnd == named.last)
+    // Which of two files a crash leaves is not known once a rename could not be made durable.
+    let begun = SimulatedDisk(files: [:], directories: [Checkpoints.root])
+    let other = try Checkpoints.open(on: begun)
+    begun.plan = FaultPlan(failures: [.init(.call(.synchronizeDirectory), .ioError)])
+    #expect(throws: CheckpointFailure.self) { try other.commit([Checkpoints.entry(group, 0, 1)]) }
+    #expect(other.closingEnd == .unknown)
   }
 
   @Test("A file that has grown on a full disk takes commits as long as they fit")

@@ -34,16 +34,20 @@ enum Checkpoints {
     return [path: file.bytes.array(0..<file.bytes.count)]
   }
 
-  static func read(_ fileSystem: any FileSystem) throws(CheckpointFailure) -> CheckpointImage {
-    try CheckpointImage.read(root: root, storeID: storeID, fileSystem: fileSystem)
+  static func read(
+    _ fileSystem: any FileSystem, _ witness: CheckpointWitness = .none
+  ) throws(CheckpointFailure) -> CheckpointImage {
+    try CheckpointImage.read(
+      root: root, storeID: storeID, witness: witness, fileSystem: fileSystem)
   }
 
   static func open(
-    on fileSystem: any FileSystem, seed: UInt64 = 1
+    on fileSystem: any FileSystem, seed: UInt64 = 1, _ witness: CheckpointWitness = .none,
+    noteReplacing: @escaping @Sendable () throws(IOFailure) -> Void = {}
   ) throws(CheckpointFailure) -> CheckpointLog {
     try CheckpointLog(
-      try read(fileSystem), root: root, storeID: storeID,
-      environment: environment(fileSystem, seed: seed))
+      try read(fileSystem, witness), root: root, storeID: storeID,
+      environment: environment(fileSystem, seed: seed), noteReplacing: noteReplacing)
   }
 
   static func entry(_ group: GroupName, _ partition: UInt32, _ next: UInt64) -> CheckpointEntry {

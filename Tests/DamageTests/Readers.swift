@@ -42,7 +42,8 @@ enum Engine {
       do throws(CheckpointFailure) {
         return try CheckpointLog(
           checkpoints, root: CanonicalStore.root, storeID: log.context.storeID,
-          environment: log.context.environment)
+          environment: log.context.environment
+        ) { [log] () throws(IOFailure) in try log.manifest.noteReplacing() }
       } catch {
         throw Engine.failure(error)
       }
@@ -53,8 +54,8 @@ enum Engine {
     var image: CheckpointImage?
     let log = try CommitLog.open(
       at: CanonicalStore.root, environment: CanonicalStore.environment(fileSystem, seed: seed)
-    ) { (storeID) throws(CommitLogFailure) in
-      let read = try checkpoints(fileSystem, storeID)
+    ) { (manifest) throws(CommitLogFailure) in
+      let read = try checkpoints(fileSystem, manifest)
       image = read
       return read.table.highest
     }
@@ -63,11 +64,12 @@ enum Engine {
   }
 
   private static func checkpoints(
-    _ fileSystem: any FileSystem, _ storeID: StoreID
+    _ fileSystem: any FileSystem, _ manifest: ManifestImage
   ) throws(CommitLogFailure) -> CheckpointImage {
     do throws(CheckpointFailure) {
       return try CheckpointImage.read(
-        root: CanonicalStore.root, storeID: storeID, fileSystem: fileSystem)
+        root: CanonicalStore.root, storeID: manifest.header.storeID,
+        witness: manifest.state.checkpointWitness, fileSystem: fileSystem)
     } catch {
       throw failure(error)
     }
@@ -124,8 +126,8 @@ enum Engine {
   private static func follow(_ fileSystem: any FileSystem) throws -> LogFollower {
     try LogFollower.open(
       at: CanonicalStore.root, environment: CanonicalStore.environment(fileSystem, seed: 99)
-    ) { (storeID) throws(CommitLogFailure) in
-      try checkpoints(fileSystem, storeID).table.highest
+    ) { (manifest) throws(CommitLogFailure) in
+      try checkpoints(fileSystem, manifest).table.highest
     }
   }
 

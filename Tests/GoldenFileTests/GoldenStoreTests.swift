@@ -62,7 +62,8 @@ struct GoldenStoreTests {
       at: CanonicalStore.root, environment: environment, evidence: { _ in [:] })
     #expect(try Self.read(log.partitions.map(\.snapshot), fileSystem) == expected, "as a writer")
     let image = try CheckpointImage.read(
-      root: CanonicalStore.root, storeID: log.context.storeID, fileSystem: fileSystem)
+      root: CanonicalStore.root, storeID: log.context.storeID,
+      witness: log.manifest.state.checkpointWitness, fileSystem: fileSystem)
     #expect(image.findings.isEmpty)
     for group in CanonicalStore.groups {
       #expect(image.table.checkpoint(of: group, in: 0) == 3)
@@ -85,6 +86,34 @@ struct GoldenStoreTests {
     #expect(after.clean)
     #expect(after.findings.allSatisfy { $0.kind == .missingFile })
     #expect(after.checked.events == before.checked.events)
+  }
+
+  @Test("The second reader tells as well what has become of the checkpoints")
+  func lostCheckpoints() throws {
+    let store = try CanonicalStore(.closed)
+    let path = CanonicalStore.root.appending(FileNames.checkpoints)
+    let bytes = try #require(store.files[path])
+    let other = try #require(CanonicalStore(.closed, variant: 1).files[path])
+    // The last frame is a commit.
+    let last = try #require(
+      stride(from: 0, to: bytes.count, by: 64)
+        .filter { FrameHeader.bearsMagic(bytes.span.bytes, at: $0) }.last)
+    let states: [(bytes: [UInt8]?, isWhole: Bool)] = [
+      (bytes, true), (bytes + [UInt8](repeating: 0, count: 64), true), (nil, false),
+      (Array(bytes[..<FileHeader.size]), false), (Array(bytes[..<last]), false), (other, false),
+    ]
+    for (index, state) in states.enumerated() {
+      let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+      let damaged = store.replacing(path, by: state.bytes)
+      try Self.write(damaged, to: folder)
+      let (text, status) = try QueueReader.run([folder.path()])
+      try FileManager.default.removeItem(at: folder)
+      try FileManager.default.removeItem(at: folder.appendingPathExtension("events"))
+      #expect(status == (state.isWhole ? 0 : 2), "\(index)")
+      #expect(text.split(separator: "\n").count == store.events.joined().count, "\(index)")
+      #expect(
+        try Fsck.check(CanonicalStore.root, fileSystem: damaged.fileSystem).clean == state.isWhole)
+    }
   }
 
   @Test(

@@ -6,6 +6,12 @@ enum QueueReader {
   /// A line for each message that waits in a store's folder or in a queue file: device, number,
   /// delivery count, message id, properties, body; and the reader's exit status.
   static func read(_ path: URL) throws -> (lines: [String], status: Int32) {
+    let (text, status) = try run(["--queues", path.path()])
+    return (try text.split(separator: "\n").map { try Self.line(ofJSON: $0) }, status)
+  }
+
+  /// What the reader prints with these arguments, and its exit status.
+  static func run(_ arguments: [String]) throws -> (text: String, status: Int32) {
     let output = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
     try Data().write(to: output)
     defer { try? FileManager.default.removeItem(at: output) }
@@ -13,14 +19,11 @@ enum QueueReader {
       .appending(path: "tools/reader.py")
     let process = Process()
     process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["python3", reader.path(), "--queues", path.path()]
+    process.arguments = ["python3", reader.path()] + arguments
     process.standardOutput = try FileHandle(forWritingTo: output)
     try process.run()
     process.waitUntilExit()
-    let lines = try String(contentsOf: output, encoding: .utf8).split(separator: "\n").map {
-      try Self.line(ofJSON: $0)
-    }
-    return (lines, process.terminationStatus)
+    return (try String(contentsOf: output, encoding: .utf8), process.terminationStatus)
   }
 
   private static func line(ofJSON text: Substring) throws -> String {

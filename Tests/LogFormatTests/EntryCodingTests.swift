@@ -45,8 +45,10 @@ import Testing
     .segmentIDFloor(77),
     .queuesFiled(.init(number: 3, floor: 1_000)),
     .opened(Fixed.time),
-    .closed(Fixed.time, [ManifestEdit.LogEnd(log: log, segmentID: 9, summary: summary)]),
-    .closed(Fixed.time, []),
+    .closed(
+      Fixed.time, [ManifestEdit.LogEnd(log: log, segmentID: 9, summary: summary)],
+      .init(salt: .max, position: 4_096, chain: 7)),
+    .closed(Fixed.time, [], .unknown),
   ]
 
   static func encode(_ edits: [ManifestEdit]) -> [UInt8] {
@@ -104,7 +106,7 @@ import Testing
       change(&summary)
       for edit: ManifestEdit in [
         .segmentSealed(.init(segmentID: 1, summary: summary)),
-        .closed(Fixed.time, [.init(log: Self.log, segmentID: 1, summary: summary)]),
+        .closed(Fixed.time, [.init(log: Self.log, segmentID: 1, summary: summary)], .unknown),
       ] {
         #expect(throws: FormatError.self, "\(index)") {
           try Self.decode(Self.encode([edit]), count: 1)
@@ -234,7 +236,8 @@ import Testing
       for edit: ManifestEdit in [
         .segmentSealed(.init(segmentID: 5, summary: ManifestEditTests.summary)),
         .closed(
-          Fixed.time, [.init(log: log, segmentID: 5, summary: ManifestEditTests.summary)]),
+          Fixed.time, [.init(log: log, segmentID: 5, summary: ManifestEditTests.summary)],
+          .unknown),
       ] {
         let edits = [ManifestEditTests.added(5, base: base), edit]
         #expect(((try? state(edits)) != nil) == holds)
@@ -245,10 +248,40 @@ import Testing
   @Test func `an open store forgets that it was closed`() throws {
     let end = ManifestEdit.LogEnd(
       log: ManifestEditTests.log, segmentID: 9, summary: ManifestEditTests.summary)
-    var state = try state([.closed(Fixed.time, [end])])
+    let checkpoints = ManifestEdit.CheckpointsEnd(salt: 1, position: 192, chain: 2)
+    var state = try state([.closed(Fixed.time, [end], checkpoints)])
     #expect(state.closedEnd(of: ManifestEditTests.log) == end)
+    #expect(state.checkpointWitness == CheckpointWitness(end: checkpoints, isClosed: true))
     try state.apply(.opened(Fixed.time))
     #expect(state.closedEnd(of: ManifestEditTests.log) == nil)
+    // It still was there.
+    #expect(state.checkpointWitness == CheckpointWitness(end: checkpoints, isClosed: false))
+  }
+
+  @Test func `checkpoints end where a frame can end, or nobody knows where`() throws {
+    for (position, salt) in [(64, 1), (200, 1), (Limits.framePositionMax + 64, 1), (0, 1)] {
+      let end = ManifestEdit.CheckpointsEnd(
+        salt: UInt64(salt), position: UInt64(position), chain: 0)
+      #expect(throws: FormatError.self) {
+        try ManifestEditTests.decode(
+          ManifestEditTests.encode([.closed(Fixed.time, [], end)]), count: 1)
+      }
+    }
+  }
+
+  @Test func `another file is damage while the store is closed, a shorter one always`() {
+    let end = ManifestEdit.CheckpointsEnd(salt: 1, position: 256, chain: 9)
+    for isClosed in [true, false] {
+      let witness = CheckpointWitness(end: end, isClosed: isClosed)
+      #expect(witness.loss(salt: 1) { $0 == 256 && $1 == 9 } == nil)
+      #expect(witness.loss(salt: 1) { _, _ in false } == .lastCommits)
+      #expect(witness.loss(salt: 2) { _, _ in true } == (isClosed ? .otherFile : nil))
+      let unknown = CheckpointWitness(end: .unknown, isClosed: isClosed)
+      #expect(unknown.loss(salt: 0) { _, _ in false } == nil)
+      #expect(witness.closingEnd(salt: 1) == end)
+      #expect(witness.closingEnd(salt: 2) == (isClosed ? end : .unknown))
+      #expect(witness.closingEnd(salt: nil) == (isClosed ? end : .unknown))
+    }
   }
 }
 

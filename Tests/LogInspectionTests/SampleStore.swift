@@ -99,7 +99,8 @@ struct SampleStore {
         ManifestEdit.LogEnd(log: second.added.log, segmentID: 3, summary: second.summary),
         ManifestEdit.LogEnd(log: third.added.log, segmentID: 2, summary: third.summary),
       ]
-      edits.append([.closed(Timestamp(microseconds: 80_000), ends)])
+      let end = Self.checkpointEnd(next: checkpoint)
+      edits.append([.closed(Timestamp(microseconds: 80_000), ends, end)])
     }
     files[Self.manifest] = Self.manifestFile(edits)
     files[Self.checkpoints] = Self.checkpointFile(next: checkpoint)
@@ -107,10 +108,18 @@ struct SampleStore {
   }
 
   static func manifestFile(_ frames: [[ManifestEdit]]) -> [UInt8] {
-    file(.manifest, FrameHeader.FrameType.manifestEdits, frames) { $0.encode(into: &$1) }
+    file(.manifest, FrameHeader.FrameType.manifestEdits, frames) { $0.encode(into: &$1) }.bytes
   }
 
-  static func checkpointFile(next: UInt64) -> [UInt8] {
+  static func checkpointFile(next: UInt64) -> [UInt8] { checkpointLog(next: next).bytes }
+
+  private static func checkpointEnd(next: UInt64) -> ManifestEdit.CheckpointsEnd {
+    checkpointLog(next: next).end
+  }
+
+  private static func checkpointLog(
+    next: UInt64
+  ) -> (bytes: [UInt8], end: ManifestEdit.CheckpointsEnd) {
     let group: GroupName = "readers"
     let time = Timestamp(microseconds: 5_000)
     let entries: [[CheckpointEntry]] = [
@@ -129,7 +138,7 @@ struct SampleStore {
   private static func file<Entry>(
     _ kind: FileHeader.Kind, _ type: UInt8, _ frames: [[Entry]],
     _ encode: (Entry, inout ByteBuffer) -> Void
-  ) -> [UInt8] {
+  ) -> (bytes: [UInt8], end: ManifestEdit.CheckpointsEnd) {
     let header = FileHeader(
       kind: kind, storeID: storeID, fileID: 0, salt: 77, created: Timestamp(microseconds: 1_000))
     var bytes = ByteBuffer()
@@ -143,7 +152,8 @@ struct SampleStore {
       log.pending.withBytes { bytes.append($0) }
       log.confirm()
     }
-    return bytes.array(0..<bytes.count)
+    let end = ManifestEdit.CheckpointsEnd(log.identity, log.end)
+    return (bytes.array(0..<bytes.count), end)
   }
 
   var fileSystem: MemoryFileSystem { MemoryFileSystem(files: files) }

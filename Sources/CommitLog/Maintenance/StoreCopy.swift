@@ -123,10 +123,10 @@ package struct StoreCopy {
         }
         copy.source = later
         let ends = try copy.copyLogs()
-        try copy.wrapping { () throws(IOFailure) in
+        let checkpointsEnd = try copy.wrapping { () throws(IOFailure) in
           try CommitLog.writeCheckpoints(checkpoints(), in: copy.context)
         }
-        try copy.writeManifest(ends)
+        try copy.writeManifest(ends, checkpointsEnd)
         return copy.losses
       } catch {
         copy.discard()
@@ -306,7 +306,9 @@ package struct StoreCopy {
   }
 
   /// Names exactly the files that were made: from the moment this is durable the copy is a store.
-  private func writeManifest(_ ends: [ManifestEdit.LogEnd]) throws(CommitLogFailure) {
+  private func writeManifest(
+    _ ends: [ManifestEdit.LogEnd], _ checkpoints: ManifestEdit.CheckpointsEnd
+  ) throws(CommitLogFailure) {
     let edits = source.manifest.snapshot.filter { edit in
       switch edit {
       // They tell of the original's tails and of its writers.
@@ -317,7 +319,7 @@ package struct StoreCopy {
     _ = try ManifestLog.create(
       at: context.root.appending(FileNames.manifest), storeID: context.storeID,
       edits: edits + losses.filter { $0.first < $0.next }.map { .gap($0) }
-        + [.closed(context.environment.now(), ends)], environment: context.environment)
+        + [.closed(context.environment.now(), ends, checkpoints)], environment: context.environment)
     try wrapping { () throws(IOFailure) in
       try fileSystem.remove(context.root.appending(FileNames.unfinished))
       try fileSystem.synchronizeDirectory(context.root)

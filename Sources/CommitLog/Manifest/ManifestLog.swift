@@ -64,6 +64,17 @@ package final class ManifestLog: Sendable {
     if contents.withLock({ !$0.isOpened }) { try append([]) }
   }
 
+  /// The same for whoever replaces a file that the last close names, before that.
+  package func noteReplacing() throws(IOFailure) {
+    do throws(CommitLogFailure) {
+      try noteWriter()
+    } catch .storageFull(let cause), .io(let cause), .poisoned(let cause) {
+      throw cause
+    } catch {
+      throw IOFailure(.write, path, .ioError)
+    }
+  }
+
   /// A segment id that is never given again.
   package func takeSegmentID() -> UInt64 {
     contents.withLock { contents in

@@ -58,12 +58,12 @@ package final class LogFollower: Sendable {
   ///   - root: the store's folder.
   ///   - environment: files, time and chance.
   ///   - evidence: what is known about durable numbers from outside the log, such as consumers'
-  ///     checkpoints: asked for before the segments are read.
+  ///     checkpoints: asked for before the segments are read, and told what the manifest says.
   /// - Returns: the store as it is now.
   /// - Throws: ``CommitLogFailure``.
   package static func open(
     at root: FilePath, environment: EngineEnvironment,
-    evidence: (StoreID) throws(CommitLogFailure) -> [UInt32: UInt64]
+    evidence: (ManifestImage) throws(CommitLogFailure) -> [UInt32: UInt64]
   ) throws(CommitLogFailure) -> LogFollower {
     let image = try ManifestImage.read(root: root, fileSystem: environment.fileSystem)
     guard let stored = image.state.configuration else {
@@ -74,7 +74,7 @@ package final class LogFollower: Sendable {
       settings: LogSettings(
         codec: stored.codec, segmentSize: Int(clamping: stored.segmentSize),
         batchSize: Int(clamping: stored.batchSize)))
-    let evidence = try evidence(image.header.storeID)
+    let evidence = try evidence(image)
     let state = try scan(context, evidence, known: nil)
     return LogFollower(context: context, evidence: evidence, state: state)
   }

@@ -6,7 +6,13 @@ internal import SystemPackage
 /// The manifest: what it has lost is put together from the segments, and what the segments have
 /// lost is recorded in it.
 extension StoreRepair {
-  func mendManifest(_ left: FsckResult) throws(IOFailure) {
+  /// - Parameters:
+  ///   - left: what is wrong.
+  ///   - checkpoints: where the checkpoint file ends that was just written; nil for none.
+  /// - Throws: ``IOFailure``.
+  func mendManifest(
+    _ left: FsckResult, checkpoints: ManifestEdit.CheckpointsEnd?
+  ) throws(IOFailure) {
     let snapshot = readSnapshot()
     guard let storeID = snapshot.header?.storeID, !snapshot.hasTwins else { return }
     let isDamaged =
@@ -16,6 +22,8 @@ extension StoreRepair {
     if isDamaged, unreadable.contains(where: FileNames.isLog) { return }
     var plan = ManifestPlan(snapshot.state)
     if isDamaged { try complete(&plan, snapshot) }
+    // What the last close said may be outdated where edits are lost.
+    plan.checkpoints = checkpoints ?? (isDamaged ? .unknown : nil)
     try makeActiveSegments(&plan, snapshot, unreadable)
     var recorded: [(finding: FsckFinding, gap: ManifestEdit.RecordedGap)] = []
     for finding in left.findings
@@ -239,6 +247,8 @@ private struct ManifestPlan {
   var logs: [ManifestEdit.LogID: [ManifestState.Segment]]
   var queueCheckpoint: ManifestEdit.QueueCheckpoint?
   var segmentIDMax: UInt64
+  /// What takes the place of the end that the last close names; nil where that holds.
+  var checkpoints: ManifestEdit.CheckpointsEnd?
   private(set) var gaps: [ManifestEdit.RecordedGap] = []
   /// Those that no finding is about, and the files that they belong to.
   private(set) var losses: [(file: String, gap: ManifestEdit.RecordedGap)] = []
@@ -257,7 +267,10 @@ private struct ManifestPlan {
   }
 
   /// Whether it says more than the manifest that was found.
-  var isChanged: Bool { !gaps.isEmpty || segmentIDMax > state.segmentIDMax }
+  var isChanged: Bool {
+    !gaps.isEmpty || segmentIDMax > state.segmentIDMax
+      || (checkpoints != nil && state.checkpointWitness.end.isKnown)
+  }
 
   /// Records what a finding says about a segment; nil where that is no matter of the manifest, or
   /// recorded already.
@@ -323,10 +336,11 @@ private struct ManifestPlan {
     }
     edits.append(.segmentIDFloor(segmentIDMax))
     edits += (state.gaps + gaps).map { .gap($0) }
-    edits += state.snapshot.filter { edit in
+    edits += state.snapshot.compactMap { edit in
       switch edit {
-      case .readingFirst, .cut, .closed, .opened: true
-      default: false
+      case .readingFirst, .cut, .opened: edit
+      case .closed(let time, let ends, let end): .closed(time, ends, checkpoints ?? end)
+      default: nil
       }
     }
     var sum = ManifestState()

@@ -150,8 +150,8 @@ package final class StoreRepair {
     do throws(IOFailure) {
       try setAsideDerived(left)
       try mendQueueFiles(left)
-      try mendCheckpoints(left)
-      try mendManifest(left)
+      let checkpoints = try mendCheckpoints(left)
+      try mendManifest(left, checkpoints: checkpoints)
     } catch {
       throw .io(error)
     }
@@ -287,11 +287,15 @@ package final class StoreRepair {
   /// Writes the checkpoints anew with every entry that can be read.
   ///
   /// A group whose last entries are lost goes on at an older one: its events come twice.
-  private func mendCheckpoints(_ left: FsckResult) throws(IOFailure) {
+  ///
+  /// - Returns: where the file ends now; nil where it is as it was.
+  private func mendCheckpoints(
+    _ left: FsckResult
+  ) throws(IOFailure) -> ManifestEdit.CheckpointsEnd? {
     let isDamaged = left.findings.contains {
       $0.file == FileNames.checkpoints && $0.severity > .note && $0.kind != .checkpointAhead
     }
-    guard isDamaged, !left.unreadableFiles.contains(FileNames.checkpoints) else { return }
+    guard isDamaged, !left.unreadableFiles.contains(FileNames.checkpoints) else { return nil }
     var snapshot = StoreSnapshot(root: root, fileSystem: fileSystem)
     var entries: [CheckpointEntry] = []
     _ = snapshot.read { item in
@@ -310,11 +314,12 @@ package final class StoreRepair {
       entries = []
       try setAside(FileNames.checkpoints, "nothing in it can be read; groups begin anew")
     }
-    guard let storeID else { return }
+    guard let storeID else { return nil }
     let file = EntryFile(
       checkpoints: entries, storeID: storeID, salt: environment.random(), at: environment.now())
     try replace(FileNames.checkpoints, with: file.bytes)
     note(.rebuilt, FileNames.checkpoints, "\(entries.count) entries could be read and stay")
+    return ManifestEdit.CheckpointsEnd(file.identity, file.end)
   }
 
   /// Copies a whole file to the quarantine.

@@ -74,21 +74,37 @@ final class FollowerCore: ReadSource {
   ) throws(CommitLogFailure) -> (LogFollower, CheckpointTable) {
     var table = CheckpointTable()
     let log = try LogFollower.open(at: root, environment: environment) {
-      (storeID) throws(CommitLogFailure) in
-      do throws(CheckpointFailure) {
-        table = try readCheckpoints(root, storeID, environment.fileSystem)
-        return table.highest
-      } catch {
-        throw CommitLogFailure(error)
-      }
+      (manifest) throws(CommitLogFailure) in
+      table = try readCheckpoints(
+        root, manifest.header.storeID, manifest.state.checkpointWitness, environment.fileSystem)
+      return table.highest
     }
     return (log, table)
   }
 
+  /// Reads the checkpoints, given what the manifest said of them a moment ago.
+  ///
+  /// A writer may come in between and replace the file: where anything is missing by that word, it
+  /// counts once the manifest still says the same behind the file. An end is never named twice.
   private static func readCheckpoints(
-    _ root: FilePath, _ storeID: StoreID, _ fileSystem: any FileSystem
-  ) throws(CheckpointFailure) -> CheckpointTable {
-    try CheckpointImage.read(root: root, storeID: storeID, fileSystem: fileSystem).table
+    _ root: FilePath, _ storeID: StoreID, _ witness: CheckpointWitness,
+    _ fileSystem: any FileSystem
+  ) throws(CommitLogFailure) -> CheckpointTable {
+    var witness = witness
+    while true {
+      let table: CheckpointTable
+      do throws(CheckpointFailure) {
+        table = try CheckpointImage.read(
+          root: root, storeID: storeID, witness: witness, fileSystem: fileSystem
+        ).table
+      } catch {
+        throw CommitLogFailure(error)
+      }
+      guard table.loss != nil else { return table }
+      let manifest = try ManifestImage.read(root: root, fileSystem: fileSystem)
+      guard manifest.state.checkpointWitness != witness else { return table }
+      witness = manifest.state.checkpointWitness
+    }
   }
 
   deinit { close() }
@@ -117,12 +133,9 @@ final class FollowerCore: ReadSource {
   func refresh() throws(EventStoreError) {
     do throws(CommitLogFailure) {
       _ = try log.refresh()
-    } catch {
-      throw EventStoreError(error)
-    }
-    do throws(CheckpointFailure) {
       let fresh = try Self.readCheckpoints(
-        log.context.root, log.context.storeID, log.context.fileSystem)
+        log.context.root, log.context.storeID, log.manifest.checkpointWitness,
+        log.context.fileSystem)
       table.withLock { $0 = fresh }
     } catch {
       throw EventStoreError(error)

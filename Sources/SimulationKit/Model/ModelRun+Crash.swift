@@ -5,7 +5,7 @@ internal import StorageIO
 extension ModelRun {
   /// Closes the store and opens it again; in between others may look.
   func closeAndOpen(choice: Int) throws {
-    try store.log.close()
+    try store.close()
     coverage.note(.closes)
     for partition in model.partitions.indices {
       let end = model.partitions[partition].end
@@ -93,6 +93,8 @@ extension ModelRun {
       model.partitions[partition].proven = found
       try readAll(partition, from: 0)
     }
+    let loss = try store.checkpoints.table.loss
+    try check(loss == nil, "the checkpoints are damaged: \(loss ?? "")")
     let consumers = StoreModel.Consumers(try store.checkpoints.table)
     try check(
       consumers == model.consumers || consumers == model.consumersInFlight,

@@ -57,15 +57,18 @@ extension ModelRun {
   ) throws(CommitLogFailure) -> (log: LogFollower, table: CheckpointTable) {
     var table = CheckpointTable()
     let log = try LogFollower.open(at: root, environment: environment) {
-      (storeID) throws(CommitLogFailure) in
+      (manifest) throws(CommitLogFailure) in
       do throws(CheckpointFailure) {
         table = try CheckpointImage.read(
-          root: root, storeID: storeID, fileSystem: environment.fileSystem
+          root: root, storeID: manifest.header.storeID,
+          witness: manifest.state.checkpointWitness, fileSystem: environment.fileSystem
         ).table
-        return table.highest
       } catch {
         throw SimulatedStore.failure(error)
       }
+      // Nothing that is done to these stores damages them.
+      guard let loss = table.loss else { return table.highest }
+      throw .format(root.appending(FileNames.checkpoints), position: 0, .corrupt(loss))
     }
     return (log, table)
   }

@@ -65,7 +65,8 @@ enum Entries {
         ManifestEdit.TailCut(
           segmentID: 7, position: 4_096, size: 64, verdict: .tornTail, nextNumber: 5, watermark: 5,
           time: time, quarantineName: "cut-7")),
-      .segmentRetired(segmentID: 7), .segmentIDFloor(9), .opened(time), .closed(time, []),
+      .segmentRetired(segmentID: 7), .segmentIDFloor(9), .opened(time),
+      .closed(time, [], .init(salt: 3, position: 192, chain: 5)), .closed(time, [], .unknown),
     ]
     var manifest = ByteBuffer()
     for edit in edits { edit.encode(into: &manifest) }

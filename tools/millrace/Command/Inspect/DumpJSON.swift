@@ -111,11 +111,11 @@ extension InspectedEntry<ManifestEdit> {
     case .segmentIDFloor(let segmentID):
       json([("kind", "segmentIdFloor"), ("segmentId", .unsigned(segmentID))])
     case .opened(let time): json([("kind", "opened"), ("time", JSONValue(time))])
-    case .closed(let time, let ends):
-      json([
-        ("kind", "closed"), ("time", JSONValue(time)),
-        ("ends", .array(ends.map(\.json))),
-      ])
+    case .closed(let time, let ends, let checkpoints):
+      json(
+        [
+          ("kind", "closed"), ("time", JSONValue(time)), ("ends", .array(ends.map(\.json))),
+        ] + (checkpoints.isKnown ? [("checkpointsEnd", .unsigned(checkpoints.position))] : []))
     }
   }
 }

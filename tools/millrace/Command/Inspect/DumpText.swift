@@ -103,9 +103,11 @@ extension ManifestEdit {
         + "\(TimeText.string(gap.from)) and \(TimeText.string(gap.to))"
     case .segmentIDFloor(let segmentID): "segment ids from \(segmentID) on are free"
     case .opened(let time): "opened \(TimeText.string(time))"
-    case .closed(let time, let ends):
+    case .closed(let time, let ends, let checkpoints):
       "closed \(TimeText.string(time)): "
-        + ends.map { "\($0.log.text) \($0.summary.text)" }.joined(separator: "; ")
+        + (ends.map { "\($0.log.text) \($0.summary.text)" }
+        + (checkpoints.isKnown ? ["checkpoints end at \(checkpoints.position)"] : []))
+        .joined(separator: "; ")
     }
   }
 }
