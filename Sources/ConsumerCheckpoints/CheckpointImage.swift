@@ -10,6 +10,8 @@ package struct CheckpointImage: Sendable {
   package let header: FileHeader?
   package private(set) var table = CheckpointTable()
   package private(set) var verdict: RecoveryRule.Verdict?
+  /// The bytes at the end that nothing proves to have been durable.
+  private(set) var unproven = 0..<0
   /// What was damaged.
   ///
   /// A lost commit means an older checkpoint: events come twice, never not at all.
@@ -81,6 +83,11 @@ package struct CheckpointImage: Sendable {
     }
     if let loss, image.table.loss == nil {
       image.noteLost("\(loss)", at: image.verdict?.end.position ?? FileHeader.size)
+    }
+    if let unproven = image.verdict?.unproven {
+      let known = header.salt == witness.end.salt ? Int(clamping: witness.end.position) : 0
+      // The padding of the last frame may be missing.
+      image.unproven = unproven.clamped(to: known..<max(known, source.size))
     }
     for frame in frames.kept { try image.apply(frame, frames.source, path) }
     return image

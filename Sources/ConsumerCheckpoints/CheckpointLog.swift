@@ -27,6 +27,8 @@ package final class CheckpointLog: Sendable {
     var poison: IOFailure?
     var body = ByteBuffer(capacity: 4 << 10)
     var rewriteSize: Int
+    /// What has to be written again before anything follows it.
+    var unproven: Range<Int>
     /// Whether the tail has been cut and an epoch begun.
     var isPrepared: Bool
     var verdict: RecoveryRule.Verdict?
@@ -37,7 +39,7 @@ package final class CheckpointLog: Sendable {
 
   /// Takes over what was read.
   ///
-  /// Nothing is written before the first commit.
+  /// Nothing is written before the first commit, but for what may be in memory alone.
   ///
   /// - Parameters:
   ///   - image: what was read.
@@ -59,10 +61,19 @@ package final class CheckpointLog: Sendable {
     self.environment = environment
     self.noteReplacing = noteReplacing
     var file: (any StorageFile)?
+    var unproven = image.unproven
     if image.header != nil, image.findings.isEmpty {
       do throws(IOFailure) {
         let opened = try environment.fileSystem.open(path, .readWrite)
-        // What was read may be in the page cache alone (design 3).
+        // What was read may be in the page cache alone, and what a failed sync left there is not
+        // synced again (I8).
+        do throws(IOFailure) {
+          try Self.rewrite(unproven, of: opened)
+          unproven = 0..<0
+        } catch {
+          // The first commit that finds room does it (I9).
+          guard error.isStorageFull else { throw error }
+        }
         try opened.synchronize()
         try environment.fileSystem.synchronizeDirectory(root)
         file = opened
@@ -78,10 +89,27 @@ package final class CheckpointLog: Sendable {
     contents = Mutex(
       Contents(
         table: image.table, file: file, log: FrameLog(identity: identity, end: end),
-        rewriteSize: max(Self.rewriteSize, 2 * end.position), isPrepared: false,
-        verdict: image.verdict,
-        closingEnd: file == nil ? image.closingEnd : ManifestEdit.CheckpointsEnd(identity, end)))
+        rewriteSize: max(Self.rewriteSize, 2 * end.position), unproven: unproven,
+        isPrepared: false, verdict: image.verdict,
+        closingEnd: file == nil || !unproven.isEmpty
+          ? image.closingEnd : ManifestEdit.CheckpointsEnd(identity, end)))
     contents.withLock { Self.keepReserve(&$0) }
+  }
+
+  /// Writes bytes again as they read.
+  private static func rewrite(
+    _ range: Range<Int>, of file: any StorageFile
+  ) throws(IOFailure) {
+    guard !range.isEmpty else { return }
+    let source = CheckpointFrames(file: file, size: range.upperBound)
+    var bytes = ByteBuffer(capacity: range.count)
+    // Of what is gone since a moment ago nothing is called durable.
+    guard try source.append(range, to: &bytes) else {
+      throw IOFailure(.read, file.path, .ioError)
+    }
+    try bytes.withBytes { (bytes) throws(IOFailure) in
+      try file.write(bytes, at: FilePosition(range.lowerBound))
+    }
   }
 
   package var table: CheckpointTable { contents.withLock { $0.table } }
@@ -148,6 +176,16 @@ package final class CheckpointLog: Sendable {
     _ contents: inout Contents, _ file: any StorageFile
   ) throws(IOFailure) {
     guard !contents.isPrepared else { return }
+    if !contents.unproven.isEmpty {
+      try Self.rewrite(contents.unproven, of: file)
+      do throws(IOFailure) {
+        try file.synchronize()
+      } catch {
+        contents.poison = error
+        throw error
+      }
+      contents.unproven = 0..<0
+    }
     if let cut = contents.verdict?.cut, !cut.isEmpty {
       try keep(cut, of: file)
       try file.truncate(to: ByteCount(cut.lowerBound))

@@ -65,6 +65,18 @@ package enum RecoveryRule {
     /// again.
     package var nextNumber: UInt64 { max(end.nextNumber, watermark) }
 
+    /// The bytes of the frames that stand and that no surviving watermark proves.
+    ///
+    /// A sync that failed may have left them in memory alone: who goes on behind them writes them
+    /// again first (I8).
+    package var unproven: Range<Int> {
+      let first = kept.first { frame in
+        frame.header.recordCount > 0
+          ? frame.header.nextNumber > watermark : frame.header.baseNumber >= watermark
+      }
+      return (first?.position ?? end.position)..<end.position
+    }
+
     package var lostSuffix: Range<UInt64>? {
       watermark > end.nextNumber ? end.nextNumber..<watermark : nil
     }

@@ -36,6 +36,7 @@ package enum CrashPredicate {
   private static func violation(
     of model: ReferenceModel, _ store: SimulatedStore
   ) throws(CommitLogFailure) -> String? {
+    if let loss = store.checkpoints.table.loss { return "the checkpoints are damaged: \(loss)" }
     for (partition, owed) in model.partitions.enumerated() {
       let contents = try store.read(partition)
       let log = store.log.partitions[partition]

@@ -145,6 +145,31 @@ import Testing
     #expect(try Checkpoints.read(hurt, witness).findings.isEmpty)
   }
 
+  /// The system kept in memory, as clean, what a failed sync had not written: the next sync of it
+  /// wrote nothing, and once a commit followed a power loss left a hole.
+  @Test("What a failed sync has left behind is written again before anything follows it (I8)")
+  func unproven() throws {
+    let disk = disk()
+    let log = try Checkpoints.open(on: disk)
+    try log.commit([Checkpoints.entry(group, 0, 1)])
+    disk.plan = FaultPlan(failures: [.init(.call(.synchronize), .ioError)])
+    #expect(throws: CheckpointFailure.self) { try log.commit([Checkpoints.entry(group, 0, 2)]) }
+    for isFull in [false, true] {
+      var random = SeededRandom(seed: 1)
+      let killed = disk.crashImage(using: &random, .processOnly)
+      if isFull {
+        killed.plan = FaultPlan(failures: [.init(.call(.write), .noSpace)])
+      }
+      let again = try Checkpoints.open(on: killed, seed: 2)
+      #expect(again.table.checkpoint(of: group, in: 0) == 2)
+      #expect((again.closingEnd == .unknown) == isFull, "what a crash may take is not named")
+      try again.commit([Checkpoints.entry(group, 0, 3)])
+      #expect(again.closingEnd != .unknown)
+      let found = try Checkpoints.read(killed.crashImage(using: &random, .dropAll))
+      #expect(found.findings.isEmpty && found.table.checkpoint(of: group, in: 0) == 3)
+    }
+  }
+
   /// A witness of what a crash takes back would call it lost.
   @Test("What is named at the close is what a sync has covered, or nothing where that is unknown")
   func closingEnd() throws {

@@ -190,12 +190,8 @@ enum PartitionRecovery {
   static func rewriteUnproven(
     _ verdict: RecoveryRule.Verdict, of file: any StorageFile
   ) throws(IOFailure) {
-    let first = verdict.kept.first { frame in
-      frame.header.recordCount > 0
-        ? frame.header.nextNumber > verdict.watermark
-        : frame.header.baseNumber >= verdict.watermark
-    }
-    guard let first, let last = verdict.kept.last else { return }
+    let unproven = verdict.unproven
+    guard !unproven.isEmpty, let last = verdict.kept.last else { return }
     let size = try file.size().bytes
     // What was there a moment ago: of what is gone nothing is called durable.
     let shrunk = IOFailure(.read, file.path, .ioError)
@@ -203,7 +199,7 @@ enum PartitionRecovery {
     let end = min(verdict.end.position, size)
     let source = StoredFrames(file, size: end)
     var buffer = ByteBuffer(capacity: 256 << 10)
-    var position = first.position
+    var position = unproven.lowerBound
     while position < end {
       buffer.removeAll()
       let part = position..<min(end, position + 256 << 10)
