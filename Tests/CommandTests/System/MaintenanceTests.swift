@@ -153,14 +153,21 @@ struct MaintenanceTests {
 
   @Test(
     "A snapshot, and whoever asks for a group, says that consumer groups are lost",
-    arguments: ["zeroed", "empty", "another store's"])
+    arguments: ["zeroed", "empty", "another store's", "gone", "its header", "an older copy"])
   func lostGroups(_ damage: String) throws {
     try fill(10)
+    try FileManager.default.copyItem(
+      atPath: store + "/CHECKPOINTS", toPath: scratch.path("older"))
     try Executable.succeed(["groups", "create", store, "billing"], scratch: scratch)
     try Executable.succeed(["snapshot", store, scratch.path("whole")], scratch: scratch)
     let path = store + "/CHECKPOINTS"
     switch damage {
     case "empty": try truncate(path, to: 0)
+    case "its header": try truncate(path, to: 128)
+    case "gone": try FileManager.default.removeItem(atPath: path)
+    case "an older copy":
+      try FileManager.default.removeItem(atPath: path)
+      try FileManager.default.copyItem(atPath: scratch.path("older"), toPath: path)
     case "zeroed":
       try truncate(path, to: 128)
       try truncate(path, to: 400)
@@ -179,6 +186,12 @@ struct MaintenanceTests {
     let taken = try Executable.run(["snapshot", store, copy], scratch: scratch)
     #expect(taken.status == 2 && taken.errors.contains("consumer groups"), "\(taken.errors)")
     #expect(try Executable.succeed(["read", copy], scratch: scratch).events.count == 10)
+    for (options, status) in [([], 4), (["--repair"], 1), ([], 0), (["--repair"], 0)] {
+      let checked = try Executable.run(["fsck", store] + options, scratch: scratch)
+      #expect(checked.status == Int32(status), "\(options): \(checked.output)")
+    }
+    let opened = try Executable.succeed(["groups", "list", store], scratch: scratch)
+    #expect(opened.errors.isEmpty)
   }
 
   @Test("Reading one device gives what reading everything gives of it, in any range")
