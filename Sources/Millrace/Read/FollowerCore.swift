@@ -75,36 +75,13 @@ final class FollowerCore: ReadSource {
     var table = CheckpointTable()
     let log = try LogFollower.open(at: root, environment: environment) {
       (manifest) throws(CommitLogFailure) in
-      table = try readCheckpoints(
-        root, manifest.header.storeID, manifest.state.checkpointWitness, environment.fileSystem)
+      table = try CheckpointImage.read(
+        besideWriterOf: root, manifest.header.storeID, manifest.state.checkpointWitness,
+        environment.fileSystem
+      ).table
       return table.highest
     }
     return (log, table)
-  }
-
-  /// Reads the checkpoints, given what the manifest said of them a moment ago.
-  ///
-  /// A writer may come in between and replace the file: where anything is missing by that word, it
-  /// counts once the manifest still says the same behind the file. An end is never named twice.
-  private static func readCheckpoints(
-    _ root: FilePath, _ storeID: StoreID, _ witness: CheckpointWitness,
-    _ fileSystem: any FileSystem
-  ) throws(CommitLogFailure) -> CheckpointTable {
-    var witness = witness
-    while true {
-      let table: CheckpointTable
-      do throws(CheckpointFailure) {
-        table = try CheckpointImage.read(
-          root: root, storeID: storeID, witness: witness, fileSystem: fileSystem
-        ).table
-      } catch {
-        throw CommitLogFailure(error)
-      }
-      guard table.loss != nil else { return table }
-      let manifest = try ManifestImage.read(root: root, fileSystem: fileSystem)
-      guard manifest.state.checkpointWitness != witness else { return table }
-      witness = manifest.state.checkpointWitness
-    }
   }
 
   deinit { close() }
@@ -133,10 +110,10 @@ final class FollowerCore: ReadSource {
   func refresh() throws(EventStoreError) {
     do throws(CommitLogFailure) {
       _ = try log.refresh()
-      let fresh = try Self.readCheckpoints(
-        log.context.root, log.context.storeID, log.manifest.checkpointWitness,
+      let fresh = try CheckpointImage.read(
+        besideWriterOf: log.context.root, log.context.storeID, log.manifest.checkpointWitness,
         log.context.fileSystem)
-      table.withLock { $0 = fresh }
+      table.withLock { $0 = fresh.table }
     } catch {
       throw EventStoreError(error)
     }
@@ -165,6 +142,31 @@ private final class Outage: Sendable {
       let first = start ?? time
       start = first
       return time - first
+    }
+  }
+}
+
+extension CheckpointImage {
+  /// Reads the checkpoints, given what the manifest said of them a moment ago.
+  ///
+  /// A writer may come in between and replace the file: where anything is missing by that word, it
+  /// counts once the manifest still says the same behind the file. An end is never named twice.
+  static func read(
+    besideWriterOf root: FilePath, _ storeID: StoreID, _ witness: CheckpointWitness,
+    _ fileSystem: any FileSystem
+  ) throws(CommitLogFailure) -> CheckpointImage {
+    var witness = witness
+    while true {
+      let image: CheckpointImage
+      do throws(CheckpointFailure) {
+        image = try read(root: root, storeID: storeID, witness: witness, fileSystem: fileSystem)
+      } catch {
+        throw CommitLogFailure(error)
+      }
+      guard image.table.loss != nil else { return image }
+      let manifest = try ManifestImage.read(root: root, fileSystem: fileSystem)
+      guard manifest.state.checkpointWitness != witness else { return image }
+      witness = manifest.state.checkpointWitness
     }
   }
 }

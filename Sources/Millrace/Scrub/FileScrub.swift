@@ -17,6 +17,8 @@ struct FileScrub {
 
   /// What has not been read, the next one last; nil before the first.
   private var waiting: [File]?
+  /// What the manifest says of the checkpoints, which are read behind it.
+  private var witness = CheckpointWitness.none
   private let decompressor = BatchDecompressor()
 
   /// Reads the next file, and adds to the report what it comes to.
@@ -60,14 +62,20 @@ struct FileScrub {
   }
 
   /// The size of a file; nil where it is damaged.
-  private func read(_ file: File, of source: any ReadSource) throws(EventStoreError) -> Int? {
+  private mutating func read(_ file: File, of source: any ReadSource) throws(EventStoreError)
+    -> Int?
+  {
     let (context, files) = (source.context, QueueFiles(source.context))
     do throws(CommitLogFailure) {
       switch file {
       case .manifest:
         let image = try ManifestImage.read(root: context.root, fileSystem: context.fileSystem)
+        witness = image.state.checkpointWitness
         return image.repairs.isEmpty ? image.verdict.end.position : nil
-      case .checkpoints: break
+      case .checkpoints:
+        let image = try CheckpointImage.read(
+          besideWriterOf: context.root, context.storeID, witness, context.fileSystem)
+        return image.table.loss == nil ? image.verdict?.end.position ?? 0 : nil
       case .directory(let checkpoint): return try read(files.directory(checkpoint: checkpoint))
       case .queue(let file):
         return try read(files.file(of: file.device, checkpoint: file.checkpoint))
@@ -81,17 +89,6 @@ struct FileScrub {
     } catch {
       guard error.isDamage else { throw EventStoreError(error) }
       return nil
-    }
-    return try readCheckpoints(of: context)
-  }
-
-  private func readCheckpoints(of context: LogContext) throws(EventStoreError) -> Int? {
-    do throws(CheckpointFailure) {
-      let image = try CheckpointImage.read(
-        root: context.root, storeID: context.storeID, fileSystem: context.fileSystem)
-      return image.table.loss == nil ? image.verdict?.end.position ?? 0 : nil
-    } catch {
-      throw EventStoreError(error)
     }
   }
 
