@@ -67,10 +67,12 @@ struct FooterCheck {
     }
     var found = ByteBuffer(capacity: source.size)
     guard source.append(0..<source.size, to: &found) else { return nil }
-    let same = zip(0..<expected.count, 0..<found.count).first { place, _ in
-      expected.load(at: place, as: UInt8.self) != found.load(at: place, as: UInt8.self)
+    let isSame = expected.withBytes { expected in
+      found.withBytes { expected.hasSameBytes(as: $0) }
     }
-    guard let place = same?.0 else { return nil }
+    guard !isSame else { return nil }
+    let (made, read) = (expected.array(0..<source.size), found.array(0..<source.size))
+    let place = made.indices.first { made[$0] != read[$0] } ?? 0
     return Damage(
       .staleIndex, file: source.name, position: place,
       detail: "the footer says otherwise than the segment")

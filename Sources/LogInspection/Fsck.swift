@@ -7,8 +7,8 @@ package import SystemPackage
 
 /// Checks everything in a store and changes nothing.
 ///
-/// Takes no lock: beside a live writer it judges what was there when it came by. The logs and the
-/// queue files are checked side by side, on as many threads as there are cores. Blocks.
+/// Takes no lock: beside a live writer it judges what was there when it came by. The segments and
+/// the queue files are checked side by side, on as many threads as there are cores. Blocks.
 package struct Fsck {
   private let snapshot: StoreSnapshot
   private let tally: FsckTally
@@ -63,19 +63,29 @@ package struct Fsck {
   /// What the checks of the logs, in their order, and of the queue files found.
   private func checkSideBySide() -> (logs: [(ManifestEdit.LogID, CheckedLog)], queues: FsckResult) {
     let logs = snapshot.logs
-    let checked = Mutex<[ManifestEdit.LogID: CheckedLog]>([:])
+    let pieces = logs.flatMap { log in
+      LogCheck.pieces(of: log.segments, in: log.log).map { (log.log, log.segments, $0) }
+    }
+    let checked = Mutex<[Int: CheckedLog]>([:])
     let queues = Mutex(FsckResult(findingMax: findingMax))
-    DispatchQueue.concurrentPerform(iterations: logs.count + 1) { number in
-      guard number < logs.count else {
+    DispatchQueue.concurrentPerform(iterations: pieces.count + 1) { number in
+      guard number > 0 else {
         let result = part { QueueFileCheck.run($0) }
         return queues.withLock { $0 = result }
       }
-      let (id, segments) = logs[number]
+      let (log, segments, range) = pieces[number - 1]
       var end: UInt64 = 0
-      let result = part { end = LogCheck($0, id, segments).run() }
-      checked.withLock { $0[id] = (end, result) }
+      let result = part { end = LogCheck($0, log, segments, range).run() }
+      checked.withLock { $0[number - 1] = (end, result) }
     }
-    return (checked.withLock { $0.sorted { $0.key < $1.key } }, queues.withLock { $0 })
+    var found = Dictionary(
+      uniqueKeysWithValues: logs.map { ($0.log, (UInt64(0), FsckResult(findingMax: findingMax))) })
+    for (number, piece) in checked.withLock({ $0.sorted { $0.key < $1.key } }) {
+      // The last one's end is the log's.
+      found[pieces[number].0]?.0 = piece.end
+      found[pieces[number].0]?.1.add(piece.result)
+    }
+    return (found.sorted { $0.key < $1.key }, queues.withLock { $0 })
   }
 
   // MARK: Manifest and checkpoints

@@ -3,26 +3,56 @@ internal import LogFormat
 internal import StorageIO
 internal import SystemPackage
 
-/// Checks the segments of one log in their order.
+/// Checks segments of one log that follow each other, in their order.
 final class LogCheck {
   private let part: FsckPart
   private let log: ManifestEdit.LogID
+  /// All of the log.
   private let segments: [ManifestState.Segment]
+  /// Those that are checked.
+  private let range: Range<Int>
   private let records = RecordCheck()
   /// The enqueue time of the last event so far.
   private var lastTime: Timestamp?
   /// Where the segments so far end, and the chain of the last frame if that is known for certain.
   private var end: (nextNumber: UInt64, chain: UInt32?)?
 
-  init(_ part: FsckPart, _ log: ManifestEdit.LogID, _ segments: [ManifestState.Segment]) {
+  /// - Parameters:
+  ///   - part: where findings go.
+  ///   - log: the log.
+  ///   - segments: all of its segments.
+  ///   - range: those to check, one of ``pieces(of:in:)``.
+  init(
+    _ part: FsckPart, _ log: ManifestEdit.LogID, _ segments: [ManifestState.Segment],
+    _ range: Range<Int>
+  ) {
     self.part = part
     self.log = log
     self.segments = segments
+    self.range = range
+    guard range.lowerBound > 0, let before = segments[range.lowerBound - 1].summary else { return }
+    end = (before.nextNumber, before.chain)
+    lastTime =
+      segments[..<range.lowerBound].lazy.compactMap(\.summary)
+      .last { $0.recordCount > 0 }?.lastTime
+  }
+
+  /// What can be checked by itself: where the manifest says how the segment before ends, whose own
+  /// check tells whether that is so.
+  ///
+  /// Records about queues are judged by those in front of them.
+  static func pieces(
+    of segments: [ManifestState.Segment], in log: ManifestEdit.LogID
+  ) -> [Range<Int>] {
+    let starts = segments.indices.filter { index in
+      index == 0 || log.stream == .events && segments[index - 1].summary != nil
+    }
+    return zip(starts, starts.dropFirst() + [segments.count]).map { $0..<$1 }
   }
 
   /// Returns the number behind the last event that is there.
   func run() -> UInt64 {
-    for index in segments.indices {
+    for index in range {
       checkSeam(before: index)
       check(index)
     }

@@ -105,7 +105,7 @@ struct LostStreamTests {
 
   @Test(
     "Where one stream fails the other one goes on, and the next opening copies the rest",
-    .timeLimit(.minutes(1)))
+    .timeLimit(.minutes(10)))
   func failedStream() async throws {
     for (place, folder) in [FileNames.feedback, FileNames.deadLetter].enumerated() {
       let files = try await closedStore()
