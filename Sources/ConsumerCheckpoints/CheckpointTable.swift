@@ -10,8 +10,8 @@ package struct CheckpointTable: Hashable, Sendable {
   }
 
   package private(set) var groups: [GroupName: Group] = [:]
-  /// The highest epoch that an owner was given.
-  package private(set) var highestEpoch: UInt64 = 0
+  /// Who was given the highest epoch, whatever became of the group.
+  private var highestOwner: CheckpointEntry.PartitionOwner?
   /// What is wrong with the file where groups may be lost with it; nil where all of them are here.
   ///
   /// Holds until the store is opened again: by then they have begun anew, or are no longer used.
@@ -30,9 +30,12 @@ package struct CheckpointTable: Hashable, Sendable {
         .checkpoints[checkpoint.partition] = checkpoint
     case .owner(let owner):
       groups[owner.group, default: Group(created: owner.time)].owners[owner.partition] = owner
-      highestEpoch = max(highestEpoch, owner.epoch)
+      if owner.epoch > highestEpoch { highestOwner = owner }
     }
   }
+
+  /// The highest epoch that an owner was given; 0 without any.
+  package var highestEpoch: UInt64 { highestOwner?.epoch ?? 0 }
 
   /// Where a group goes on in a partition; nil if it never committed there.
   package func checkpoint(of group: GroupName, in partition: UInt32) -> UInt64? {
@@ -64,10 +67,15 @@ package struct CheckpointTable: Hashable, Sendable {
 
   /// The least entries that add up to this table.
   package var snapshot: [CheckpointEntry] {
-    groups.sorted { $0.key < $1.key }.flatMap { name, group in
+    let entries: [CheckpointEntry] = groups.sorted { $0.key < $1.key }.flatMap { name, group in
       [.groupCreated(name, at: group.created)]
         + group.checkpoints.sorted { $0.key < $1.key }.map { .checkpoint($0.value) }
         + group.owners.sorted { $0.key < $1.key }.map { .owner($0.value) }
     }
+    // No epoch is given twice, also where the group went with its owner.
+    guard let owner = highestOwner, groups[owner.group]?.owners[owner.partition] != owner else {
+      return entries
+    }
+    return [.owner(owner), .groupDeleted(owner.group, at: owner.time)] + entries
   }
 }

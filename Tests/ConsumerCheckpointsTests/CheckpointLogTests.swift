@@ -48,6 +48,27 @@ import Testing
     }
   }
 
+  @Test("No epoch is given twice, also where its group is gone and the file is written anew")
+  func highestEpoch() throws {
+    func owner(_ group: GroupName, _ epoch: UInt64) -> CheckpointEntry {
+      .owner(
+        .init(group: group, partition: 3, epoch: epoch, time: Timestamp(microseconds: 9)))
+    }
+    let time = Timestamp(microseconds: 9)
+    let histories: [[CheckpointEntry]] = [
+      [owner("a", 5), owner("b", 6)],
+      [owner("a", 5), owner("b", 6), .groupDeleted("b", at: time)],
+      [owner("b", 6), .groupDeleted("b", at: time), Checkpoints.entry("b", 3, 7)],
+      [owner("b", 6), .groupDeleted("b", at: time)],
+    ]
+    for history in histories {
+      var (table, anew) = (CheckpointTable(), CheckpointTable())
+      for entry in history { table.apply(entry) }
+      for entry in table.snapshot { anew.apply(entry) }
+      #expect(anew == table && anew.highestEpoch == 6)
+    }
+  }
+
   @Test("The entries of one commit stand or fall together")
   func atomic() throws {
     let disk = disk()

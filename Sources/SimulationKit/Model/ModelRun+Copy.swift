@@ -39,7 +39,7 @@ extension ModelRun {
       isFollowers
       ? Self.contents(try Self.openFollower(SimulatedStore.root, environment()))
       : ModelCopy.Contents(
-        kept: model.partitions.map { $0.first..<$0.durable }, consumers: model.consumers.rewritten)
+        kept: model.partitions.map { $0.first..<$0.durable }, consumers: model.consumers)
     copies[place] = .unfinished(attempts + [contents])
     do {
       try makeCopy(place, isFollowers: isFollowers)
@@ -78,7 +78,7 @@ extension ModelRun {
       kept: (0..<opened.log.partitionCount).map { partition in
         let snapshot = opened.log.snapshot(of: partition)
         return Int(snapshot.startNumber)..<Int(snapshot.highWatermark)
-      }, consumers: StoreModel.Consumers(opened.table).rewritten)
+      }, consumers: StoreModel.Consumers(opened.table))
   }
 
   private func removeCopy(_ place: Int) throws {

@@ -50,13 +50,6 @@ struct StoreModel: Hashable, Sendable {
       }
     }
 
-    /// As a file that was written anew has them: of epochs only those of owners.
-    var rewritten: Self {
-      var consumers = self
-      consumers.highestEpoch = groups.values.flatMap(\.owners.values).max() ?? 0
-      return consumers
-    }
-
     /// The smallest number that some group has yet to read.
     func smallestCheckpoint(in partition: UInt32) -> UInt64? {
       groups.values.map { $0.checkpoints[partition] ?? 0 }.min()
