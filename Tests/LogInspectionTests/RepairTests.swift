@@ -241,6 +241,17 @@ struct RepairTests {
     #expect(files[SampleStore.checkpoints].map { $0.count < size } ?? false)
   }
 
+  @Test("A manifest that a repair replaces is kept, also where nothing is wrong with it")
+  func replacedManifest() throws {
+    var store = try SampleStore()
+    store.files[store.other] = nil
+    let (repairs, files) = try repaired(store)
+    #expect(!repairs.contains { $0.file == FileNames.manifest })
+    let before = try #require(store.files[SampleStore.manifest])
+    #expect(files[SampleStore.manifest] != before)
+    #expect(files.contains { $0.key.string.contains("/quarantine/") && $0.value == before })
+  }
+
   @Test("A folder in a segment's place is set aside")
   func folderInPlace() throws {
     var store = try SampleStore()

@@ -39,8 +39,8 @@ extension StoreRepair {
       // What is left of the manifest contradicts itself: nothing is written on a guess.
       return
     }
-    if isDamaged, try fileSystem.kind(of: root.appending(FileNames.manifest)) == .file {
-      try keepWhole(FileNames.manifest)
+    if try fileSystem.kind(of: root.appending(FileNames.manifest)) == .file {
+      try keepWhole(FileNames.manifest, as: isDamaged ? "damaged" : "replaced")
     }
     let file = EntryFile(
       manifest: edits, storeID: storeID, salt: environment.random(), at: environment.now())

@@ -323,10 +323,10 @@ package final class StoreRepair {
   }
 
   /// Copies a whole file to the quarantine.
-  func keepWhole(_ name: String) throws(IOFailure) {
+  func keepWhole(_ name: String, as what: String = "damaged") throws(IOFailure) {
     let file = try fileSystem.open(root.appending(name), .readOnly)
     try quarantine.keep(
-      0..<(try file.size().bytes), of: file, name: "\(Self.label(of: name)).damaged")
+      0..<(try file.size().bytes), of: file, name: "\(Self.label(of: name)).\(what)")
   }
 
   func replace(_ name: String, with bytes: borrowing ByteBuffer) throws(IOFailure) {
