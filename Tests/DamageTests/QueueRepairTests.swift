@@ -1,6 +1,7 @@
 import EventModel
 import LogFormat
 import LogInspection
+import Millrace
 import SimulationKit
 import StorageIO
 import SystemPackage
@@ -113,6 +114,102 @@ struct QueueRepairTests {
         try await opened.close()
       }
     }
+  }
+
+  /// Where the manifest names checkpoints of the queues, and which.
+  private func filings(_ disk: MemoryFileSystem) throws -> [(position: Int, number: UInt32)] {
+    var filings: [(Int, UInt32)] = []
+    try StoreInspector(QueueStore.root, fileSystem: disk).walk { item in
+      if case .manifestEdit(let edit) = item, case .queuesFiled(let checkpoint) = edit.entry {
+        filings.append((edit.position, checkpoint.number))
+      }
+      return .goOn
+    }
+    return filings
+  }
+
+  /// Takes the last checkpoint of the queues out of the manifest, and the directory of queue files
+  /// out of the store.
+  private func loseCheckpoint(_ files: inout [FilePath: [UInt8]], hasDirectory: Bool) throws {
+    let manifest = QueueStore.root.appending(FileNames.manifest)
+    let last = try #require(try filings(MemoryFileSystem(files: files)).last)
+    var bytes = try #require(files[manifest])
+    for index in last.position..<last.position + FrameHeader.size { bytes[index] = 0 }
+    files[manifest] = bytes
+    guard !hasDirectory else { return }
+    let name = FileNames.queueDirectory(checkpoint: last.number)
+    let path = QueueStore.root.appending(FileNames.queues).appending(name)
+    try #require(files.removeValue(forKey: path) != nil)
+  }
+
+  /// What waits in a store that was repaired and opened: twice, since the first opening clears up.
+  private func waiting(
+    _ files: [FilePath: [UInt8]]
+  ) async throws -> [[EventModel.DeviceID: [UInt64: QueueContents.Waiting]]] {
+    let disk = MemoryFileSystem(files: files)
+    _ = try repair(disk)
+    var seen: [[EventModel.DeviceID: [UInt64: QueueContents.Waiting]]] = []
+    for _ in 0..<2 {
+      let store = try await QueueStore.open(disk, .readWrite)
+      seen.append(try await QueueContents(of: store).waiting)
+      try await store.close()
+    }
+    return seen
+  }
+
+  /// A store whose queues are filed twice, with a queue file of several frames, and what waits.
+  private func filedTwice() async throws -> (
+    files: [FilePath: [UInt8]], waiting: [EventModel.DeviceID: [UInt64: QueueContents.Waiting]]
+  ) {
+    let disk = try await QueueStore(.closed).fileSystem
+    let store = try await QueueStore.open(disk, .readWrite)
+    func message(_ size: Int) -> DeviceMessage {
+      DeviceMessage(body: Payload([UInt8](repeating: 7, count: size)))
+    }
+    for _ in 0..<4 { try await store.deviceQueue(for: Self.large).enqueue(message(40_000)) }
+    let queue = store.deviceQueue(for: "traffic")
+    let before = try filings(disk).count
+    while try filings(disk).count == before || !disk.image.keys.contains(where: Self.isLarge) {
+      for _ in 0..<12 { try await queue.enqueue(message(500)) }
+      try await queue.complete(contentsOf: try await queue.receive(max: 12).map(\.lockToken))
+    }
+    let waiting = try await QueueContents(of: store).waiting
+    try await store.close()
+    return (disk.image, waiting)
+  }
+
+  private static let large: EventModel.DeviceID = "large"
+
+  private static func isLarge(_ path: FilePath) -> Bool {
+    path.extension == "queue" && path.lastComponent?.string.hasPrefix(large.description) == true
+  }
+
+  /// The manifest went on naming the checkpoint before, and the next opening removed the files.
+  @Test(
+    "A manifest that has lost the last of two checkpoints keeps every message that waits",
+    arguments: [true, false])
+  func lostCheckpoint(_ hasDirectory: Bool) async throws {
+    var (files, expected) = try await filedTwice()
+    try loseCheckpoint(&files, hasDirectory: hasDirectory)
+    #expect(try await waiting(files) == [expected, expected])
+  }
+
+  @Test("A checkpoint of the queues that was never finished is not taken for the last one")
+  func unfinishedCheckpoint() async throws {
+    var (files, expected) = try await filedTwice()
+    let number = try #require(try filings(MemoryFileSystem(files: files)).last).number
+    let path = try #require(files.keys.first(where: Self.isLarge))
+    let torn = path.removingLastComponent().appending(
+      FileNames.queueFile(of: Self.large, checkpoint: number + 1))
+    let bytes = try #require(files[path])
+    let frames = stride(from: 0, to: bytes.count, by: FrameHeader.alignment).filter {
+      FrameHeader.bearsMagic(bytes.span.bytes, at: $0)
+    }
+    // The first frame and a part of the second.
+    try #require(frames.count > 2)
+    files[torn] = Array(bytes[..<(frames[1] + 100)])
+    try loseCheckpoint(&files, hasDirectory: false)
+    #expect(try await waiting(files) == [expected, expected])
   }
 
   @Test(

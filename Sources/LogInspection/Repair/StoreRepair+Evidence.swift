@@ -61,6 +61,23 @@ extension StoreRepair {
     return names.map { FileNames.queues + "/" + $0 }
   }
 
+  /// Whether a queue file is whole, up to the mark that it ends with.
+  func isFinished(_ name: String, _ snapshot: StoreSnapshot) -> Bool {
+    var (last, isWhole): (FrameHeader?, Bool) = (nil, true)
+    let walk = FileWalk(
+      path: root.appending(name), name: name, fileSystem: fileSystem, contents: FrameContents())
+    _ = walk.segment(expected: nil, evidence: 0, isSealed: true) { item in
+      switch item {
+      case .file(let file): isWhole = file.header?.storeID == snapshot.header?.storeID
+      case .frame(let frame): last = frame.header
+      case .damage: isWhole = false
+      default: break
+      }
+      return isWhole ? .goOn : .stop
+    }
+    return isWhole && last?.type == FrameHeader.FrameType.mark
+  }
+
   /// The highest number of the journal that the records of a file state; nil for none.
   private func lastNumber(
     in name: String, _ expected: FileHeader?, _ snapshot: StoreSnapshot

@@ -121,7 +121,7 @@ extension StoreRepair {
   }
 
   /// The checkpoint whose directory is there, one that says so itself before one of which only the
-  /// name is left; or where there is none and nothing is known, the last that queue files are of.
+  /// name is left; or where there is none, the last whose queue files are there.
   ///
   /// Two are there only before the older one is removed, and until then its files are there too.
   private func queueCheckpoint(
@@ -135,17 +135,36 @@ extension StoreRepair {
     }
     let proven = numbers.filter { isDirectory(of: $0, snapshot) == true }
     let possible = numbers.filter { isDirectory(of: $0, snapshot) != false }
-    var last = proven.min() ?? possible.min()
-    if last == nil, known == nil {
-      let files = entries.filter { $0.kind == .directory && $0.name.utf8.count == 2 }.flatMap {
-        SegmentFiles.entries(of: path.appending($0.name), fileSystem)
-      }
-      last = files.compactMap { FileNames.parseQueueFile($0.name)?.checkpoint }.max()
-    }
+    let last = proven.min() ?? possible.min() ?? lastFinished(in: entries, snapshot)
     guard let number = last, number > known?.number ?? 0 else { return nil }
     // Replaying more of the journal than is needed changes nothing.
     let journal = plan.logs[.only(of: .journal)]?.first?.added.baseNumber ?? 0
     return ManifestEdit.QueueCheckpoint(number: number, floor: max(journal, known?.floor ?? 0))
+  }
+
+  /// The last checkpoint that queue files are of and that was finished; nil for none.
+  ///
+  /// Until it is, the files that it replaces stay, and its own may be torn.
+  private func lastFinished(
+    in entries: [DirectoryEntry], _ snapshot: StoreSnapshot
+  ) -> UInt32? {
+    var files: [EventModel.DeviceID: [UInt32: String]] = [:]
+    for folder in entries where folder.kind == .directory && folder.name.utf8.count == 2 {
+      let path = FileNames.queues + "/" + folder.name
+      for file in SegmentFiles.entries(of: root.appending(path), fileSystem) {
+        guard let parsed = FileNames.parseQueueFile(file.name) else { continue }
+        files[parsed.device, default: [:]][parsed.checkpoint] = path + "/" + file.name
+      }
+    }
+    let numbers = Set(files.values.flatMap(\.keys)).sorted(by: >)
+    return numbers.first { number in
+      files.values.allSatisfy { names in
+        guard let name = names[number], names.keys.contains(where: { $0 < number }) else {
+          return true
+        }
+        return isFinished(name, snapshot)
+      }
+    }
   }
 
   /// Whether the file with the name of a checkpoint's directory is one of this store, as its header
