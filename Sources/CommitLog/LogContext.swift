@@ -1,6 +1,7 @@
 package import EventModel
 package import LogFormat
 package import StorageIO
+internal import Synchronization
 package import SystemPackage
 
 /// What every partition of an open store shares.
@@ -9,6 +10,8 @@ package struct LogContext: Sendable {
   package let storeID: StoreID
   package let environment: EngineEnvironment
   package let settings: LogSettings
+  /// Of the store.
+  var space = SpaceLock()
 
   package var fileSystem: any FileSystem { environment.fileSystem }
 
@@ -54,7 +57,20 @@ package struct LogContext: Sendable {
   /// The same with the settings of a stream's logs.
   func with(_ stream: FileHeader.Stream) -> LogContext {
     LogContext(
-      root: root, storeID: storeID, environment: environment, settings: settings.of(stream))
+      root: root, storeID: storeID, environment: environment, settings: settings.of(stream),
+      space: space)
+  }
+}
+
+/// Held while a log that gives space back takes other space for it, and by whoever takes space to
+/// keep: nothing of this store comes in between on a full disk.
+final class SpaceLock: Sendable {
+  private let mutex = Mutex<Void>(())
+
+  func hold<Result: ~Copyable>(
+    _ body: () throws(IOFailure) -> Result
+  ) throws(IOFailure) -> Result {
+    try mutex.withLock { (_) throws(IOFailure) in try body() }
   }
 }
 

@@ -177,6 +177,7 @@ extension PartitionLog {
     writing.segment.advance(
       behind: header, size: writing.scratch.count, checksum: checksum, eventSize: 0,
       lastTime: writing.segment.summary.lastTime)
+    noteSpace(writing)
     writing.lastWatermark = watermark
     // No reason to sync: a mark says what is durable already, an epoch guards what comes behind.
     let position = writing.segment.end.position
@@ -227,6 +228,7 @@ extension PartitionLog {
     try writing.withLock { (writing) throws(CommitLogFailure) in
       try checkSound()
       guard writing.repair == nil else { return }
+      defer { noteSpace(writing) }
       do throws(IOFailure) {
         try writing.segment.lendReserve(context.settings)
       } catch {
@@ -238,6 +240,7 @@ extension PartitionLog {
   /// What waits to be made ready for writing has no reserve either.
   private func noteSpace(_ writing: borrowing PartitionWriting) {
     isShortOfSpace.store(writing.segment.isShort || writing.repair != nil, ordering: .relaxed)
+    reservedSpace.store(writing.segment.spareSize, ordering: .relaxed)
   }
 
   /// Rolls; on a full disk a log with a reserve goes on in the segment that it has.
@@ -280,21 +283,13 @@ extension PartitionLog {
         log: id, segmentID: segmentID, salt: context.environment.random(),
         baseNumber: baseNumber, predecessorID: oldAdded.segmentID,
         predecessorChain: old.chain, created: time ?? context.environment.now())
-      // Gives back what was reserved beyond the end; the segment is never written again.
-      let hasZeros = writing.segment.zeroedEnd > 0
+      let oldPath = writing.segment.file.path
       do throws(IOFailure) {
-        try writing.segment.giveBackReserve()
-      } catch {
-        throw CommitLogFailure(error)
-      }
-      do throws(IOFailure) {
-        if hasZeros { try writing.segment.file.synchronize() }
-      } catch {
+        // The segment is never written again.
+        fresh = try writing.segment.makeNext(added, context: context)
+      } catch  where error.operation == .synchronize && error.path == oldPath {
         // Also for want of room: a failed sync is never tried again (I8).
         throw failedSync(error)
-      }
-      do throws(IOFailure) {
-        fresh = try ActiveSegment.create(added, context: context)
       } catch {
         throw CommitLogFailure(error)
       }

@@ -25,6 +25,7 @@ package final class PartitionLog: Sendable {
   let durableNumber: Atomic<UInt64>
   let rolls = Atomic(0)
   let isShortOfSpace = Atomic(false)
+  let reservedSpace = Atomic(0)
   /// What a sync has made durable lately, in bytes on average.
   private let meanSyncSize = Atomic(2 * zeroedSyncSizeMax)
   /// From this mean on, zeros ahead cost as much as they save.
@@ -84,6 +85,9 @@ package final class PartitionLog: Sendable {
   /// Whether there is no room for all of the log's reserve: what makes the log grow for long should
   /// wait, and what makes it smaller goes on (I9).
   package var isShort: Bool { isShortOfSpace.load(ordering: .relaxed) }
+
+  /// Bytes that the log has reserved and not written to.
+  package var spareSize: Int { reservedSpace.load(ordering: .relaxed) }
 
   /// How often this log has been rolled since it was opened.
   package var rollCount: Int { rolls.load(ordering: .relaxed) }

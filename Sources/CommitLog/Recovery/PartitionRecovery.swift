@@ -151,7 +151,7 @@ enum PartitionRecovery {
     let index = SparseIndex(entries: scan.index, storedCount: scan.storedIndexCount)
     let segment = ActiveSegment(
       handle.added, file: file, identity: handle.identity, end: scan.verdict.end,
-      summary: scan.summary, index: index)
+      summary: scan.summary, index: index, space: context.space)
     let lastSummary =
       ([scan.summary] + segments.dropLast().reversed().compactMap(\.summary))
       .first { $0.recordCount > 0 }

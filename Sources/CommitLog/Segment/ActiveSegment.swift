@@ -10,6 +10,7 @@ struct ActiveSegment: ~Copyable {
   let file: any StorageFile
   let identity: FrameIdentity
   let index: SparseIndex
+  private let space: SpaceLock
   /// Where the next frame goes, and what it chains from.
   private(set) var end: RecoveryRule.Start
   /// What the segment holds up to `end`.
@@ -32,7 +33,7 @@ struct ActiveSegment: ~Copyable {
 
   init(
     _ added: ManifestEdit.SegmentAdded, file: any StorageFile, identity: FrameIdentity,
-    end: RecoveryRule.Start, summary: SegmentSummary, index: SparseIndex
+    end: RecoveryRule.Start, summary: SegmentSummary, index: SparseIndex, space: SpaceLock
   ) {
     self.added = added
     self.file = file
@@ -40,6 +41,7 @@ struct ActiveSegment: ~Copyable {
     self.end = end
     self.summary = summary
     self.index = index
+    self.space = space
   }
 
   /// Makes the file of a new segment: its header is on the disk and so is its name.
@@ -65,7 +67,7 @@ struct ActiveSegment: ~Copyable {
       epoch: end.epoch)
     return ActiveSegment(
       added, file: file, identity: header.identity, end: end, summary: summary,
-      index: SparseIndex())
+      index: SparseIndex(), space: context.space)
   }
 
   /// Removes the file of a segment that no edit names, so that attempts on a full disk leave
@@ -128,23 +130,38 @@ struct ActiveSegment: ~Copyable {
     for size: Int, sizeMax: Int, reserve reserveSize: Int
   ) throws(IOFailure) {
     let needed = end.position + size
-    if !isShort, needed + reserveSize > reserved {
-      // More than the reserve, so that it need not be asked for with each frame.
-      let wanted = max(
-        needed + reserveSize + reserveSize / 8,
-        min(end.position + Self.reservationStep, sizeMax))
-      if try reserve(wanted) { return }
-      // What there still is of the log's own reserve, then no more than this one frame needs.
-      var part = reserveSize
-      while part > 0 {
-        if wanted > needed + part, try reserve(needed + part) { break }
-        isShort = true
-        part = part > Self.reserveSizeMin ? part / 2 : 0
+    guard needed + (isShort ? 0 : reserveSize) > reserved else { return }
+    try space.hold { () throws(IOFailure) in
+      if !isShort {
+        // More than the reserve, so that it need not be asked for with each frame.
+        let wanted = max(
+          needed + reserveSize + reserveSize / 8,
+          min(end.position + Self.reservationStep, sizeMax))
+        if try reserve(wanted) { return }
+        let isWhole = try takeReserve(reserveSize, behind: needed)
+        isShort = !isWhole && reserveSize > 0
       }
+      guard needed > reserved else { return }
+      // No more than this one frame needs.
+      try file.reserve(ByteCount(needed))
+      reserved = needed
     }
-    guard needed > reserved else { return }
-    try file.reserve(ByteCount(needed))
-    reserved = needed
+  }
+
+  /// Takes as much of a reserve as there is room for.
+  ///
+  /// - Returns: whether that is all of it.
+  private mutating func takeReserve(
+    _ size: Int, behind position: Int
+  ) throws(IOFailure) -> Bool {
+    if position + size <= reserved { return true }
+    if try reserve(position + size) { return true }
+    var part = size / 2
+    while part >= Self.reserveSizeMin {
+      _ = try reserve(max(reserved, position) + part)
+      part /= 2
+    }
+    return false
   }
 
   /// Returns whether there was room.
@@ -158,10 +175,13 @@ struct ActiveSegment: ~Copyable {
     return true
   }
 
-  /// Asks for the whole reserve again; false where there is no room for it.
+  /// Asks for the whole reserve again; false where there is room for a part of it at most.
   mutating func takeReserve(_ settings: LogSettings) throws(IOFailure) -> Bool {
-    let wanted = end.position + settings.reserveSize
-    let isWhole = wanted <= reserved ? true : try reserve(wanted)
+    try space.hold { () throws(IOFailure) in try takeAnyReserve(settings) }
+  }
+
+  private mutating func takeAnyReserve(_ settings: LogSettings) throws(IOFailure) -> Bool {
+    let isWhole = try takeReserve(settings.reserveSize, behind: end.position)
     isShort = !isWhole
     return isWhole
   }
@@ -170,10 +190,36 @@ struct ActiveSegment: ~Copyable {
   mutating func lendReserve(_ settings: LogSettings) throws(IOFailure) {
     let kept = end.position + settings.reserveSize / 2
     guard isShort, reserved > kept else { return }
-    try giveBackReserve()
-    isShort = true
-    // Others may have been faster; then there is less for everybody.
-    _ = try reserve(kept)
+    try space.hold { () throws(IOFailure) in
+      try giveBackReserve()
+      isShort = true
+      _ = try reserve(kept)
+    }
+  }
+
+  /// Gives back what is reserved beyond the end, and makes the segment that follows; on a full disk
+  /// with a reserve of what that leaves.
+  ///
+  /// Where it cannot be made this segment has its reserve again.
+  mutating func makeNext(
+    _ added: ManifestEdit.SegmentAdded, context: LogContext
+  ) throws(IOFailure) -> ActiveSegment {
+    guard isShort else {
+      try endFile()
+      return try Self.create(added, context: context)
+    }
+    return try space.hold { () throws(IOFailure) in
+      try endFile()
+      do throws(IOFailure) {
+        var next = try Self.create(added, context: context)
+        _ = try next.takeAnyReserve(context.settings)
+        return next
+      } catch {
+        Self.discard(added, context: context)
+        _ = try takeAnyReserve(context.settings)
+        throw error
+      }
+    }
   }
 
   /// Whether the segment ends before a frame: at its full size, but on a full disk only when most
@@ -184,6 +230,15 @@ struct ActiveSegment: ~Copyable {
     return end.position > settings.reserveSize / 2
       && reserved - end.position - size < settings.reserveSize / 4
   }
+
+  private mutating func endFile() throws(IOFailure) {
+    let hasZeros = zeroedEnd > 0
+    try giveBackReserve()
+    if hasZeros { try file.synchronize() }
+  }
+
+  /// Space in the file that nothing has been written to.
+  var spareSize: Int { max(0, reserved - end.position) }
 
   /// Ends the file at the last frame.
   mutating func giveBackReserve() throws(IOFailure) {

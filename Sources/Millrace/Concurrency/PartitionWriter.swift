@@ -290,6 +290,12 @@ final class PartitionWriter: Work {
   /// Whether the log's reserve is not whole, for the disk is full.
   var isShort: Bool { log.isShort }
 
+  /// Bytes of the log's reserve that are left when everything that was taken in is written, at
+  /// least.
+  var spareSize: Int {
+    state.withLock { log.spareSize - $0.pendingSize - ($0.current?.size ?? 0) }
+  }
+
   // MARK: The store
 
   /// One beat of the pacemaker; returns whether anything is left to look after.

@@ -39,7 +39,7 @@ final class QueueFiling: Sendable {
   let log: CommitLog
   private let metrics: StoreMetrics
   let files: QueueFiles
-  private let thread = FilingThread()
+  let thread = FilingThread()
   /// Held by the thread while it works.
   private let state: Mutex<State>
 
@@ -107,10 +107,10 @@ final class QueueFiling: Sendable {
       if mayFile, !isStopped { metrics.noteMaintenance(error) }
     }
     do throws(EventStoreError) {
-      thread.note(isShort: try !core.takeReserve())
+      thread.noteEnd(isShort: try !core.takeReserve(), left: core.journal.spareSize)
     } catch {
       // The journal has stopped: whoever asks next hears of it.
-      thread.note(isShort: false)
+      thread.noteEnd(isShort: false, left: .max)
     }
   }
 
@@ -144,7 +144,8 @@ final class QueueFiling: Sendable {
   private func decide(_ core: QueueCore, _ bases: [UInt64]) -> Release {
     // What came into the youngest sealed segment has had no time to be settled.
     let isFull = bases.count > Self.segmentCountMax
-    let floor = bases[isFull ? bases.count - 1 : max(0, bases.count - 2)]
+    let takesAll = isFull || core.journal.isShort
+    let floor = bases[takesAll ? bases.count - 1 : max(0, bases.count - 2)]
     var found = FilingCount()
     forEachPiece(core) { table, range in found.add(table.countFilings(in: range, below: floor)) }
     var release = Release()

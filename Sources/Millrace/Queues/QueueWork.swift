@@ -38,6 +38,8 @@ extension QueueCore {
   /// How far work has come.
   enum Progress {
     case done
+    /// The journal takes no more now, because what it took is not written yet, or because its
+    /// reserve is.
     case needsRoom
     /// The disk is full, and what is left of the journal's reserve is for those who settle.
     case needsSpace
@@ -68,7 +70,13 @@ extension QueueCore {
       switch try attempt(&work, messages) {
       case .done: return
       case .needsRoom:
-        try await journal.wait(for: .room)
+        if filing.hasSpace(in: journal) {
+          try await journal.wait(for: .room)
+        } else {
+          try await readers.offload { [self] () throws(EventStoreError) in
+            try filing.makeSpace(self)
+          }
+        }
       case .needsSpace:
         try await readers.offload { [self] () throws(EventStoreError) in try takeSpace() }
       case .needsMessages(let wanted):
@@ -86,7 +94,12 @@ extension QueueCore {
     while true {
       switch try attempt(&work, messages) {
       case .done: return
-      case .needsRoom: try journal.waitForRoom(BlockingWait())
+      case .needsRoom:
+        if filing.hasSpace(in: journal) {
+          try journal.waitForRoom(BlockingWait())
+        } else {
+          try filing.makeSpace(self)
+        }
       case .needsSpace: try takeSpace()
       case .needsMessages(let wanted): try take(read(wanted), into: &messages, for: &work)
       }
@@ -200,6 +213,7 @@ extension QueueCore {
     _ message: borrowing DeviceMessage, of device: borrowing EventModel.DeviceID,
     _ state: inout State, at time: QueueTime
   ) throws(EventStoreError) -> UInt64? {
+    guard filing.hasSpace(in: journal) else { return nil }
     message.body.withBytes { state.scratch.append($0) }
     let hasSystemProperties = !message.systemProperties.isEmpty
     return try state.scratch.withBytes { (bytes) throws(EventStoreError) in
@@ -215,7 +229,8 @@ extension QueueCore {
   func append(
     of device: borrowing EventModel.DeviceID, _ state: borrowing State, at time: QueueTime
   ) throws(EventStoreError) -> UInt64? {
-    try state.scratch.withBytes { (bytes) throws(EventStoreError) in
+    guard filing.hasSpace(in: journal) else { return nil }
+    return try state.scratch.withBytes { (bytes) throws(EventStoreError) in
       try journal.append(
         from: device, body: bytes, properties: Properties(), systemProperties: nil,
         at: time.wall.microseconds)

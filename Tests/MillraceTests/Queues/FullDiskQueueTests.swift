@@ -10,7 +10,7 @@ import Testing
 struct FullDiskQueueTests {
   private static let devices = (0..<8).map { "device-\($0)" }
 
-  private func open(_ disk: SimulatedDisk) async throws -> EventStore {
+  private func open(_ disk: any FileSystem) async throws -> EventStore {
     var queues = EventStore.Queues(depthMax: 10_000, lockDuration: .seconds(86_400))
     queues.journalSegmentSize = 1 << 20
     return try await disk.openStore(
@@ -22,12 +22,12 @@ struct FullDiskQueueTests {
   }
 
   /// Sends until there is no room, and returns the numbers that were accepted.
-  private func fill(_ store: EventStore) async throws -> [UInt64] {
+  private func fill(_ store: EventStore, size: Int = 4_000) async throws -> [UInt64] {
     var numbers: [UInt64] = []
     let messages = try (0..<80).map { index in
       (
         try EventModel.DeviceID(Self.devices[index % Self.devices.count]),
-        DeviceMessage(body: Payload([UInt8](repeating: UInt8(index), count: 4_000)))
+        DeviceMessage(body: Payload([UInt8](repeating: UInt8(index), count: size)))
       )
     }
     while numbers.count < 100_000 {
@@ -46,13 +46,13 @@ struct FullDiskQueueTests {
   }
 
   /// Receives and completes everything, a few messages of each device in turn.
-  private func settleAll(_ store: EventStore) async throws -> [UInt64] {
+  private func settleAll(_ store: EventStore, max: Int = 20) async throws -> [UInt64] {
     var settled: [UInt64] = []
     while true {
       let before = settled.count
       for name in Self.devices {
         let queue = store.deviceQueue(for: try EventModel.DeviceID(name))
-        let messages = try await queue.receive(max: 20)
+        let messages = try await queue.receive(max: max)
         let done = try await queue.complete(contentsOf: messages.map(\.lockToken))
         #expect(done.allSatisfy { $0 })
         settled += messages.map(\.sequenceNumber)
@@ -96,6 +96,23 @@ struct FullDiskQueueTests {
         == ["stays", "again"])
     #expect(try await again.queueSummaries().map(\.device) == ["first"])
     try await again.close()
+  }
+
+  @Test("Settling waits for the thread that gives space back")
+  func filingHeldUp() async throws {
+    let disk = SimulatedDisk()
+    let controlled = ControlledDisk(disk, holding: "")
+    let store = try await open(controlled)
+    try await store.deviceQueue(for: "first").enqueue(DeviceMessage(body: "stays"))
+    disk.plan = FaultPlan(capacity: ByteCount(taken(disk) + 2 << 20))
+    let sent = try await fill(store, size: 100)
+    controlled.control.hold(.remove)
+    let settling = Task { try await settleAll(store, max: 5) }
+    // Longer than settling would take if it waited for nobody.
+    for _ in 0..<100_000 { await Task.yield() }
+    controlled.control.release()
+    #expect(try await settling.value == sent)
+    try await store.close()
   }
 
   @Test(
