@@ -1,7 +1,7 @@
 internal import EventModel
 
 /// Where frames are read from: a file, a map or a piece of memory.
-package protocol FrameSource {
+package protocol FrameSource<Failure> {
   associatedtype Failure: Error
 
   /// The number of bytes there are. A hint: reads may come back short.

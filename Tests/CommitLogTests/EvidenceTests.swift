@@ -1,6 +1,7 @@
 import CommitLog
 import EventModel
 import LogFormat
+import SimulationKit
 import StorageIO
 import Testing
 
@@ -153,5 +154,69 @@ import Testing
       image.files = disk.durableImage
       #expect(try image.manifest().state.gaps.map(\.first) == [6])
     }
+  }
+
+  /// The feedback of the queues tells of their journal's records, once somebody reads it.
+  @Test(
+    "What is told of a log once it is open is lost as well, and the next record comes behind it")
+  func testified() throws {
+    let disk = try StoreImage.killed(durable).disk()
+    let store = try TestStore.open(on: disk, seed: 3)
+    #expect(try store.partition.goOn(behind: 9) == nil)
+    // None that a log could go on behind.
+    #expect(try store.partition.goOn(behind: Limits.numberMax) == nil)
+    #expect(try store.partition.goOn(behind: 12) == 9..<12)
+    #expect(store.partition.report.lostSuffix == 9..<12 && store.partition.nextNumber == 12)
+    try store.append([100])
+    let contents = try store.read()
+    #expect(contents.serials == Array(0..<9) + [100])
+    #expect(contents.gaps.map(\.first) == [9] && contents.gaps.map(\.next) == [12])
+    #expect(contents.gaps.map(\.reason) == [.lostSuffix])
+    #expect(store.partition.highWatermark == 13)
+    try store.log.close()
+    #expect(try TestStore.open(on: disk, seed: 4).read().gaps == contents.gaps)
+  }
+
+  @Test("Where there is no room for what is told of a log, it is recorded once when there is")
+  func testifiedOnFullDisk() throws {
+    let image = try StoreImage.killed(durable)
+    let name = try #require(try image.segment().path.lastComponent?.string)
+    // Neither the edit that names the loss has room, or the epoch behind it alone has none.
+    for (suffix, gapCount) in [(FileNames.manifest, 0), (name, 1)] {
+      let disk = image.disk()
+      let store = try TestStore.open(on: disk, seed: 3)
+      disk.plan = FaultPlan(
+        failures: [IOFailure.Operation.write, .reserve].map {
+          .init(.call($0, pathSuffix: suffix), .noSpace, isLasting: true)
+        })
+      #expect(try store.partition.goOn(behind: 12) == 9..<12)
+      #expect(store.log.manifest.state.gaps.count == gapCount)
+      #expect(store.partition.report.lostSuffix == 9..<12 && store.partition.nextNumber == 12)
+      #expect(try store.read().serials == Array(0..<9))
+      #expect {
+        try store.append([100])
+      } throws: { error in
+        if case CommitLogFailure.storageFull = error { true } else { false }
+      }
+      disk.plan = .none
+      try store.append([100])
+      let contents = try store.read()
+      #expect(contents.serials == Array(0..<9) + [100])
+      #expect(contents.gaps.map(\.first) == [9] && contents.gaps.map(\.next) == [12])
+      #expect(store.log.manifest.state.gaps.count == 1)
+    }
+  }
+
+  /// Its first record may have any number.
+  @Test("A log that never held a record goes on behind what is told of it")
+  func testifiedOfNothing() throws {
+    let fileSystem = MemoryFileSystem()
+    try TestStore.create(on: fileSystem)
+    let store = try TestStore.open(on: fileSystem)
+    #expect(try store.partition.goOn(behind: 5) == 0..<5)
+    try store.append([100])
+    let contents = try store.read()
+    #expect(contents.serials == [100] && contents.gaps.map(\.next) == [5])
+    #expect(store.partition.highWatermark == 6)
   }
 }

@@ -67,6 +67,40 @@ struct FailingReadTests {
     #expect(failureCount > 0, "\(operation)")
   }
 
+  /// The second one fails while what is in front of the first is looked for, and no place is found
+  /// that stays unread.
+  @Test("Two reads that fail and then do not are no bad sector: nothing is concluded from them")
+  func passing() throws {
+    let image = try files()
+    let segment = try image.segment()
+    let name = try #require(segment.path.lastComponent?.string)
+    let base = segment.frames[0].header.baseNumber
+    var count = 0
+    for nth in 1... {
+      var isReached = false
+      for next in 1...8 {
+        let calls = [nth, nth + next].map {
+          FaultPlan.Failure(.call(.read, pathSuffix: name, nth: $0), .ioError)
+        }
+        let disk = image.disk(FaultPlan(failures: calls))
+        let store = try TestStore.open(on: disk, seed: UInt64(nth))
+        isReached = isReached || disk.failureCount > 0
+        guard disk.failureCount == 2, let loss = store.partition.loss else { continue }
+        guard case .unreadable(let place) = loss else { throw loss }
+        count += 1
+        #expect(place.path == segment.path && place.number == base && place.filePosition == nil)
+        #expect(throws: loss) { try store.append(60..<61) }
+        try store.log.close()
+        #expect(disk.image[segment.path] == segment.bytes)
+        disk.plan = .none
+        let again = try TestStore.open(on: disk, seed: UInt64(nth) + 1_000)
+        #expect(try again.read().serials == Array(0..<60), "\(nth) and \(nth + next)")
+      }
+      if !isReached { break }
+    }
+    #expect(count > 0)
+  }
+
   /// What was gone had been called durable.
   @Test("A file that becomes shorter while its end is written anew shows nothing of it")
   func shrinking() throws {

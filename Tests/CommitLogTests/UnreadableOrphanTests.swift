@@ -81,6 +81,52 @@ struct UnreadableOrphanTests {
     ]
   }
 
+  /// A want of descriptors or of memory is nothing that a file has.
+  @Test("What is no fault of a file fails the opening, and the next one finds all as it was")
+  func noFault() throws {
+    var (image, next) = try files()
+    image.files[next] = [UInt8](repeating: 1, count: 4_096)
+    let folder = next.removingLastComponent()
+    let plans = [
+      failing(.open, next, .tooManyOpenFiles), failing(.read, next, .noMemory),
+      failing(.list, folder, .tooManyOpenFiles), failing(.rename, next, .tooManySymbolicLinkLevels),
+    ]
+    for (number, plan) in plans.enumerated() {
+      let disk = image.disk(plan)
+      do throws(CommitLogFailure) {
+        _ = try TestStore.open(on: disk, seed: UInt64(number))
+        Issue.record("\(number): it was opened")
+      } catch {
+        guard case .io(let cause) = error else { throw error }
+        #expect(cause.reason == plan.failures[0].reason)
+      }
+      for (path, bytes) in image.withoutLock.files {
+        #expect(disk.image[path] == bytes, "\(number): \(path)")
+      }
+      disk.plan = .none
+      let again = try TestStore.open(on: disk, seed: UInt64(number) + 100)
+      try again.append(4..<6)
+      #expect(try again.read().serials == Array(0..<6))
+      #expect(try again.read(1).serials == Array(0..<5))
+    }
+  }
+
+  /// Another process may remove what it left: it was nothing of the store's.
+  @Test("A file that is gone once it is looked at holds nothing back")
+  func gone() throws {
+    var (image, next) = try files()
+    image.files[next] = [UInt8](repeating: 1, count: 4_096)
+    let disk = image.disk(
+      FaultPlan(failures: [
+        .init(.call(.open, pathSuffix: next.string), .noSuchFileOrDirectory)
+      ]))
+    let store = try TestStore.open(on: disk, seed: 3)
+    #expect(disk.failureCount == 1)
+    #expect(store.partition.report.isClean)
+    try store.append(4..<6)
+    #expect(try store.read().serials == Array(0..<6))
+  }
+
   /// Each of these kept all partitions from being opened.
   @Test("Its partition is read to its end and takes nothing, and the others go on")
   func heldBack() throws {

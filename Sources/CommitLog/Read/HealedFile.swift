@@ -22,8 +22,6 @@ final class HealedFile: ReadOnlyFile {
     let repaired = repairs.lazy.map { FilePosition($0.position) }.filter { $0 >= position }
     return repaired.reduce(data, min)
   }
-  func allocatedSize() throws(IOFailure) -> ByteCount { try below.allocatedSize() }
-  func synchronize() throws(IOFailure) { try below.synchronize() }
 
   func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int {
     let count = try below.read(into: &buffer, at: position)

@@ -17,6 +17,10 @@ extension ReadOnlyFile {
   func reserve(_ size: ByteCount) throws(IOFailure) { throw refused(.reserve) }
   func truncate(to size: ByteCount) throws(IOFailure) { throw refused(.truncate) }
 
+  /// There is nothing to make durable.
+  func synchronize() {}
+  func allocatedSize() throws(IOFailure) -> ByteCount { try size() }
+
   private func refused(_ operation: IOFailure.Operation) -> IOFailure {
     IOFailure(operation, path, refusal)
   }

@@ -14,7 +14,5 @@ final class LostFile: ReadOnlyFile {
   init(_ path: FilePath) { self.path = path }
 
   func size() -> ByteCount { .zero }
-  func allocatedSize() -> ByteCount { .zero }
   func read(into buffer: inout MutableRawSpan, at position: FilePosition) -> Int { 0 }
-  func synchronize() {}
 }

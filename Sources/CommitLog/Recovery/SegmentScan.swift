@@ -26,7 +26,16 @@ package struct SegmentScan: Sendable {
     context: LogContext
   ) throws(CommitLogFailure) -> SegmentScan {
     let size = try CommitLogFailure.wrapping { () throws(IOFailure) in try file.size().bytes }
-    let source = StoredFrames(file, size: size)
+    return try scan(
+      segment, StoredFrames(file, size: size), closedEnd: closedEnd, evidence: evidence,
+      context: context)
+  }
+
+  /// The same for a part of a file, or what stands in for one.
+  static func scan(
+    _ segment: SegmentHandle, _ source: some FrameSource<IOFailure>, closedEnd: SegmentSummary?,
+    evidence: UInt64, context: LogContext
+  ) throws(CommitLogFailure) -> SegmentScan {
     let header = try readHeader(source, segment, context)
     let stored = IndexFile.read(segment, fileSystem: context.fileSystem)
     let start = try start(
@@ -75,7 +84,7 @@ package struct SegmentScan: Sendable {
 
   /// The header that the file begins with, if it is the one that the manifest says it has.
   private static func readHeader(
-    _ source: StoredFrames, _ segment: SegmentHandle, _ context: LogContext
+    _ source: some FrameSource<IOFailure>, _ segment: SegmentHandle, _ context: LogContext
   ) throws(CommitLogFailure) -> FileHeader? {
     var bytes = ByteBuffer(capacity: FileHeader.size)
     let isWhole = try CommitLogFailure.wrapping { () throws(IOFailure) in
@@ -97,7 +106,7 @@ package struct SegmentScan: Sendable {
   private typealias KnownEnd = (end: RecoveryRule.Start, summary: SegmentSummary)
 
   private static func start(
-    _ segment: SegmentHandle, source: StoredFrames, closedEnd: SegmentSummary?,
+    _ segment: SegmentHandle, source: some FrameSource<IOFailure>, closedEnd: SegmentSummary?,
     index: [IndexEntry], header: FileHeader
   ) throws(CommitLogFailure) -> KnownEnd {
     if let closedEnd, source.size >= closedEnd.endPosition {
@@ -131,7 +140,7 @@ package struct SegmentScan: Sendable {
   /// What the frame that an entry points to chains from, nil if it is not there: an entry is never
   /// believed over the log (I6).
   private static func chain(
-    of entry: IndexEntry, _ source: StoredFrames, _ segment: SegmentHandle
+    of entry: IndexEntry, _ source: some FrameSource<IOFailure>, _ segment: SegmentHandle
   ) throws(CommitLogFailure) -> UInt32? {
     let position = Int(clamping: entry.position)
     guard position <= source.size - FrameHeader.size, position % FrameHeader.alignment == 0 else {
@@ -171,7 +180,8 @@ package struct SegmentScan: Sendable {
 
   /// What the segment holds up to the watermark, and up to the verdict's end.
   private static func summaries(
-    _ known: SegmentSummary, behind verdict: RecoveryRule.Verdict, source: StoredFrames,
+    _ known: SegmentSummary, behind verdict: RecoveryRule.Verdict,
+    source: some FrameSource<IOFailure>,
     identity: FrameIdentity, index: inout [IndexEntry]
   ) throws(CommitLogFailure) -> (proven: SegmentSummary, all: SegmentSummary) {
     let isProven = verdict.kept.prefix { $0.header.baseNumber < verdict.watermark }
@@ -195,7 +205,8 @@ package struct SegmentScan: Sendable {
 
   /// Adds what frames hold to what was known before them.
   private static func summary(
-    _ known: SegmentSummary, behind frames: ArraySlice<ScannedFrame>, _ source: StoredFrames,
+    _ known: SegmentSummary, behind frames: ArraySlice<ScannedFrame>,
+    _ source: some FrameSource<IOFailure>,
     _ identity: FrameIdentity, index: inout [IndexEntry]
   ) throws(CommitLogFailure) -> SegmentSummary {
     var summary = known

@@ -6,7 +6,7 @@ internal import SystemPackage
 
 /// The part of an active segment's file in front of the first place that the disk does not read,
 /// as far as it has been looked at: for who scans it, and changes nothing.
-final class SoundFront: ReadOnlyFile {
+final class SoundFront: FrameSource {
   private let below: any StorageFile
   private let end: Atomic<Int>
   private let failure = Mutex<IOFailure?>(nil)
@@ -18,27 +18,22 @@ final class SoundFront: ReadOnlyFile {
     end = Atomic(try below.size().bytes)
   }
 
-  var path: FilePath { below.path }
-  var refusal: Errno { .readOnlyFileSystem }
   /// Where the sound part ends.
-  var endPosition: Int { end.load(ordering: .relaxed) }
+  var size: Int { end.load(ordering: .relaxed) }
   /// What kept the rest from being read; nil while nothing has.
   var cause: IOFailure? { failure.withLock { $0 } }
 
-  func size() -> ByteCount { ByteCount(endPosition) }
-  func allocatedSize() throws(IOFailure) -> ByteCount { try below.allocatedSize() }
-  func synchronize() throws(IOFailure) { try below.synchronize() }
-
-  func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int {
+  func read(at position: Int, into buffer: inout MutableRawSpan) throws(IOFailure) -> Int {
     while true {
-      let count = min(buffer.byteCount, endPosition - position.bytes)
+      let count = min(buffer.byteCount, size - position)
       guard count > 0 else { return 0 }
       do throws(IOFailure) {
-        if count == buffer.byteCount { return try below.read(into: &buffer, at: position) }
-        return try read(first: count, into: &buffer, at: position)
+        let place = FilePosition(position)
+        if count == buffer.byteCount { return try below.read(into: &buffer, at: place) }
+        return try read(first: count, into: &buffer, at: place)
       } catch {
         guard error.isUnreadable else { throw error }
-        try cut(position.bytes..<position.bytes + count, error)
+        try cut(position..<position + count, error)
       }
     }
   }
@@ -89,11 +84,11 @@ extension SegmentScan {
     do throws(CommitLogFailure) {
       let front = try CommitLogFailure.wrapping { () throws(IOFailure) in try SoundFront(file) }
       while true {
-        let end = front.endPosition
+        let end = front.size
         let scan = try scan(
-          segment, file: front, closedEnd: closedEnd, evidence: evidence, context: context)
+          segment, front, closedEnd: closedEnd, evidence: evidence, context: context)
         // What was found before it was known where the part ends is looked at once more.
-        if front.endPosition < end { continue }
+        if front.size < end { continue }
         guard let cause = front.cause, scan.header != nil else { return nil }
         let place = UnreadablePlace(
           cause: cause, path: segment.path, filePosition: end, log: segment.added.log,

@@ -20,11 +20,9 @@ final class UnreadableFile: ReadOnlyFile {
   }
 
   func size() throws(IOFailure) -> ByteCount { throw cause }
-  func allocatedSize() throws(IOFailure) -> ByteCount { throw cause }
   func read(into buffer: inout MutableRawSpan, at position: FilePosition) throws(IOFailure) -> Int {
     throw cause
   }
-  func synchronize() throws(IOFailure) { throw cause }
 }
 
 /// The place where a log cannot be read now.
