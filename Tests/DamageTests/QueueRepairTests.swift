@@ -16,7 +16,7 @@ struct QueueRepairTests {
     private static let countMax = 40
   #endif
 
-  private func repair(_ disk: MemoryFileSystem) throws -> StoreRepair.Outcome {
+  private func repair(_ disk: any FileSystem) throws -> StoreRepair.Outcome {
     try StoreRepair.run(
       QueueStore.root, environment: CanonicalStore.environment(disk, seed: 5))
   }
@@ -144,9 +144,8 @@ struct QueueRepairTests {
 
   /// What waits in a store that was repaired and opened: twice, since the first opening clears up.
   private func waiting(
-    _ files: [FilePath: [UInt8]]
+    _ disk: MemoryFileSystem
   ) async throws -> [[EventModel.DeviceID: [UInt64: QueueContents.Waiting]]] {
-    let disk = MemoryFileSystem(files: files)
     _ = try repair(disk)
     var seen: [[EventModel.DeviceID: [UInt64: QueueContents.Waiting]]] = []
     for _ in 0..<2 {
@@ -191,25 +190,65 @@ struct QueueRepairTests {
   func lostCheckpoint(_ hasDirectory: Bool) async throws {
     var (files, expected) = try await filedTwice()
     try loseCheckpoint(&files, hasDirectory: hasDirectory)
-    #expect(try await waiting(files) == [expected, expected])
+    #expect(try await waiting(MemoryFileSystem(files: files)) == [expected, expected])
   }
 
-  @Test("A checkpoint of the queues that was never finished is not taken for the last one")
-  func unfinishedCheckpoint() async throws {
+  /// One that has lost its last checkpoint as well as the directory, and has a file of the next
+  /// one beside a file of the same device.
+  private func beginning(
+    _ change: (_ bytes: inout [UInt8], _ frames: [Int]) -> Void
+  ) async throws -> (
+    files: [FilePath: [UInt8]], waiting: [EventModel.DeviceID: [UInt64: QueueContents.Waiting]],
+    next: FilePath
+  ) {
     var (files, expected) = try await filedTwice()
     let number = try #require(try filings(MemoryFileSystem(files: files)).last).number
     let path = try #require(files.keys.first(where: Self.isLarge))
-    let torn = path.removingLastComponent().appending(
+    let next = path.removingLastComponent().appending(
       FileNames.queueFile(of: Self.large, checkpoint: number + 1))
-    let bytes = try #require(files[path])
+    var bytes = try #require(files[path])
     let frames = stride(from: 0, to: bytes.count, by: FrameHeader.alignment).filter {
       FrameHeader.bearsMagic(bytes.span.bytes, at: $0)
     }
-    // The first frame and a part of the second.
     try #require(frames.count > 2)
-    files[torn] = Array(bytes[..<(frames[1] + 100)])
+    change(&bytes, frames)
+    files[next] = bytes
     try loseCheckpoint(&files, hasDirectory: false)
-    #expect(try await waiting(files) == [expected, expected])
+    return (files, expected, next)
+  }
+
+  /// The next opening removed what had been taken for a checkpoint that came to nothing.
+  @Test(
+    "A checkpoint of the queues that looks unfinished is not taken for the last, and its files stay",
+    arguments: [false, true])
+  func unfinishedCheckpoint(_ isRotten: Bool) async throws {
+    let (files, expected, next) = try await beginning { bytes, frames in
+      if isRotten {
+        bytes[frames[1] + 100] ^= 3
+      } else {
+        // The first frame and a part of the second.
+        bytes.removeSubrange((frames[1] + 100)...)
+      }
+    }
+    let disk = MemoryFileSystem(files: files)
+    #expect(try await waiting(disk) == [expected, expected])
+    let kept = disk.image.filter { $0.key.string.contains("/\(FileNames.quarantine)/") }
+    let bytes = try #require(files[next])
+    #expect(disk.image[next] == nil && kept.values.contains(bytes))
+  }
+
+  @Test("Of a queue file that is not read nothing is concluded")
+  func unreadableCheckpoint() async throws {
+    let (files, expected, next) = try await beginning { _, _ in }
+    let name = try #require(next.lastComponent?.string)
+    let middle = try #require(files[next]).count / 2
+    let disk = SimulatedDisk(files: files, FaultPlan(badSectors: [name: middle..<middle + 1]))
+    #expect(throws: RepairFailure.self) { try repair(disk) }
+    for (path, bytes) in files where path.lastComponent?.string != FileNames.lock {
+      #expect(disk.image[path] == bytes, "\(path)")
+    }
+    // The file is read again.
+    #expect(try await waiting(MemoryFileSystem(files: disk.image)) == [expected, expected])
   }
 
   @Test(

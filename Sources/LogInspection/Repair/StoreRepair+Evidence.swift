@@ -61,20 +61,58 @@ extension StoreRepair {
     return names.map { FileNames.queues + "/" + $0 }
   }
 
-  /// Whether a queue file is whole, up to the mark that it ends with.
-  func isFinished(_ name: String, _ snapshot: StoreSnapshot) -> Bool {
-    var (last, isWhole): (FrameHeader?, Bool) = (nil, true)
-    let walk = FileWalk(
-      path: root.appending(name), name: name, fileSystem: fileSystem, contents: FrameContents())
-    _ = walk.segment(expected: nil, evidence: 0, isSealed: true) { item in
-      switch item {
-      case .file(let file): isWhole = file.header?.storeID == snapshot.header?.storeID
-      case .frame(let frame): last = frame.header
-      case .damage: isWhole = false
-      default: break
+  /// The last checkpoint that queue files are of and that was finished; nil for none.
+  ///
+  /// Until it is, the files that it replaces stay, and its own may be torn. As may those that are
+  /// damaged: what is of a later one than that goes to the quarantine, and not with the next
+  /// opening.
+  ///
+  /// - Throws: ``IOFailure`` where a file cannot be read that may tell: nothing is concluded of it.
+  func lastFinished(
+    in entries: [DirectoryEntry], _ snapshot: StoreSnapshot
+  ) throws(IOFailure) -> UInt32? {
+    var files: [EventModel.DeviceID: [UInt32: String]] = [:]
+    for folder in entries where folder.kind == .directory && folder.name.utf8.count == 2 {
+      let path = FileNames.queues + "/" + folder.name
+      for file in SegmentFiles.entries(of: root.appending(path), fileSystem) {
+        guard file.kind == .file, let parsed = FileNames.parseQueueFile(file.name) else { continue }
+        files[parsed.device, default: [:]][parsed.checkpoint] = path + "/" + file.name
       }
-      return isWhole ? .goOn : .stop
     }
+    let numbers = Set(files.values.flatMap(\.keys)).sorted(by: >)
+    for number in numbers {
+      var isLast = true
+      for names in files.values where names.keys.contains(where: { $0 < number }) {
+        if let name = names[number], try !isFinished(name, snapshot) { isLast = false }
+      }
+      if isLast { return number }
+      for name in files.values.compactMap({ $0[number] }).sorted() {
+        try setAside(name, "its checkpoint was not finished, as far as can be told")
+      }
+    }
+    return nil
+  }
+
+  /// Whether a queue file is whole, up to the mark that it ends with.
+  private func isFinished(_ name: String, _ snapshot: StoreSnapshot) throws(IOFailure) -> Bool {
+    let source = try InspectedSource(root.appending(name), name: name, fileSystem: fileSystem)
+    var (last, isWhole): (FrameHeader?, Bool) = (nil, false)
+    if let header = FileHeaderReading(source).header,
+      header.storeID == snapshot.header?.storeID
+    {
+      isWhole = true
+      let walk = SegmentWalk(
+        source: source, header: header, evidence: 0, contents: FrameContents(), isSealed: true,
+        records: RecordCheck())
+      _ = walk.run { item in
+        switch item {
+        case .frame(let frame, _): last = frame.header
+        case .damage: isWhole = false
+        }
+        return .goOn
+      }
+    }
+    if let failure = source.failure { throw failure.reason }
     return isWhole && last?.type == FrameHeader.FrameType.mark
   }
 

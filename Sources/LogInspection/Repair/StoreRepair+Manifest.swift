@@ -92,7 +92,7 @@ extension StoreRepair {
       }
       plan.logs[log] = kept
     }
-    if let filed = queueCheckpoint(plan, snapshot) { plan.queueCheckpoint = filed }
+    if let filed = try queueCheckpoint(plan, snapshot) { plan.queueCheckpoint = filed }
   }
 
   /// What a segment holds, from itself.
@@ -124,9 +124,11 @@ extension StoreRepair {
   /// name is left; or where there is none, the last whose queue files are there.
   ///
   /// Two are there only before the older one is removed, and until then its files are there too.
+  ///
+  /// - Throws: ``IOFailure`` where that cannot be told, because a file is not read.
   private func queueCheckpoint(
     _ plan: ManifestPlan, _ snapshot: StoreSnapshot
-  ) -> ManifestEdit.QueueCheckpoint? {
+  ) throws(IOFailure) -> ManifestEdit.QueueCheckpoint? {
     let known = snapshot.state.queueCheckpoint
     let path = root.appending(FileNames.queues)
     let entries = SegmentFiles.entries(of: path, fileSystem)
@@ -135,36 +137,12 @@ extension StoreRepair {
     }
     let proven = numbers.filter { isDirectory(of: $0, snapshot) == true }
     let possible = numbers.filter { isDirectory(of: $0, snapshot) != false }
-    let last = proven.min() ?? possible.min() ?? lastFinished(in: entries, snapshot)
+    var last = proven.min() ?? possible.min()
+    if last == nil { last = try lastFinished(in: entries, snapshot) }
     guard let number = last, number > known?.number ?? 0 else { return nil }
     // Replaying more of the journal than is needed changes nothing.
     let journal = plan.logs[.only(of: .journal)]?.first?.added.baseNumber ?? 0
     return ManifestEdit.QueueCheckpoint(number: number, floor: max(journal, known?.floor ?? 0))
-  }
-
-  /// The last checkpoint that queue files are of and that was finished; nil for none.
-  ///
-  /// Until it is, the files that it replaces stay, and its own may be torn.
-  private func lastFinished(
-    in entries: [DirectoryEntry], _ snapshot: StoreSnapshot
-  ) -> UInt32? {
-    var files: [EventModel.DeviceID: [UInt32: String]] = [:]
-    for folder in entries where folder.kind == .directory && folder.name.utf8.count == 2 {
-      let path = FileNames.queues + "/" + folder.name
-      for file in SegmentFiles.entries(of: root.appending(path), fileSystem) {
-        guard let parsed = FileNames.parseQueueFile(file.name) else { continue }
-        files[parsed.device, default: [:]][parsed.checkpoint] = path + "/" + file.name
-      }
-    }
-    let numbers = Set(files.values.flatMap(\.keys)).sorted(by: >)
-    return numbers.first { number in
-      files.values.allSatisfy { names in
-        guard let name = names[number], names.keys.contains(where: { $0 < number }) else {
-          return true
-        }
-        return isFinished(name, snapshot)
-      }
-    }
   }
 
   /// Whether the file with the name of a checkpoint's directory is one of this store, as its header
