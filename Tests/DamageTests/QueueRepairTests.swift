@@ -219,7 +219,7 @@ struct QueueRepairTests {
 
   /// The next opening removed what had been taken for a checkpoint that came to nothing.
   @Test(
-    "A checkpoint of the queues that looks unfinished is not taken for the last, and its files stay",
+    "A checkpoint of the queues that looks unfinished is not taken for the last; its files stay",
     arguments: [false, true])
   func unfinishedCheckpoint(_ isRotten: Bool) async throws {
     let (files, expected, next) = try await beginning { bytes, frames in

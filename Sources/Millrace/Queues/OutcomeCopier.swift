@@ -96,8 +96,7 @@ final class OutcomeCopier: Sendable {
     let thread = EngineThread {
       while let number = Self.next(state) {
         do throws(EventStoreError) {
-          // Nothing is told that a crash could take back.
-          try journal.lead(to: .durable(number + 1), copying.wait)
+          try copying.waitUntilDurable(number, in: journal)
           if let record = try reader.record(number) {
             try copying.copy(record)
           } else {
@@ -148,6 +147,19 @@ final class OutcomeCopier: Sendable {
     let metrics: StoreMetrics
     let state: Gate<State>
     let wait = BlockingWait()
+
+    /// Nothing is told that a crash could take back.
+    func waitUntilDurable(
+      _ number: UInt64, in journal: PartitionWriter
+    ) throws(EventStoreError) {
+      while true {
+        do throws(EventStoreError) {
+          return try journal.lead(to: .durable(number + 1), wait)
+        } catch {
+          guard error.code == .storageFull, !isStopped(after: error) else { throw error }
+        }
+      }
+    }
 
     func copy(_ record: JournalRecord) throws(EventStoreError) {
       var isFeedback = false

@@ -155,6 +155,39 @@ struct FullDiskQueueTests {
     try await store.close()
   }
 
+  /// The copying ended until the store was opened again.
+  @Test("A settlement that had no room at first has its feedback once there is some")
+  func heldUpSettlement() async throws {
+    let disk = SimulatedDisk()
+    let store = try await open(disk)
+    let queue = store.deviceQueue(for: "d")
+    for number in 0..<2 {
+      try await queue.enqueue(
+        DeviceMessage(id: try MessageID("m\(number)"), body: "b", feedback: .full))
+    }
+    let messages = try await queue.receive(max: 2)
+    disk.plan = FaultPlan(failures: [
+      .init(.call(.write, pathSuffix: ".journal"), .noSpace, isLasting: true)
+    ])
+    do throws(EventStoreError) {
+      try await queue.complete(messages[0].lockToken)
+      Issue.record("it had room")
+    } catch {
+      #expect(error.code == .storageFull)
+    }
+    // The thread that copies meets it as well.
+    while disk.failureCount < 3 { await Task.yield() }
+    disk.plan = .none
+    try await queue.complete(messages[1].lockToken)
+    var found = Outcomes()
+    while found.feedback.count < 2 {
+      await Task.yield()
+      found = try await outcomes(of: store)
+    }
+    #expect(found.feedback == ["m0", "m1"])
+    try await store.close()
+  }
+
   private struct Outcomes: Hashable {
     var feedback: [String] = []
     var deadLetters: [String] = []
