@@ -91,6 +91,8 @@ package final class CommitLog: Sendable {
         batchSize: choices.batchSize ?? Int(clamping: stored.batchSize),
         journalSegmentSize: choices.journalSegmentSize))
     let unknown = try OrphanSegments.checkAllNamed(image, context: context)
+    // Before anything is changed for a log that has one.
+    for log in image.state.recordedLogs { _ = try image.state.activeSegment(of: log, in: root) }
     let known = try evidence(image)
     let manifest = try ManifestLog.open(image, in: root, environment: environment)
     var partitions: [PartitionLog] = []

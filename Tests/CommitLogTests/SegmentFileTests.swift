@@ -125,6 +125,42 @@ import Testing
     #expect(after.files[stale] == nil && after.files[index] == nil && after.files[other] == [4])
   }
 
+  /// No writer leaves such a manifest; a segment that was begun for it could give numbers again.
+  @Test("A manifest that names no active segment of a partition is corrupt, and nothing is changed")
+  func noActive() throws {
+    for partition in 0..<2 {
+      let fileSystem = MemoryFileSystem()
+      try TestStore.create(on: fileSystem, partitionCount: 2)
+      let store = try TestStore.open(on: fileSystem)
+      try store.append(0..<3)
+      let frame = try #require(try StoreImage(fileSystem).segment().frames.last)
+      var summary = SegmentSummary(
+        endPosition: UInt64(frame.end), nextNumber: 3, chain: frame.checksum,
+        epoch: frame.header.epoch)
+      summary.recordCount = 3
+      let log = store.log.partitions[partition]
+      let id = try #require(log.snapshot.segments.last).added.segmentID
+      // The only one of the first is sealed, that of the second is not named.
+      try store.log.manifest.append([
+        partition == 0
+          ? .segmentSealed(.init(segmentID: id, summary: summary))
+          : .segmentRetired(segmentID: id)
+      ])
+      let image = StoreImage(fileSystem)
+      let disk = image.memory()
+      let failure = CommitLogFailure.format(
+        TestStore.root.appending(FileNames.manifest), position: 0,
+        .corrupt("the manifest names no active segment for \(log.id.text)"))
+      #expect(throws: failure) { try TestStore.open(on: disk, seed: 3) }
+      #expect(throws: failure) {
+        try LogFollower.open(
+          at: TestStore.root, environment: TestStore.environment(disk, seed: 9)
+        ) { (_) throws(CommitLogFailure) in [:] }
+      }
+      #expect(StoreImage(disk).withoutLock.files == image.withoutLock.files)
+    }
+  }
+
   /// What a header says besides what this program knows.
   enum Later: CaseIterable, Sendable {
     case version, incompatible, readOnly, compatible

@@ -69,18 +69,13 @@ struct FollowedLog: Sendable {
     _ log: ManifestEdit.LogID, manifest: ManifestState, evidence: UInt64, isLive: Bool,
     mayBeLost: Bool, known: FollowedLog?, context: LogContext
   ) throws(CommitLogFailure) -> FollowedLog {
-    let segments = manifest.logs[log] ?? []
-    guard let last = segments.last, !last.isSealed else {
-      throw .format(
-        context.root.appending(FileNames.manifest), position: 0,
-        .corrupt("the manifest names no active segment for \(log.text)"))
-    }
+    let last = try manifest.activeSegment(of: log, in: context.root)
     let (active, size, scan, healed, unknown) = try scanActive(
-      last.added, mayBeLost: mayBeLost, closedEnd: known?.proven ?? manifest.closedEnd(of: log),
+      last, mayBeLost: mayBeLost, closedEnd: known?.proven ?? manifest.closedEnd(of: log),
       evidence: max(evidence, manifest.evidence(of: log)), isLive: isLive,
-      index: known?.index(of: last.added) ?? SparseIndex(), context)
+      index: known?.index(of: last) ?? SparseIndex(), context)
     let handles = known?.sealed ?? [:]
-    let sealed = segments.dropLast().map { segment in
+    let sealed = (manifest.logs[log] ?? []).dropLast().map { segment in
       handles[segment.added.segmentID]
         ?? SegmentHandle(segment.added, summary: segment.summary, context: context)
     }
@@ -112,7 +107,7 @@ struct FollowedLog: Sendable {
       report: report, evidence: scan.verdict.watermark, size: size, end: scan.verdict.end.position,
       proven: healed.isEmpty && unreadable == nil
         ? ManifestEdit.LogEnd(
-          log: log, segmentID: last.added.segmentID, summary: scan.proven) : nil)
+          log: log, segmentID: last.segmentID, summary: scan.proven) : nil)
   }
 
   private typealias ActiveScan = (

@@ -188,4 +188,16 @@ extension ManifestState {
     }
     return partitions + logs.keys.filter { $0.stream != .events }.sorted()
   }
+
+  /// The segment of a log that new records go into; every log has one.
+  func activeSegment(
+    of log: ManifestEdit.LogID, in root: FilePath
+  ) throws(CommitLogFailure) -> ManifestEdit.SegmentAdded {
+    guard let last = logs[log]?.last, !last.isSealed else {
+      throw .format(
+        root.appending(FileNames.manifest), position: 0,
+        .corrupt("the manifest names no active segment for \(log.text)"))
+    }
+    return last.added
+  }
 }

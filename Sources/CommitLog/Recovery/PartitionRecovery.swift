@@ -38,13 +38,8 @@ enum PartitionRecovery {
   static func recover(
     _ log: ManifestEdit.LogID, manifest: ManifestState, evidence: UInt64, context: LogContext
   ) throws(CommitLogFailure) -> RecoveredPartition {
-    let segments = manifest.logs[log] ?? []
-    guard let last = segments.last, !last.isSealed else {
-      throw .format(
-        context.root.appending(FileNames.manifest), position: 0,
-        .corrupt("the manifest names no active segment for \(log.text)"))
-    }
-    let handle = SegmentHandle(last.added, summary: nil, context: context)
+    let active = try manifest.activeSegment(of: log, in: context.root)
+    let handle = SegmentHandle(active, summary: nil, context: context)
     var opened: (any StorageFile)?
     do throws(CommitLogFailure) {
       let file = try openActive(handle, context)
