@@ -68,9 +68,11 @@ struct FailingReadTests {
   }
 
   /// The second one fails while what is in front of the first is looked for, and no place is found
-  /// that stays unread.
-  @Test("Two reads that fail and then do not are no bad sector: nothing is concluded from them")
-  func passing() throws {
+  /// that stays unread; or for want of memory, and no place is looked for.
+  @Test(
+    "Two reads that fail and then do not are no bad sector: nothing is concluded from them",
+    arguments: [Errno.ioError, .noMemory])
+  func passing(_ second: Errno) throws {
     let image = try files()
     let segment = try image.segment()
     let name = try #require(segment.path.lastComponent?.string)
@@ -79,10 +81,11 @@ struct FailingReadTests {
     for nth in 1... {
       var isReached = false
       for next in 1...8 {
-        let calls = [nth, nth + next].map {
-          FaultPlan.Failure(.call(.read, pathSuffix: name, nth: $0), .ioError)
-        }
-        let disk = image.disk(FaultPlan(failures: calls))
+        let disk = image.disk(
+          FaultPlan(failures: [
+            .init(.call(.read, pathSuffix: name, nth: nth), .ioError),
+            .init(.call(.read, pathSuffix: name, nth: nth + next), second),
+          ]))
         let store = try TestStore.open(on: disk, seed: UInt64(nth))
         isReached = isReached || disk.failureCount > 0
         guard disk.failureCount == 2, let loss = store.partition.loss else { continue }
@@ -128,6 +131,48 @@ struct FailingReadTests {
       #expect(throws: CommitLogFailure.self) { try store.read() }
       #expect(throws: CommitLogFailure.self) { try store.append(6..<7) }
     }
+  }
+
+  /// More is written anew than is read at once.
+  @Test("A file that becomes shorter between two parts of its end shows nothing of it")
+  func shrinkingLater() throws {
+    let fileSystem = MemoryFileSystem()
+    try TestStore.create(on: fileSystem)
+    let writer = try TestStore.open(on: fileSystem)
+    var random = SeededRandom(seed: 7)
+    for _ in 0..<12 {
+      let batch = BatchEncoder(targetSize: 64 << 10)
+      batch.append(
+        from: "bulk", body: random.bytes(32 << 10).span.bytes, properties: .empty,
+        at: writer.clock.now().microseconds)
+      _ = try writer.partition.write(batch)
+    }
+    _ = try writer.partition.synchronize()
+    let image = StoreImage(fileSystem)
+    let segment = try image.segment()
+    let last = try #require(segment.frames.last)
+    // Nothing proves any of them.
+    let start = segment.frames[0].position
+    try #require(last.header.watermark == 0 && last.end - start > 256 << 10)
+    let disk = image.disk()
+    let observed = ObservedFileSystem(disk)
+    // The scan comes to an end with this part of the last frame.
+    let scanned = FilePosition(last.clearRange.lowerBound)
+    observed.afterNextRead(of: segment.path, at: scanned) {
+      observed.afterNextRead(of: segment.path, at: FilePosition(start)) {
+        do {
+          try disk.open(segment.path, .readWrite).truncate(to: ByteCount(start + 1))
+        } catch {
+          Issue.record("\(error)")
+        }
+      }
+    }
+    let store = try TestStore.open(on: observed, seed: 3)
+    let cause = IOFailure(.read, segment.path, .ioError)
+    #expect(store.partition.report.unreadable == cause)
+    #expect(store.partition.highWatermark == 0)
+    #expect(throws: CommitLogFailure.self) { try store.read() }
+    #expect(throws: CommitLogFailure.self) { try store.append(12..<13) }
   }
 
   private static func follow(_ disk: SimulatedDisk) throws(CommitLogFailure) -> LogFollower {

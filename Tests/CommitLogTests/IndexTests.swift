@@ -95,4 +95,78 @@ import Testing
     try store.log.close()
     #expect(StoreImage(fileSystem).files[path] == original.files[path])
   }
+
+  /// A store whose writer was killed behind a clean close, and where the entries of the active
+  /// segment's index point to.
+  private static func killedStore() throws -> (image: StoreImage, positions: [Int]) {
+    let fileSystem = try closedStore().memory()
+    let store = try TestStore.open(on: fileSystem, segmentSize: 600 << 10, seed: 3)
+    try store.append(bodySize: 100, seed: 99)
+    let image = StoreImage(fileSystem)
+    let segment = try image.segment()
+    let added = try #require(store.partition.snapshot.segments.last?.added)
+    let bytes = try #require(image.files[store.log.context.indexPath(added)])
+    let starts = stride(from: FileHeader.size, to: bytes.count, by: IndexEntry.size)
+    let entries = try starts.compactMap { start in
+      try IndexEntry(
+        decoding: Array(bytes[start..<start + IndexEntry.size]).span.bytes,
+        identity: segment.identity, at: FilePosition(start))
+    }
+    try #require(entries.count > 2)
+    return (image, entries.map { Int($0.position) })
+  }
+
+  /// Taken for damage, its batch and all behind it would have been cut.
+  @Test(
+    "A batch of an unknown codec stops writers, whether the index points to it or not",
+    arguments: [true, false])
+  func unknownCodec(_ isIndexed: Bool) throws {
+    var (image, positions) = try Self.killedStore()
+    var segment = try image.segment()
+    let indexed = try #require(positions.last)
+    let other = try #require(segment.frames.last { $0.header.recordCount > 0 })
+    try #require(other.position > indexed)
+    let position = isIndexed ? indexed : other.position
+    let codec: UInt8 = 77
+    segment.bytes[position + 9] = codec
+    let header = segment.bytes[position..<position + FrameHeader.size]
+    let seed = segment.identity.seed(at: FilePosition(position))
+    let checksum = FrameHeader.checksum(Array(header).span.bytes, seed: seed)
+    for index in 0..<4 {
+      segment.bytes[position + 4 + index] = UInt8(truncatingIfNeeded: checksum >> (8 * index))
+    }
+    image.put(segment)
+    let fileSystem = image.memory()
+    do throws(CommitLogFailure) {
+      _ = try TestStore.open(on: fileSystem, segmentSize: 600 << 10, seed: 4)
+      Issue.record("it was opened")
+    } catch {
+      guard case .format(segment.path, _, .unsupportedFeatures(UInt32(codec))) = error else {
+        throw error
+      }
+    }
+    #expect(StoreImage(fileSystem).withoutLock.files == image.withoutLock.files)
+  }
+
+  @Test("An index that points behind what is left of a file that becomes shorter is passed over")
+  func shrinking() throws {
+    let (image, positions) = try Self.killedStore()
+    let segment = try image.segment()
+    let size = try #require(positions.last) + 10
+    var shorter = image
+    shorter.files[segment.path]?.removeSubrange(size...)
+    let expected = try TestStore.open(on: shorter.memory(), segmentSize: 600 << 10, seed: 4)
+    let memory = image.memory()
+    let fileSystem = ObservedFileSystem(memory)
+    fileSystem.afterNextRead(of: segment.path, at: .start) {
+      do {
+        try memory.open(segment.path, .readWrite).truncate(to: ByteCount(size))
+      } catch {
+        Issue.record("\(error)")
+      }
+    }
+    let store = try TestStore.open(on: fileSystem, segmentSize: 600 << 10, seed: 4)
+    #expect(try store.count() == expected.count())
+    #expect(store.partition.report == expected.partition.report)
+  }
 }

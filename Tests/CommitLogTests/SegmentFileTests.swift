@@ -250,6 +250,34 @@ import Testing
     }
   }
 
+  /// It was sealed like that: no reason to doubt what follows.
+  @Test("A batch that is sound and makes no sense is told where it is decoded, and nothing else is")
+  func senselessSizes() throws {
+    var image = try StoreImage.killed([
+      .write(0..<3), .sync, .write(3..<6), .sync, .write(6..<9), .sync, .mark,
+    ])
+    let original = try image.segment()
+    let batches = original.frames.filter { $0.header.recordCount > 0 }
+    let victim = batches[1]
+    var bytes = original.bytes
+    // More of a block is stored than there is of it.
+    for index in 0..<4 { bytes[victim.clearRange.lowerBound + index] = 0 }
+    var segment = try SegmentImage(path: original.path, bytes: bytes, identity: original.identity)
+    segment.truncate(to: victim.position)
+    var chain = victim.header.chain
+    for frame in original.frames where frame.position >= victim.position {
+      chain = segment.append(frame, chain: chain).checksum
+    }
+    image.put(segment)
+    let store = try TestStore.open(on: image.memory(), seed: 3)
+    #expect(store.partition.report.isClean && store.partition.highWatermark == 9)
+    let contents = try store.read()
+    #expect(contents.serials == [0, 1, 2, 6, 7, 8])
+    #expect(contents.wrong == 3 && contents.gaps.isEmpty)
+    try store.append(9..<10)
+    #expect(try store.read().serials == [0, 1, 2, 6, 7, 8, 9])
+  }
+
   @Test("A second writer is refused and told who the first is; the lock goes with the first")
   func secondWriter() throws {
     let fileSystem = MemoryFileSystem()

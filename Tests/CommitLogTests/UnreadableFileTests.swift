@@ -97,6 +97,14 @@ struct UnreadableFileTests {
       #expect(store.partition.report.lostSuffix == nil && store.partition.report.tail == nil)
       let place = try #require(store.partition.snapshot.unreadable)
       #expect(place.cause == cause && place.path == path && place.number == base)
+      // Whoever asks the file itself hears the same, and never that it is empty.
+      let file = try #require(store.partition.snapshot.segments.last?.activeFile)
+      var buffer = ByteBuffer(capacity: 64)
+      #expect(throws: cause) { try file.size() }
+      #expect(throws: cause) { try StoredFrames(file, size: 64).append(0..<64, to: &buffer) }
+      #expect(throws: IOFailure(.write, path, cause.reason)) {
+        try file.write([1].span.bytes, at: .start)
+      }
       #expect(throws: CommitLogFailure.unreadable(place)) { try store.append(0..<1) }
       for start in [0, base, count, count + 100] {
         let found = try read(store.cursor(from: start))

@@ -297,21 +297,33 @@ struct UnreadableOrphanTests {
     try TestStore.create(on: fileSystem)
     let image = StoreImage(fileSystem)
     let folder = TestStore.root.appending(FileNames.feedback).appending("000")
-    let disk = SimulatedDisk(files: image.files, directories: image.directories + [folder])
-    disk.plan = failing(.list, folder, .permissionDenied)
-    let store = try TestStore.open(on: disk, seed: 3)
-    do throws(CommitLogFailure) {
-      _ = try store.log.log(.feedback)
-      Issue.record("it was made")
-    } catch {
-      guard case .unreadable(let place) = error else { throw error }
-      #expect(place.path == folder && place.cause.reason == .permissionDenied)
+    let stem = FileNames.segmentStem(baseNumber: 0, segmentID: 9)
+    let file = folder.appending(stem + FileHeader.Stream.feedback.segmentSuffix)
+    let bytes = [UInt8](repeating: 1, count: 4_096)
+    for (plan, path) in [
+      (failing(.list, folder, .permissionDenied), folder),
+      (failing(.open, file, .permissionDenied), file),
+    ] {
+      let disk = SimulatedDisk(
+        files: image.files.merging([file: bytes]) { $1 },
+        directories: image.directories + [folder], plan)
+      let store = try TestStore.open(on: disk, seed: 3)
+      do throws(CommitLogFailure) {
+        _ = try store.log.log(.feedback)
+        Issue.record("it was made")
+      } catch {
+        guard case .unreadable(let place) = error else { throw error }
+        #expect(place.path == path && place.cause.reason == .permissionDenied)
+      }
+      #expect(disk.image[file] == bytes)
+      try store.append(0..<2)
+      try store.append(0..<1, to: try store.log.log(.journal))
+      disk.plan = .none
+      try store.log.close()
+      // It is read again, and is nothing of the store's.
+      let again = try TestStore.open(on: disk, seed: 4)
+      try again.append(0..<1, to: try again.log.log(.feedback))
+      #expect(disk.image[file] == nil)
     }
-    try store.append(0..<2)
-    try store.append(0..<1, to: try store.log.log(.journal))
-    disk.plan = .none
-    try store.log.close()
-    let again = try TestStore.open(on: disk, seed: 4)
-    try again.append(0..<1, to: try again.log.log(.feedback))
   }
 }

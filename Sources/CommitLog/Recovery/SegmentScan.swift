@@ -126,7 +126,7 @@ package struct SegmentScan: Sendable {
       summary.recordCount = entry.recordCount
       summary.batchCount = entry.batchCount
       summary.eventSize = entry.eventSize
-      summary.firstTime = index.first?.baseTime ?? entry.baseTime
+      summary.firstTime = index[0].baseTime
       summary.lastTime = entry.baseTime
       return (end, summary)
     }
@@ -226,18 +226,16 @@ package struct SegmentScan: Sendable {
       let seed = identity.seed(at: FilePosition(frame.position))
       let checksum = clear.withBytes { CRC32C.checksum($0, seed: seed) }
       guard checksum == frame.header.clearChecksum else { continue }
-      let section: BatchClearSection?
       do throws(FormatError) {
-        section = try clear.withBytes { (bytes) throws(FormatError) in
+        let section = try clear.withBytes { (bytes) throws(FormatError) in
           try BatchClearSection(decoding: bytes, header: frame.header)
         }
+        summary.eventSize &+= section.eventSize
+        summary.lastTime = Timestamp(
+          microseconds: frame.header.baseTime.microseconds &+ Int64(bitPattern: section.timeSpan))
       } catch {
-        section = nil
+        // As may what a checksum holds for.
       }
-      guard let section else { continue }
-      summary.eventSize &+= section.eventSize
-      summary.lastTime = Timestamp(
-        microseconds: frame.header.baseTime.microseconds &+ Int64(bitPattern: section.timeSpan))
     }
     return summary
   }

@@ -83,18 +83,19 @@ extension SegmentScan {
   ) -> (scan: SegmentScan, place: UnreadablePlace)? {
     do throws(CommitLogFailure) {
       let front = try CommitLogFailure.wrapping { () throws(IOFailure) in try SoundFront(file) }
-      while true {
-        let end = front.size
-        let scan = try scan(
-          segment, front, closedEnd: closedEnd, evidence: evidence, context: context)
+      var end: Int
+      var scan: SegmentScan
+      repeat {
         // What was found before it was known where the part ends is looked at once more.
-        if front.size < end { continue }
-        guard let cause = front.cause, scan.header != nil else { return nil }
-        let place = UnreadablePlace(
-          cause: cause, path: segment.path, filePosition: end, log: segment.added.log,
-          number: scan.proven.nextNumber, nextSegment: nil)
-        return (scan, place)
-      }
+        end = front.size
+        scan = try self.scan(
+          segment, front, closedEnd: closedEnd, evidence: evidence, context: context)
+      } while front.size < end
+      guard let cause = front.cause, scan.header != nil else { return nil }
+      let place = UnreadablePlace(
+        cause: cause, path: segment.path, filePosition: end, log: segment.added.log,
+        number: scan.proven.nextNumber, nextSegment: nil)
+      return (scan, place)
     } catch {
       return nil
     }
