@@ -7,7 +7,7 @@ import SystemPackage
 /// Stands before a file system and holds the calls of segments, or of other files, until a test
 /// lets them go; counts what is written and not yet synced, and syncs that run at once.
 final class ControlledDisk: FileSystem {
-  enum Call: Hashable, Sendable { case write, sync, remove }
+  enum Call: Hashable, Sendable { case write, sync }
 
   private let real: any FileSystem
   private let suffix: String
@@ -91,8 +91,6 @@ final class ControlledDisk: FileSystem {
       }
     }
 
-    fileprivate func waitToRemove() { wait(for: .remove) }
-
     fileprivate func write(
       _ path: String, upTo end: Int, _ body: () throws(IOFailure) -> Void
     ) throws(IOFailure) {
@@ -138,10 +136,7 @@ final class ControlledDisk: FileSystem {
   func link(_ path: FilePath, to target: FilePath) throws(IOFailure) {
     try real.link(path, to: target)
   }
-  func remove(_ path: FilePath) throws(IOFailure) {
-    if path.string.hasSuffix(suffix) { control.waitToRemove() }
-    try real.remove(path)
-  }
+  func remove(_ path: FilePath) throws(IOFailure) { try real.remove(path) }
   func removeDirectory(_ path: FilePath) throws(IOFailure) { try real.removeDirectory(path) }
   func synchronizeDirectory(_ path: FilePath) throws(IOFailure) {
     try real.synchronizeDirectory(path)

@@ -14,23 +14,27 @@ struct FullDiskQueueTests {
     var queues = EventStore.Queues(depthMax: 10_000, lockDuration: .seconds(86_400))
     queues.journalSegmentSize = 1 << 20
     return try await disk.openStore(
-      .init(partitionCount: 1, segmentSize: .kibibytes(64), queues: queues))
+      .init(
+        partitionCount: 1, segmentSize: .kibibytes(64), batchSize: .kibibytes(16),
+        queues: queues))
   }
 
   private func taken(_ disk: SimulatedDisk) -> Int {
     disk.image.values.reduce(0) { $0 + $1.count }
   }
 
-  /// Sends until there is no room, and returns the numbers that were accepted.
-  private func fill(_ store: EventStore, size: Int = 4_000) async throws -> [UInt64] {
+  /// Sends what does not compress until there is no room, and returns the numbers that were
+  /// accepted.
+  private func fill(_ store: EventStore, seed: UInt64 = 1) async throws -> [UInt64] {
     var numbers: [UInt64] = []
-    let messages = try (0..<80).map { index in
-      (
-        try EventModel.DeviceID(Self.devices[index % Self.devices.count]),
-        DeviceMessage(body: Payload([UInt8](repeating: UInt8(index), count: size)))
-      )
-    }
+    var random = SeededRandom(seed: seed)
     while numbers.count < 100_000 {
+      let messages = try (0..<80).map { index in
+        (
+          try EventModel.DeviceID(Self.devices[index % Self.devices.count]),
+          DeviceMessage(body: Payload(random.bytes(4_000)))
+        )
+      }
       do throws(EventStoreError) {
         let outcome = try await store.enqueue(messages)
         numbers += outcome.sequenceNumbers
@@ -75,7 +79,7 @@ struct FullDiskQueueTests {
       try await store.close()
       store = try await open(disk)
       // What the close gave back is in reserve again; there may be room for a few more.
-      sent += try await fill(store)
+      sent += try await fill(store, seed: 2)
     }
     #expect(try await settleAll(store) == sent)
     // The space comes back by itself.
@@ -101,14 +105,14 @@ struct FullDiskQueueTests {
   @Test("Settling waits for the thread that gives space back")
   func filingHeldUp() async throws {
     let disk = SimulatedDisk()
-    let controlled = ControlledDisk(disk, holding: "")
+    let controlled = ControlledDisk(disk, holding: ".queue")
     let store = try await open(controlled)
     try await store.deviceQueue(for: "first").enqueue(DeviceMessage(body: "stays"))
-    disk.plan = FaultPlan(capacity: ByteCount(taken(disk) + 2 << 20))
-    let sent = try await fill(store, size: 100)
-    controlled.control.hold(.remove)
-    let settling = Task { try await settleAll(store, max: 5) }
-    // Longer than settling would take if it waited for nobody.
+    disk.plan = FaultPlan(capacity: ByteCount(taken(disk) + 8 << 20))
+    controlled.control.hold(.write)
+    let sent = try await fill(store)
+    let settling = Task { try await settleAll(store, max: 1) }
+    // Longer than settling would take if it waited for nobody: it needs more than the reserve.
     for _ in 0..<100_000 { await Task.yield() }
     controlled.control.release()
     #expect(try await settling.value == sent)
