@@ -251,6 +251,27 @@ struct QueueRepairTests {
     #expect(try await waiting(MemoryFileSystem(files: disk.image)) == [expected, expected])
   }
 
+  /// Its files were taken for none, and the next opening removed those of the last checkpoint.
+  @Test("Of a folder of queue files that is not listed nothing is concluded")
+  func unlistedFolder() async throws {
+    var (files, expected) = try await filedTwice()
+    let folder = try #require(files.keys.first(where: Self.isLarge)).removingLastComponent()
+    try loseCheckpoint(&files, hasDirectory: false)
+    for path in [folder, folder.removingLastComponent()] {
+      let disk = SimulatedDisk(
+        files: files,
+        FaultPlan(failures: [
+          .init(.call(.list, pathSuffix: path.string), .ioError, isLasting: true)
+        ]))
+      #expect(throws: RepairFailure.self, "\(path)") { try repair(disk) }
+      for (path, bytes) in files where path.lastComponent?.string != FileNames.lock {
+        #expect(disk.image[path] == bytes, "\(path)")
+      }
+      // The folder is listed again.
+      #expect(try await waiting(MemoryFileSystem(files: disk.image)) == [expected, expected])
+    }
+  }
+
   @Test(
     "Whatever is zeroed, cut or gone, the store opens and no damage is left",
     arguments: QueueStore.Ending.allCases)

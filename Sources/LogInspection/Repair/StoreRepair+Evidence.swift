@@ -67,14 +67,15 @@ extension StoreRepair {
   /// damaged: what is of a later one than that goes to the quarantine, and not with the next
   /// opening.
   ///
-  /// - Throws: ``IOFailure`` where a file cannot be read that may tell: nothing is concluded of it.
+  /// - Throws: ``IOFailure`` where a file or folder cannot be read that may tell: nothing is
+  ///   concluded of it.
   func lastFinished(
     in entries: [DirectoryEntry], _ snapshot: StoreSnapshot
   ) throws(IOFailure) -> UInt32? {
     var files: [EventModel.DeviceID: [UInt32: String]] = [:]
     for folder in entries where folder.kind == .directory && folder.name.utf8.count == 2 {
       let path = FileNames.queues + "/" + folder.name
-      for file in SegmentFiles.entries(of: root.appending(path), fileSystem) {
+      for file in try list(path) {
         guard file.kind == .file, let parsed = FileNames.parseQueueFile(file.name) else { continue }
         files[parsed.device, default: [:]][parsed.checkpoint] = path + "/" + file.name
       }
@@ -91,6 +92,16 @@ extension StoreRepair {
       }
     }
     return nil
+  }
+
+  /// A folder's entries; none where there is no folder.
+  func list(_ name: String) throws(IOFailure) -> [DirectoryEntry] {
+    do throws(IOFailure) {
+      return try fileSystem.list(root.appending(name))
+    } catch {
+      guard error.isMissing else { throw error }
+      return []
+    }
   }
 
   /// Whether a queue file is whole, up to the mark that it ends with.

@@ -125,13 +125,12 @@ extension StoreRepair {
   ///
   /// Two are there only before the older one is removed, and until then its files are there too.
   ///
-  /// - Throws: ``IOFailure`` where that cannot be told, because a file is not read.
+  /// - Throws: ``IOFailure`` where that cannot be told, because a file or folder is not read.
   private func queueCheckpoint(
     _ plan: ManifestPlan, _ snapshot: StoreSnapshot
   ) throws(IOFailure) -> ManifestEdit.QueueCheckpoint? {
     let known = snapshot.state.queueCheckpoint
-    let path = root.appending(FileNames.queues)
-    let entries = SegmentFiles.entries(of: path, fileSystem)
+    let entries = try list(FileNames.queues)
     let numbers = entries.compactMap {
       $0.kind == .file ? FileNames.parseQueueDirectory($0.name) : nil
     }
