@@ -215,7 +215,6 @@ struct ActiveSegment: ~Copyable {
         _ = try next.takeAnyReserve(context.settings)
         return next
       } catch {
-        Self.discard(added, context: context)
         _ = try takeAnyReserve(context.settings)
         throw error
       }
