@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <lz4.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -153,8 +154,38 @@ uint64_t bare_loop_replay(const char *path, uint64_t *bytes) {
   return sum;
 }
 
+static inline uint64_t word_at(const uint8_t *p, size_t count) {
+  uint64_t word = 0;
+  memcpy(&word, p, count);
+  return word;
+}
+
+/// The sum of the eight bytes of a word.
+static inline uint64_t word_sum(uint64_t word) {
+  const uint64_t even = 0x00ff00ff00ff00ff;
+  uint64_t pairs = (word & even) + (word >> 8 & even);
+  return pairs * 0x0001000100010001 >> 48;
+}
+
+/// Adds up words, of which the last may begin in the one before and is then shifted so that no byte
+/// counts twice.
+static uint64_t sum_words(const void *bytes, size_t count) {
+  const uint8_t *p = bytes;
+  uint64_t sum = 0;
+  size_t i = 0;
+  if (count >= 8) {
+    for (; i + 8 <= count; i += 8) sum += word_sum(word_at(p + i, 8));
+    if (i < count) sum += word_sum(word_at(p + count - 8, 8) >> 8 * (8 - (count - i)));
+    return sum;
+  }
+  for (; i < count; i++) sum += p[i];
+  return sum;
+}
+
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static uint64_t sum_wide(const uint8_t *p, size_t count) {
+__attribute__((target("avx2"))) static uint64_t sum_wide(const void *bytes, size_t count) {
+  const uint8_t *p = bytes;
+  if (count < 32) return sum_words(p, count);
   __m256i total = _mm256_setzero_si256(), zero = total;
   size_t i = 0;
   for (; i + 32 <= count; i += 32) {
@@ -165,16 +196,43 @@ __attribute__((target("avx2"))) static uint64_t sum_wide(const uint8_t *p, size_
                  (uint64_t)_mm256_extract_epi64(total, 1) +
                  (uint64_t)_mm256_extract_epi64(total, 2) +
                  (uint64_t)_mm256_extract_epi64(total, 3);
-  return sum + short_sum(p + i, count - i);
+  return sum + sum_words(p + i, count - i);
+}
+
+/// The last load is masked: what is behind the end reads as zeros, and no branch depends on how
+/// many bytes there are.
+__attribute__((target("avx512f,avx512bw,avx512vl,bmi2"))) static uint64_t sum_masked(
+    const void *bytes, size_t count) {
+  const uint8_t *p = bytes;
+  if (count <= 16) {
+    __m128i part = _mm_maskz_loadu_epi8((__mmask16)_bzhi_u32(~0u, (unsigned)count), p);
+    __m128i sums = _mm_sad_epu8(part, _mm_setzero_si128());
+    return (uint64_t)_mm_cvtsi128_si64(sums) + (uint64_t)_mm_extract_epi64(sums, 1);
+  }
+  __m512i total = _mm512_setzero_si512(), zero = total;
+  for (; count > 64; p += 64, count -= 64) {
+    total = _mm512_add_epi64(total, _mm512_sad_epu8(_mm512_loadu_si512(p), zero));
+  }
+  __m512i last = _mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, (unsigned)count), p);
+  return (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(total, _mm512_sad_epu8(last, zero)));
 }
 #endif
 
-uint64_t long_sum(const void *bytes, size_t count) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) return sum_wide(bytes, count);
-#endif
-  return short_sum(bytes, count);
+typedef uint64_t summing(const void *, size_t);
+
+/// Called by the loader, once.
+static summing *fastest_sum(void) {
+  __builtin_cpu_init();
+  bool has_masks = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  if (has_masks && __builtin_cpu_supports("bmi2")) return sum_masked;
+  return __builtin_cpu_supports("avx2") ? sum_wide : sum_words;
 }
+
+uint64_t byte_sum(const void *bytes, size_t count) __attribute__((ifunc("fastest_sum")));
+#else
+uint64_t byte_sum(const void *bytes, size_t count) { return sum_words(bytes, count); }
+#endif
 
 double synced_write_seconds(const char *path, const void *bytes, size_t size, size_t count) {
   int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

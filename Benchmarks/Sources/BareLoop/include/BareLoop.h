@@ -3,7 +3,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -41,45 +40,8 @@ double synced_write_seconds(const char *path, const void *bytes, size_t size, si
 /// The work of a CRC32C, as the loop does it for each block.
 uint32_t bare_loop_checksum(const void *bytes, size_t count);
 
-/// Adds up many bytes as fast as the machine does.
-uint64_t long_sum(const void *bytes, size_t count);
-
-static inline uint64_t word_at(const uint8_t *p, size_t count) {
-  uint64_t word = 0;
-  memcpy(&word, p, count);
-  return word;
-}
-
-/// The sum of the eight bytes of a word.
-static inline uint64_t word_sum(uint64_t word) {
-  const uint64_t even = 0x00ff00ff00ff00ff;
-  uint64_t pairs = (word & even) + (word >> 8 & even);
-  return pairs * 0x0001000100010001 >> 48;
-}
-
-/// Adds up a few bytes: words, of which the last may begin in the one before and is then shifted so
-/// that no byte counts twice.
-static inline uint64_t short_sum(const void *bytes, size_t count) {
-  const uint8_t *p = (const uint8_t *)bytes;
-  uint64_t sum = 0;
-  size_t i = 0;
-  if (count >= 8) {
-    for (; i + 8 <= count; i += 8) sum += word_sum(word_at(p + i, 8));
-    if (i < count) sum += word_sum(word_at(p + count - 8, 8) >> 8 * (8 - (count - i)));
-    return sum;
-  }
-  if (count >= 4) {
-    uint64_t last = word_at(p + count - 4, 4) >> 8 * (8 - count);
-    return word_sum(word_at(p, 4) | last << 32);
-  }
-  for (; i < count; i++) sum += p[i];
-  return sum;
-}
-
-/// Adds up bytes.
-static inline uint64_t byte_sum(const void *bytes, size_t count) {
-  return count < 32 ? short_sum(bytes, count) : long_sum(bytes, count);
-}
+/// Adds up bytes as fast as the machine does, few or many.
+uint64_t byte_sum(const void *bytes, size_t count);
 
 #ifdef __cplusplus
 }
