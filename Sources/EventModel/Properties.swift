@@ -119,31 +119,45 @@ package struct TextPlace: Sendable {
   @inlinable package var size: Int { Int(end &- start) }
 }
 
-/// The properties of one event where they lie in a batch: for each the place of its name and of its
-/// value among the texts.
+/// One event's properties: for each the places of its name and its value among the batch's texts.
+///
+/// This and the texts are as small as what a call returns in registers: reading it back from memory
+/// would take as long as everything else that is done for a property.
 @usableFromInline
-package struct PropertyTexts: ~Escapable {
+package struct PropertyNumbers: ~Escapable {
   @usableFromInline let names: Span<UInt32>
   @usableFromInline let values: Span<UInt32>
-  @usableFromInline let texts: Span<TextPlace>
+
+  @inlinable
+  @_lifetime(copy names, copy values)
+  package init(names: Span<UInt32>, values: Span<UInt32>) {
+    self.names = names
+    self.values = values
+  }
+}
+
+/// The names and values of a batch's properties where they lie, each once.
+@usableFromInline
+package struct PropertyTexts: ~Escapable {
+  @usableFromInline let places: Span<TextPlace>
   @usableFromInline let bytes: RawSpan
 
   @inlinable
-  @_lifetime(copy names, copy values, copy texts, copy bytes)
-  package init(names: Span<UInt32>, values: Span<UInt32>, texts: Span<TextPlace>, bytes: RawSpan) {
-    self.names = names
-    self.values = values
-    self.texts = texts
+  @_lifetime(copy places, copy bytes)
+  package init(_ places: Span<TextPlace>, in bytes: RawSpan) {
+    self.places = places
     self.bytes = bytes
   }
 
-  /// Gives the bytes of each name and value.
+  /// Gives the bytes of each name and value of one event.
   @inlinable
   package func forEach<Failure: Error>(
+    of numbers: borrowing PropertyNumbers,
     _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
   ) throws(Failure) {
-    for index in names.indices {
-      let (name, value) = (texts[Int(names[index])], texts[Int(values[index])])
+    for index in numbers.names.indices {
+      let name = places[Int(numbers.names[index])]
+      let value = places[Int(numbers.values[index])]
       try body(bytes.extracting(name.range), bytes.extracting(value.range))
     }
   }

@@ -69,15 +69,15 @@ package struct BatchClearSection: Hashable, Sendable {
   /// The batch's devices, in the order of their bytes: all ids one behind the other, and where
   /// each ends.
   package static func decodeDevices(
-    _ clear: RawSpan, count: Int, into ids: inout ByteBuffer, ends: inout [UInt32]
+    _ clear: RawSpan, count: Int, into ids: inout ByteBuffer, ends: inout OutputSpan<UInt32>
   ) throws(FormatError) {
     var reader = ByteReader(clear, at: prologueSize)
-    var previousStart = ids.count
-    var previousSize = 0
-    // Where it begins, in a register: read back from memory it would have to wait for both of the
-    // parts that were just written there.
-    var head: UInt128 = 0
-    for _ in 0..<count {
+    var previous = ids.count..<ids.count
+    var number = 0
+    while number < count {
+      number += try decodeShortDevices(&reader, clear, count - number, into: &ids, &ends, &previous)
+      guard number < count else { break }
+      number += 1
       let packed = try reader.integer(UInt8.self)
       var shared = Int(packed >> 4)
       var rest = Int(packed & 0xf)
@@ -85,33 +85,64 @@ package struct BatchClearSection: Hashable, Sendable {
         shared = Int(try reader.integer(UInt8.self))
         rest = Int(try reader.integer(UInt8.self))
       }
-      guard rest > 0, shared <= previousSize, shared + rest <= Limits.identifierSizeMax else {
+      guard rest > 0, shared <= previous.count, shared + rest <= Limits.identifierSizeMax else {
         throw .corrupt("device set entry at \(reader.position) shares \(shared) of its id")
       }
-      let start = ids.count
       let range = try reader.range(rest)
-      if shared + rest <= 16, let bytes = clear.sixteenBytes(from: range.lowerBound - shared) {
-        head ^= (head ^ bytes) & (.max << (8 * shared))
-        ids.append(head, size: shared + rest)
-      } else {
-        ids.appendCopy(of: previousStart..<previousStart + shared)
-        ids.append(clear.extracting(range))
-        head = ids.sixteenBytes(from: start)
-      }
-      previousStart = start
-      previousSize = shared + rest
+      let start = ids.count
+      ids.appendCopy(of: previous.prefix(shared))
+      ids.append(clear.extracting(range))
       ends.append(UInt32(ids.count))
+      previous = start..<ids.count
     }
     guard reader.remaining == 0 else {
       throw .corrupt("\(reader.remaining) bytes follow the device set")
     }
   }
 
+  /// Decodes ids of at most sixteen bytes up to the first that is longer, is damaged or stands near
+  /// the end: nearly all there are, each in a few steps without a branch.
+  ///
+  /// - Returns: how many.
+  @_lifetime(reader: copy reader)
+  private static func decodeShortDevices(
+    _ reader: inout ByteReader, _ clear: RawSpan, _ count: Int, into ids: inout ByteBuffer,
+    _ ends: inout OutputSpan<UInt32>, _ previous: inout Range<Int>
+  ) throws(FormatError) -> Int {
+    let halves: InlineArray<2, UInt128> = [0, .max]
+    // Sixteen bytes that begin `n` before the middle begin with `n` zeros.
+    // SAFETY: integers have no padding.
+    let masks = unsafe halves.span.bytes
+    // The bytes of the id before, in a register: read back from memory they would have to wait for
+    // being written there.
+    var head = ids.sixteenBytes(from: previous.lowerBound)
+    var position = reader.position
+    var size = previous.count
+    var number = 0
+    while number < count, position &+ 17 <= clear.byteCount {
+      // SAFETY: the condition keeps the load inside the span.
+      let packed = unsafe clear.unsafeLoad(fromUncheckedByteOffset: position, as: UInt8.self)
+      let (shared, rest) = (Int(packed >> 4), Int(packed & 0xf))
+      guard rest > 0, shared <= size, shared &+ rest <= 16 else { break }
+      let bytes = clear.sixteenBytes(from: position &+ 1 &- shared)
+      head ^= (head ^ bytes) & masks.sixteenBytes(from: 16 &- shared)
+      size = shared &+ rest
+      ids.append(head, size: size)
+      ends.append(UInt32(truncatingIfNeeded: ids.count))
+      position = position &+ 1 &+ rest
+      number &+= 1
+    }
+    try reader.skip(position - reader.position)
+    previous = ids.count - size..<ids.count
+    return number
+  }
+
   /// The batch's devices as ids.
   package static func devices(_ clear: RawSpan, count: Int) throws(FormatError) -> [DeviceID] {
     var ids = ByteBuffer(capacity: 4 << 10)
-    var ends: [UInt32] = []
-    try decodeDevices(clear, count: count, into: &ids, ends: &ends)
+    let ends = try [UInt32](capacity: count) { (ends) throws(FormatError) in
+      try decodeDevices(clear, count: count, into: &ids, ends: &ends)
+    }
     var devices: [DeviceID] = []
     var start = 0
     for end in ends {
@@ -131,11 +162,11 @@ package struct BatchClearSection: Hashable, Sendable {
 }
 
 extension RawSpan {
-  /// Sixteen bytes from `start` on; nil where there are not as many.
+  /// Sixteen bytes from `start` on.
   @inline(__always)
-  fileprivate func sixteenBytes(from start: Int) -> UInt128? {
-    guard start >= 0, start <= byteCount - 16 else { return nil }
-    // SAFETY: the guard keeps the load inside the span; any bits are valid bytes.
+  fileprivate func sixteenBytes(from start: Int) -> UInt128 {
+    precondition(start >= 0 && start <= byteCount - 16, "16 bytes from \(start) of \(byteCount)")
+    // SAFETY: the precondition keeps the load inside the span; any bits are valid bytes.
     let bytes = unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: start, as: UInt128.self)
     return UInt128(littleEndian: bytes)
   }

@@ -13,25 +13,37 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   package static let alignment = 64
 
   private let alignment: Int
+  /// Where the memory came from and goes back to, if not to the system.
+  private var pool: MemoryPool?
 
   package init(capacity: Int = 4_096) {
     self.init(capacity: capacity, alignment: Self.alignment)
   }
 
   /// Memory for what is read, which stands anywhere: cheaper to get than what frames are made in.
-  package init(unalignedCapacity capacity: Int) {
-    self.init(capacity: capacity, alignment: 16)
+  ///
+  /// From a pool as long as the capacity is not larger than that has it.
+  package init(unalignedCapacity capacity: Int, from pool: MemoryPool? = nil) {
+    self.init(
+      capacity: capacity, alignment: 16, pool: pool.flatMap { $0.size < capacity ? nil : $0 })
   }
 
-  private init(capacity: Int, alignment: Int) {
-    self.capacity = max(capacity, Self.alignment)
+  private init(capacity: Int, alignment: Int, pool: MemoryPool? = nil) {
+    self.capacity = pool?.size ?? max(capacity, Self.alignment)
     self.alignment = alignment
-    // SAFETY: owned by this value alone and freed in `deinit`; `capacity` is its exact size.
-    unsafe base = .allocate(byteCount: self.capacity, alignment: alignment)
+    self.pool = pool
+    // SAFETY: owned by this value alone and let go of in `deinit`; `capacity` is its exact size.
+    unsafe base = pool?.take() ?? .allocate(byteCount: self.capacity, alignment: alignment)
   }
 
   // SAFETY: this value alone owns the memory, and nothing can use it after this.
-  deinit { unsafe base.deallocate() }
+  deinit { unsafe Self.release(base, to: pool) }
+
+  @unsafe
+  private static func release(_ base: UnsafeMutableRawPointer, to pool: MemoryPool?) {
+    // SAFETY: the caller owns the memory and uses it no more; it came from where it goes.
+    if let pool { unsafe pool.giveBack(base) } else { unsafe base.deallocate() }
+  }
 
   /// Forgets the contents and keeps the memory.
   package mutating func removeAll() { count = 0 }
@@ -56,7 +68,8 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     // SAFETY: the new memory is larger than the `count` bytes copied; the old is freed once.
     let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: alignment)
     unsafe moved.copyMemory(from: base, byteCount: count)
-    unsafe base.deallocate()
+    unsafe Self.release(base, to: pool)
+    pool = nil
     unsafe base = moved
     capacity = larger
   }
@@ -198,7 +211,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   package var isZero: Bool { zeroCount(from: 0) == count }
 
   @inline(__always)
-  package func withBytes<Result, Failure: Error>(
+  package func withBytes<Result: ~Copyable, Failure: Error>(
     _ range: Range<Int>, _ body: (RawSpan) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) of \(count)")
@@ -210,7 +223,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   }
 
   @inline(__always)
-  package func withBytes<Result, Failure: Error>(
+  package func withBytes<Result: ~Copyable, Failure: Error>(
     _ body: (RawSpan) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try withBytes(0..<count, body)

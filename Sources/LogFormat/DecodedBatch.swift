@@ -43,10 +43,11 @@ package final class DecodedBatch: Sendable {
       section.columnsSize <= blocks.count
         && blocks.count <= section.columnsSize + section.payloadSize, "blocks of other size")
     var ids = ByteBuffer(unalignedCapacity: section.deviceCount * 16 + 16)
-    var starts: [UInt32] = [0]
-    starts.reserveCapacity(section.deviceCount + 1)
-    try BatchClearSection.decodeDevices(
-      clear, count: section.deviceCount, into: &ids, ends: &starts)
+    deviceStarts = try [UInt32](capacity: section.deviceCount + 1) { (starts) throws(FormatError) in
+      starts.append(0)
+      try BatchClearSection.decodeDevices(
+        clear, count: section.deviceCount, into: &ids, ends: &starts)
+    }
     // SAFETY: the blocks are neither changed nor let go of before the span's last use.
     let columns = unsafe RawSpan(_unsafeBytes: blocks.unsafeBytes(0..<section.columnsSize))
     var reader = ByteReader(columns)
@@ -69,7 +70,6 @@ package final class DecodedBatch: Sendable {
     baseOffset = header.baseNumber
     columnsSize = section.columnsSize
     deviceIDs = ids
-    deviceStarts = starts
     self.blocks = blocks
   }
 
@@ -98,8 +98,14 @@ package final class DecodedBatch: Sendable {
     _ = try ColumnView(from: &reader, count: count)
     _ = try ColumnView(from: &reader, count: count)
     let sizes = try ColumnView(from: &reader, count: count)
-    let starts = try bodyStarts(sizes, in: columns, count: count, section)
-    return Int(starts[min(recordCount, count)]) - section.columnsSize
+    var (largest, sum) = (UInt64.min, UInt64.min)
+    sizes.forEach(min(recordCount, count), in: columns) { size in
+      (largest, sum) = (max(largest, size), sum &+ size)
+    }
+    guard largest <= UInt64(section.payloadSize), sum <= UInt64(section.payloadSize) else {
+      throw .corrupt("bodies of \(sum) bytes in a payload of \(section.payloadSize)")
+    }
+    return Int(sum)
   }
 
   /// The enqueue times of a batch, in microseconds.
@@ -226,24 +232,32 @@ package final class DecodedBatch: Sendable {
     return propertySets.set(set, in: blocks)
   }
 
-  /// A record's properties, where they lie in the batch.
+  /// The numbers of a record's properties among the batch's texts.
   @_lifetime(borrow self)
-  package func propertyTexts(at index: Int) -> PropertyTexts {
-    guard let set = set(at: index) else {
-      return PropertyTexts(names: Span(), values: Span(), texts: Span(), bytes: RawSpan())
+  package func propertyNumbers(at index: Int) -> PropertyNumbers {
+    guard let set = set(at: index) else { return PropertyNumbers(names: Span(), values: Span()) }
+    // SAFETY: the view never changes and lives as long as this object, to which what is returned is
+    // tied.
+    return unsafe _overrideLifetime(propertySets.unsafeNumbers(of: set), borrowing: self)
+  }
+
+  /// The names and values of all properties, where they lie in the batch.
+  package var propertyTexts: PropertyTexts {
+    @_lifetime(borrow self)
+    get {
+      // SAFETY: the blocks and the view never change and live as long as this object, to which what
+      // is returned is tied.
+      let columns = unsafe RawSpan(_unsafeBytes: blocks.unsafeBytes(0..<columnsSize))
+      let texts = unsafe propertySets.unsafeTexts(in: columns)
+      return unsafe _overrideLifetime(texts, borrowing: self)
     }
-    // SAFETY: the blocks and the view never change and live as long as this object, to which what
-    // is returned is tied.
-    let columns = unsafe RawSpan(_unsafeBytes: blocks.unsafeBytes(0..<columnsSize))
-    let texts = unsafe propertySets.unsafeTexts(of: set, in: columns)
-    return unsafe _overrideLifetime(texts, borrowing: self)
   }
 
   /// Gives the bytes of each name and value of a record's properties without copying them.
   package func forEachProperty<Failure: Error>(
     at index: Int, _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
   ) throws(Failure) {
-    try propertyTexts(at: index).forEach(body)
+    try propertyTexts.forEach(of: propertyNumbers(at: index), body)
   }
 
   /// The place of a record's property set; nil if it has none.

@@ -17,9 +17,11 @@ package struct DeviceFilter: Hashable, Sendable {
   package func matches(_ clear: RawSpan, _ header: FrameHeader) throws(FormatError) -> Bool {
     let section = try BatchClearSection(decoding: clear, header: header)
     var all = ByteBuffer(capacity: 8 << 10)
-    var starts: [UInt32] = [0]
-    try BatchClearSection.decodeDevices(
-      clear, count: section.deviceCount, into: &all, ends: &starts)
+    let starts = try [UInt32](capacity: section.deviceCount + 1) { (starts) throws(FormatError) in
+      starts.append(0)
+      try BatchClearSection.decodeDevices(
+        clear, count: section.deviceCount, into: &all, ends: &starts)
+    }
     return !places(in: all, starts).isEmpty
   }
 

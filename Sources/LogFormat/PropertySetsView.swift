@@ -97,18 +97,26 @@ struct PropertySetsView: ~Copyable, Sendable {
     return starts
   }
 
-  /// A set's properties where they lie in the columns; valid as long as this view and they are.
+  /// The numbers of a set's properties among the texts; valid as long as this view.
   @unsafe
   @inline(__always)
-  @_lifetime(copy columns)
-  func unsafeTexts(of set: Int, in columns: RawSpan) -> PropertyTexts {
+  @_lifetime(immortal)
+  func unsafeNumbers(of set: Int) -> PropertyNumbers {
     let range = Int(starts[set])..<Int(starts[set + 1])
     // SAFETY: arrays that never change keep their elements where they are, and this view keeps the
     // arrays.
-    return unsafe PropertyTexts(
-      names: _overrideLifetime(names.span.extracting(range), copying: columns),
-      values: _overrideLifetime(values.span.extracting(range), copying: columns),
-      texts: _overrideLifetime(texts.span, copying: columns), bytes: columns)
+    return unsafe PropertyNumbers(
+      names: _overrideLifetime(names.span.extracting(range), copying: ()),
+      values: _overrideLifetime(values.span.extracting(range), copying: ()))
+  }
+
+  /// The texts where they lie in the columns; valid as long as this view and they are.
+  @unsafe
+  @inline(__always)
+  @_lifetime(copy columns)
+  func unsafeTexts(in columns: RawSpan) -> PropertyTexts {
+    // SAFETY: as above.
+    unsafe PropertyTexts(_overrideLifetime(texts.span, copying: columns), in: columns)
   }
 
   /// A set by its place; made at its first use.

@@ -28,7 +28,6 @@ package struct SegmentFooterBuilder: ~Copyable {
   private var members = ByteBuffer(capacity: 64 << 10)
   private var memberEnds: [Int] = []
   private var scratch = ByteBuffer(capacity: 8 << 10)
-  private var scratchEnds: [UInt32] = []
   /// Whether something of the segment could not be read.
   package var hasHoles = false
 
@@ -41,9 +40,10 @@ package struct SegmentFooterBuilder: ~Copyable {
     let header = frame.header
     let section = try BatchClearSection(decoding: clear, header: header)
     scratch.removeAll()
-    scratchEnds.removeAll(keepingCapacity: true)
-    try BatchClearSection.decodeDevices(
-      clear, count: section.deviceCount, into: &scratch, ends: &scratchEnds)
+    let ends = try [UInt32](capacity: section.deviceCount) { (ends) throws(FormatError) in
+      try BatchClearSection.decodeDevices(
+        clear, count: section.deviceCount, into: &scratch, ends: &ends)
+    }
     FooterBatch(
       position: UInt64(frame.position), baseNumber: header.baseNumber,
       firstTime: header.baseTime,
@@ -54,7 +54,7 @@ package struct SegmentFooterBuilder: ~Copyable {
     ).encode(into: &batches)
     eventSize &+= section.eventSize
     var start = 0
-    for end in scratchEnds {
+    for end in ends {
       let number = number(of: start..<Int(end))
       devices[Int(number)].note(UInt32(batchCount))
       members.append(number)

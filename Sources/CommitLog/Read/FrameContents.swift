@@ -2,35 +2,45 @@ internal import BlockCompression
 internal import EventModel
 internal import LogFormat
 
+/// A batch frame's uncompressed blocks: the columns, then as much of the payload as was asked for.
+struct BatchBlocks: ~Copyable, Sendable {
+  let section: BatchClearSection
+  fileprivate(set) var bytes: ByteBuffer
+}
+
 /// Turns the stored sections of a frame into a batch.
 enum FrameContents {
-  /// Decompresses a batch frame's body: the columns, then the payload, or as much of that as some
-  /// records at its beginning have.
-  private static func blocks(
-    _ header: FrameHeader, section: BatchClearSection, body: RawSpan,
+  /// Decompresses the columns of a batch whose stored sections have the checksums that its header
+  /// names; there is room for the payload behind them.
+  static func columns(
+    _ header: FrameHeader, clear: RawSpan, body: RawSpan, decompressor: BlockDecompressor,
+    memory: MemoryPool? = nil
+  ) throws(FormatError) -> BatchBlocks {
+    let section = try BatchClearSection(decoding: clear, header: header)
+    var bytes = ByteBuffer(
+      unalignedCapacity: section.columnsSize + section.payloadSize, from: memory)
+    try append(
+      section.columnsSize, of: section.columnsSize, to: &bytes, from: header.codec, decompressor,
+      body.extracting(0..<section.columnsStoredSize))
+    return BatchBlocks(section: section, bytes: bytes)
+  }
+
+  /// Decompresses the payload behind the columns, or as much of it as some records at its beginning
+  /// have.
+  private static func appendPayload(
+    to blocks: inout BatchBlocks, _ header: FrameHeader, body: RawSpan,
     decompressor: BlockDecompressor, recordCount: Int = .max
-  ) throws(FormatError) -> ByteBuffer {
-    var blocks = ByteBuffer(unalignedCapacity: section.columnsSize + section.payloadSize)
-    try appendColumns(header, section, body: body, decompressor, to: &blocks)
+  ) throws(FormatError) {
+    let section = blocks.section
     var size = section.payloadSize
     if recordCount < Int(header.recordCount), BlockDecompressor.readsBeginnings(header.codec) {
-      size = try blocks.withBytes { (columns) throws(FormatError) in
+      size = try blocks.bytes.withBytes { (columns) throws(FormatError) in
         try DecodedBatch.payloadSize(of: recordCount, in: columns, header, section)
       }
     }
     try append(
-      size, of: section.payloadSize, to: &blocks, from: header.codec, decompressor,
+      size, of: section.payloadSize, to: &blocks.bytes, from: header.codec, decompressor,
       body.extracting(section.columnsStoredSize..<body.byteCount))
-    return blocks
-  }
-
-  private static func appendColumns(
-    _ header: FrameHeader, _ section: BatchClearSection, body: RawSpan,
-    _ decompressor: BlockDecompressor, to blocks: inout ByteBuffer
-  ) throws(FormatError) {
-    try append(
-      section.columnsSize, of: section.columnsSize, to: &blocks, from: header.codec, decompressor,
-      body.extracting(0..<section.columnsStoredSize))
   }
 
   private static func append(
@@ -49,28 +59,30 @@ enum FrameContents {
 
   /// Decodes a batch whose stored sections have the checksums that its header names.
   ///
-  /// `recordCount` says of how many records at its beginning the bodies are wanted.
+  /// `known` are the decompressed columns, where there are any; `recordCount` says of how many
+  /// records at its beginning the bodies are wanted.
   static func batch(
-    _ header: FrameHeader, sections: RawSpan, decompressor: BlockDecompressor, recordCount: Int
+    _ header: FrameHeader, clear: RawSpan, body: RawSpan, columns known: consuming BatchBlocks?,
+    decompressor: BatchDecompressor, recordCount: Int
   ) throws(FormatError) -> DecodedBatch {
-    let clear = sections.extracting(0..<Int(header.clearSize))
-    let body = sections.extracting(Int(header.clearSize)..<sections.byteCount)
-    let section = try BatchClearSection(decoding: clear, header: header)
-    let blocks = try blocks(
-      header, section: section, body: body, decompressor: decompressor, recordCount: recordCount)
-    return try DecodedBatch(header: header, section: section, clear: clear, blocks: blocks)
+    let codecs = decompressor.codecs
+    var blocks =
+      if let known { known } else {
+        try columns(
+          header, clear: clear, body: body, decompressor: codecs, memory: decompressor.memory)
+      }
+    try appendPayload(
+      to: &blocks, header, body: body, decompressor: codecs, recordCount: recordCount)
+    return try DecodedBatch(
+      header: header, section: blocks.section, clear: clear, blocks: blocks.bytes)
   }
 
-  /// The enqueue times of a batch whose stored sections have the checksums that its header names.
+  /// The enqueue times of a batch of which the columns are decompressed.
   static func times(
-    _ header: FrameHeader, sections: RawSpan, decompressor: BlockDecompressor
+    _ header: FrameHeader, columns: borrowing BatchBlocks
   ) throws(FormatError) -> [Int64] {
-    let clear = sections.extracting(0..<Int(header.clearSize))
-    let body = sections.extracting(Int(header.clearSize)..<sections.byteCount)
-    let section = try BatchClearSection(decoding: clear, header: header)
-    var columns = ByteBuffer(unalignedCapacity: section.columnsSize)
-    try appendColumns(header, section, body: body, decompressor, to: &columns)
-    return try columns.withBytes { (columns) throws(FormatError) in
+    let section = columns.section
+    return try columns.bytes.withBytes(0..<section.columnsSize) { (columns) throws(FormatError) in
       try DecodedBatch.times(in: columns, header, section)
     }
   }
@@ -85,12 +97,13 @@ enum FrameContents {
       return content.value == header.contentChecksum
     }
     do {
-      let section = try BatchClearSection(decoding: clear, header: header)
-      let blocks = try Self.blocks(
-        header, section: section, body: body, decompressor: BlockDecompressor())
+      let decompressor = BlockDecompressor()
+      var blocks = try columns(header, clear: clear, body: body, decompressor: decompressor)
+      try appendPayload(to: &blocks, header, body: body, decompressor: decompressor)
+      let columnsSize = blocks.section.columnsSize
       content.addClearSection(clear)
-      blocks.withBytes(0..<section.columnsSize) { content.add($0) }
-      blocks.withBytes(section.columnsSize..<blocks.count) { content.add($0) }
+      blocks.bytes.withBytes(0..<columnsSize) { content.add($0) }
+      blocks.bytes.withBytes(columnsSize..<blocks.bytes.count) { content.add($0) }
       return content.value == header.contentChecksum
     } catch {
       return false

@@ -1,6 +1,7 @@
 internal import BlockCompression
 package import EventModel
 package import LogFormat
+internal import Synchronization
 
 /// A batch as it stands in its segment: checked, not yet decompressed.
 ///
@@ -12,6 +13,9 @@ package final class StoredBatch: Sendable {
   /// stored body.
   private let bytes: SharedBytes
   private let range: Range<Int>
+  /// The decompressed columns, where somebody asked for the times: who decodes the batch then, as a
+  /// reader from that time on does, need not decompress them again.
+  private let columns = Mutex<BatchBlocks?>(nil)
 
   /// Takes a frame's sections if their checksums hold.
   init?(_ header: FrameHeader, at range: Range<Int>, of bytes: SharedBytes, seed: UInt32) {
@@ -39,9 +43,11 @@ package final class StoredBatch: Sendable {
     with decompressor: BatchDecompressor, recordCount: Int = .max
   ) throws(FormatError) -> DecodedBatch {
     let header = header
-    return try bytes.buffer.withBytes(range) { (sections) throws(FormatError) in
+    var known = columns.withLock { $0.take() }
+    return try withSections { (clear, body) throws(FormatError) in
       try FrameContents.batch(
-        header, sections: sections, decompressor: decompressor.codecs, recordCount: recordCount)
+        header, clear: clear, body: body, columns: known.take(),
+        decompressor: decompressor, recordCount: recordCount)
     }
   }
 
@@ -50,8 +56,23 @@ package final class StoredBatch: Sendable {
   /// - Throws: ``FormatError`` as ``decode(with:recordCount:)`` does.
   func times(with decompressor: BatchDecompressor) throws(FormatError) -> [Int64] {
     let header = header
+    let fresh = try withSections { (clear, body) throws(FormatError) in
+      try FrameContents.columns(
+        header, clear: clear, body: body, decompressor: decompressor.codecs)
+    }
+    let times = try FrameContents.times(header, columns: fresh)
+    var kept: BatchBlocks? = fresh
+    columns.withLock { $0 = kept.take() }
+    return times
+  }
+
+  private func withSections<Result: ~Copyable>(
+    _ body: (_ clear: RawSpan, _ body: RawSpan) throws(FormatError) -> Result
+  ) throws(FormatError) -> Result {
+    let clearSize = Int(header.clearSize)
     return try bytes.buffer.withBytes(range) { (sections) throws(FormatError) in
-      try FrameContents.times(header, sections: sections, decompressor: decompressor.codecs)
+      try body(
+        sections.extracting(0..<clearSize), sections.extracting(clearSize..<sections.byteCount))
     }
   }
 
@@ -63,13 +84,15 @@ package final class StoredBatch: Sendable {
   }
 }
 
-/// The codecs' working memory.
+/// The codecs' working memory, and where batches are decompressed to.
 ///
 /// One owner.
 package final class BatchDecompressor {
   let codecs = BlockDecompressor()
+  let memory: MemoryPool?
 
-  package init() {}
+  /// - Parameter memory: where batches are decompressed to if they fit; nil for the system's.
+  package init(into memory: MemoryPool? = nil) { self.memory = memory }
 }
 
 /// Bytes of a file that were read at once and whose batches are used on any thread.

@@ -60,7 +60,7 @@ public struct EventView: Sendable {
   public func forEachProperty<Failure: Error>(
     _ body: (_ name: RawSpan, _ value: RawSpan) throws(Failure) -> Void
   ) throws(Failure) {
-    try propertyTexts.forEach(body)
+    try propertyTexts.forEach(of: propertyNumbers, body)
   }
 
   /// The system properties.
@@ -85,6 +85,12 @@ extension EventView {
   @usableFromInline
   var propertyTexts: PropertyTexts {
     @_lifetime(borrow self)
-    get { batch.propertyTexts(at: index) }
+    get { batch.propertyTexts }
+  }
+
+  @usableFromInline
+  var propertyNumbers: PropertyNumbers {
+    @_lifetime(borrow self)
+    get { batch.propertyNumbers(at: index) }
   }
 }

@@ -49,7 +49,9 @@ final class ReadAhead: Work {
   /// What one thread at a time reads with.
   private struct Reading {
     let cursor: BatchCursor
-    let decompressor = BatchDecompressor()
+    /// Batches of the default size fit; between two uses of their memory lie more bytes than the
+    /// consumer's core keeps to itself.
+    let decompressor = BatchDecompressor(into: MemoryPool(size: 80 << 10, restingCount: 16))
   }
 
   private let source: any ReadSource
