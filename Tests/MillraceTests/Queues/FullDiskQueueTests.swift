@@ -2,6 +2,7 @@ import EventModel
 import Millrace
 import SimulationKit
 import StorageIO
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -50,7 +51,9 @@ struct FullDiskQueueTests {
   }
 
   /// Receives and completes everything, a few messages of each device in turn.
-  private func settleAll(_ store: EventStore, max: Int = 20) async throws -> [UInt64] {
+  private func settleAll(
+    _ store: EventStore, max: Int = 20, progress: Progress? = nil
+  ) async throws -> [UInt64] {
     var settled: [UInt64] = []
     while true {
       let before = settled.count
@@ -60,6 +63,7 @@ struct FullDiskQueueTests {
         let done = try await queue.complete(contentsOf: messages.map(\.lockToken))
         #expect(done.allSatisfy { $0 })
         settled += messages.map(\.sequenceNumber)
+        progress?.count.add(1, ordering: .relaxed)
       }
       if settled.count == before { return settled.sorted() }
     }
@@ -111,12 +115,26 @@ struct FullDiskQueueTests {
     disk.plan = FaultPlan(capacity: ByteCount(taken(disk) + 8 << 20))
     controlled.control.hold(.write)
     let sent = try await fill(store)
-    let settling = Task { try await settleAll(store, max: 1) }
-    // Longer than settling would take if it waited for nobody: it needs more than the reserve.
-    for _ in 0..<100_000 { await Task.yield() }
+    let progress = Progress()
+    let settling = Task { try await settleAll(store, max: 1, progress: progress) }
+    // As long as it gets on: if it waited for nobody it would come to the end of the reserve, of
+    // which it needs more than there is.
+    var (seen, idleCount) = (0, 0)
+    while idleCount < 50_000 {
+      await Task.yield()
+      let count = progress.count.load(ordering: .relaxed)
+      idleCount = count == seen ? idleCount + 1 : 0
+      seen = count
+    }
+    #expect(seen < sent.count)
     controlled.control.release()
     #expect(try await settling.value == sent)
     try await store.close()
+  }
+
+  /// How often somebody has settled.
+  private final class Progress: Sendable {
+    let count = Atomic(0)
   }
 
   @Test(
