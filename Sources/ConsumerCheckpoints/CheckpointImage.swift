@@ -137,19 +137,19 @@ package struct CheckpointImage: Sendable {
     var scanner = FrameScanner(source, identity: header.identity)
     let start = RecoveryRule.Start(
       position: FileHeader.size, chain: header.chain, nextNumber: header.baseNumber, epoch: 0)
-    let scan: ScanResult
+    let unsupported: UnsupportedFrame
     do throws(IOFailure) {
-      scan = try scanner.scan(from: FileHeader.size)
-      if scan.unsupported == nil {
+      let scan = try scanner.scan(from: FileHeader.size)
+      guard let found = scan.unsupported else {
         return try RecoveryRule.decide(
           from: start, scan: scan, evidence: 0, checksEverything: true
         ) { (frame) throws(IOFailure) in try scanner.isIntact(frame) }
       }
+      unsupported = found
     } catch {
       throw .io(error)
     }
-    throw .format(
-      path, position: scan.endOfData, scan.unsupported ?? .corrupt("a frame cannot be read"))
+    throw .format(path, position: unsupported.position, unsupported.error)
   }
 
   /// The flipped bit that explains why the file ends where it does; nil if none does.

@@ -67,13 +67,20 @@ package struct ScannedFrame: Hashable, Sendable {
   }
 }
 
+/// A frame of a later program: its checksum holds, and its header says what this program does not
+/// know.
+package struct UnsupportedFrame: Hashable, Sendable {
+  package let position: Int
+  package let error: FormatError
+}
+
 /// What a scan found, in the order of the file.
 package struct ScanResult: Sendable {
   package var frames: [ScannedFrame] = []
   /// The position behind the last byte that is not zero, at least the start of the scan.
   package var endOfData: Int
-  /// A frame that this program cannot read although its checksum holds.
-  package var unsupported: FormatError?
+  /// The first frame that this program cannot read although its checksum holds.
+  package var unsupported: UnsupportedFrame?
 
   package init(endOfData: Int) { self.endOfData = endOfData }
 }
@@ -161,7 +168,8 @@ package struct FrameScanner<Source: FrameSource>: ~Copyable {
         }
         return ScannedFrame(position: position, header: header, checksum: checksum)
       } catch {
-        result.unsupported = error
+        result.unsupported =
+          result.unsupported ?? UnsupportedFrame(position: position, error: error)
         return nil
       }
     }

@@ -127,7 +127,9 @@ extension FrameJudge.Outcome {
     var damages: [Damage] = []
     if let unsupported {
       damages.append(
-        Damage(.unsupported, file: file, position: endOfData, detail: "\(unsupported)"))
+        Damage(
+          .unsupported, file: file, position: unsupported.position,
+          detail: "\(unsupported.error)"))
     }
     let size = cut.count
     let behind = "\(size) bytes behind number \(end.nextNumber)"

@@ -29,7 +29,7 @@ struct FrameJudge {
     /// Base time of the last frame that stands.
     var lastTime: Timestamp?
     /// A sound frame that this program cannot read, and where the data ends.
-    var unsupported: FormatError?
+    var unsupported: UnsupportedFrame?
     var endOfData: Int
     /// Whether the visitor ended the walk early; the rest is then unknown.
     var isStopped = false
@@ -137,7 +137,7 @@ struct FrameJudge {
   struct Piece {
     let frames: [ScannedFrame]
     let endOfData: Int
-    let unsupported: FormatError?
+    let unsupported: UnsupportedFrame?
     /// Where the next piece begins.
     let next: Int
   }

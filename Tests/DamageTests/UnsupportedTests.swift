@@ -1,6 +1,7 @@
 import CommitLog
 import EventModel
 import LogFormat
+import LogInspection
 import SimulationKit
 import StorageIO
 import SystemPackage
@@ -53,12 +54,47 @@ struct UnsupportedTests {
     #expect(reading.image == later.files, "a reader has written")
   }
 
+  @Test(
+    "What is unsupported is told with its place, whatever stands behind it",
+    arguments: File.allCases)
+  func place(_ file: File) throws {
+    let store = try CanonicalStore(.killedIdle)
+    let path = try file.path(in: store)
+    let bytes = try #require(store.files[path])
+    let header = try FileHeader(decoding: bytes.span.bytes)
+    var scanner = FrameScanner(Bytes(bytes: bytes), identity: header.identity)
+    let frames = scanner.scan(from: FileHeader.size).frames
+    let first = try #require(frames.first)
+    try #require(frames.count > 1)
+    var changed = bytes
+    // An unknown codec, and the header's checksum over it.
+    changed[first.position + 9] = 9
+    for index in 4..<8 { changed[first.position + index] = 0 }
+    let range = first.position..<first.position + FrameHeader.size
+    let seed = header.identity.seed(at: FilePosition(first.position))
+    let sum = CRC32C.checksum(Array(changed[range]).span.bytes, seed: seed)
+    for index in 0..<4 {
+      changed[first.position + 4 + index] = UInt8(truncatingIfNeeded: sum >> (8 * index))
+    }
+    let disk = store.replacing(path, by: changed).fileSystem
+    #expect(
+      try placeOfRefusal(path) { _ = try Engine.open(disk, seed: 1).committer() }
+        == first.position)
+    let found = try Fsck.check(CanonicalStore.root, fileSystem: disk)
+    let places = found.findings.filter { $0.kind == .unsupported }.map(\.position)
+    #expect(places == [first.position])
+  }
+
   private func isRefused(_ path: FilePath, _ body: () throws -> Void) throws -> Bool {
+    try placeOfRefusal(path, body) != nil
+  }
+
+  private func placeOfRefusal(_ path: FilePath, _ body: () throws -> Void) throws -> Int? {
     do {
       try body()
-      return false
-    } catch CommitLogFailure.format(let file, _, .unsupportedFeatures) {
-      return file == path
+      return nil
+    } catch CommitLogFailure.format(let file, let position, .unsupportedFeatures) {
+      return file == path ? position : nil
     }
   }
 

@@ -61,7 +61,8 @@ import Testing
       image.bytes[start + 4 + index] = UInt8(truncatingIfNeeded: sum >> (8 * index))
     }
     let result = scan(image)
-    #expect(result.unsupported == .unsupportedFeatures(9))
+    #expect(result.unsupported?.error == .unsupportedFeatures(9))
+    #expect(result.unsupported?.position == start)
     #expect(result.frames.map(\.position) == [last.range.lowerBound])
   }
 

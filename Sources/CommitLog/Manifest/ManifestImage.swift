@@ -85,7 +85,7 @@ package struct ManifestImage: Sendable {
       (scan, verdict) = try self.scan(source, header)
     }
     if let unsupported = scan.unsupported {
-      throw .format(path, position: scan.endOfData, unsupported)
+      throw .format(path, position: unsupported.position, unsupported.error)
     }
     // An epoch frame whose sync never came may be gone before an edit that is there: no loss.
     let damage = verdict.findings.first { $0.lostRecords }?.position

@@ -47,7 +47,7 @@ package final class BatchFile: Sendable {
       throw CommitLogFailure(error)
     }
     if let unsupported = found.unsupported {
-      throw .format(path, position: FileHeader.size, unsupported)
+      throw .format(path, position: unsupported.position, unsupported.error)
     }
     self.header = header
     self.source = source

@@ -53,7 +53,7 @@ package struct SegmentScan: Sendable {
       throw CommitLogFailure(error)
     }
     if let unsupported = scan.unsupported {
-      throw .format(segment.path, position: scan.endOfData, unsupported)
+      throw .format(segment.path, position: unsupported.position, unsupported.error)
     }
     for frame in verdict.kept {
       guard let unsupported = frame.unsupported(besides: FrameHeader.FrameType.batch) else {
