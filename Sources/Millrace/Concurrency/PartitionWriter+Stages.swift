@@ -1,5 +1,6 @@
 internal import CommitLog
 internal import EventModel
+internal import Glibc
 internal import LogFormat
 internal import Synchronization
 
@@ -51,6 +52,7 @@ extension PartitionWriter {
   static let flushSize = Limits.batchSizeMax
 
   private func flush() -> EventStoreError? {
+    gather()
     let (batches, callsHelp) = state.withLock { state in
       (takeToFlush(&state), claimQueue(&state))
     }
@@ -84,6 +86,21 @@ extension PartitionWriter {
       noteTail(&state)
     }
     return nil
+  }
+
+  /// Waits for those who were in the last group, where this one is small.
+  private func gather() {
+    let patience = state.withLock { state -> Duration? in
+      guard state.sealed.isEmpty, (state.current?.size ?? 0) < limits.size / 4 else { return nil }
+      return state.gathering.begin()
+    }
+    guard let patience else { return }
+    let deadline = ContinuousClock.now + patience
+    repeat {
+      sched_yield()
+    } while ContinuousClock.now < deadline
+      && !state.withLock({ $0.gathering.isComplete })
+    state.withLock { $0.gathering.end() }
   }
 
   /// Takes what one flush writes.
@@ -150,8 +167,10 @@ extension PartitionWriter {
     } catch {
       return fail(.sync, EventStoreError(error))
     }
-    metrics.noteSync(ContinuousClock.now - start)
+    let duration = ContinuousClock.now - start
+    metrics.noteSync(duration)
     finish { state in
+      state.gathering.noteSync(taking: duration)
       state.commit.endSync(durable: durable)
       state.needsMark = true
       noteTail(&state)
@@ -203,6 +222,7 @@ extension PartitionWriter {
       reached.append((waiter, nil))
       return true
     }
+    state.gathering.leave(reached.count { $0.0.isGathered })
     return reached
   }
 
@@ -210,6 +230,7 @@ extension PartitionWriter {
     _ state: inout State, _ failure: EventStoreError
   ) -> [(Waiter, EventStoreError?)] {
     defer { state.waiters = [] }
+    state.gathering.leave(state.waiters.count { $0.isGathered })
     return state.waiters.map { ($0, failure) }
   }
 

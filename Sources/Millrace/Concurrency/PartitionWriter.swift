@@ -41,6 +41,7 @@ final class PartitionWriter: Work {
     var lastTime: Int64
     var commit: GroupCommit
     var waiters: [Waiter] = []
+    var gathering = GroupGathering()
     var isQueued = false
     var failure: EventStoreError? {
       didSet { hasFailed = failure != nil }
@@ -87,6 +88,13 @@ final class PartitionWriter: Work {
     // What opening has stopped takes nothing.
     if let failure = log.loss ?? log.poison.map({ .poisoned($0) }) {
       state.withLock { $0.failure = EventStoreError(failure) }
+    }
+  }
+
+  deinit {
+    state.withLock { state in
+      let count = state.waiters.count { $0.isGathered }
+      assert(state.gathering.waitingCount == count, "who was answered is counted as waiting")
     }
   }
 
@@ -194,6 +202,7 @@ final class PartitionWriter: Work {
       if let failure = state.failure { return (.some(failure.whileWaiting), false) }
       request(waiter.goal, &state)
       state.waiters.append(waiter)
+      if waiter.isGathered { state.gathering.arrive() }
       return (nil, claimQueue(&state))
     }
     if outcome.1 { workers.submit(self) }
@@ -221,14 +230,24 @@ final class PartitionWriter: Work {
   ///
   /// Where no other thread runs a stage, the caller does: a leader with its followers.
   func lead(to goal: WaitGoal, _ wait: BlockingWait) throws(EventStoreError) {
+    let waiter = Waiter(goal: goal, wait)
+    var isGathered = false
     while true {
       let next = state.withLock { state -> LeaderStep in
-        if isReached(goal, state) { return .reached }
-        if let failure = state.failure { return .failed(failure.whileWaiting) }
+        let end: LeaderStep? =
+          isReached(goal, state) ? .reached : state.failure.map { .failed($0.whileWaiting) }
+        if let end {
+          if isGathered { state.gathering.leave(1) }
+          return end
+        }
         request(goal, &state)
+        if waiter.isGathered, !isGathered {
+          isGathered = true
+          state.gathering.arrive()
+        }
         if let stage = state.commit.begin() { return .run(stage) }
         if let batch = takeToLayOut(for: goal, &state) { return .layOut(batch) }
-        state.waiters.append(Waiter(goal: goal, wait))
+        state.waiters.append(waiter)
         return .wait
       }
       switch next {
@@ -237,7 +256,10 @@ final class PartitionWriter: Work {
         return
       case .failed(let failure): throw failure
       case .run(let stage):
-        if let failure = perform(stage) { throw failure.whileWaiting }
+        if let failure = perform(stage) {
+          if isGathered { state.withLock { $0.gathering.leave(1) } }
+          throw failure.whileWaiting
+        }
       case .layOut(let batch): layOut(batch)
       case .wait:
         try wait.wait()

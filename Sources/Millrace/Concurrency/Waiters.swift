@@ -42,17 +42,27 @@ struct Waiter: Sendable {
     self.receiver = receiver
   }
 
+  /// Whether somebody waits who may come back with more once a sync has answered.
+  var isGathered: Bool {
+    if case .durable = goal { receiver != nil } else { false }
+  }
+
   func answer(_ failure: EventStoreError?) { receiver?.arrive(failure) }
 }
 
 /// Blocks a thread of the caller's until one answer has come; may be used again then.
 final class BlockingWait: Waiting {
-  private let answer = Gate<EventStoreError??>(nil)
+  private let failure = Mutex<EventStoreError?>(nil)
+  private let answered = Signal()
 
-  func arrive(_ failure: EventStoreError?) { answer.update { $0 = .some(failure) } }
+  func arrive(_ failure: EventStoreError?) {
+    if let failure { self.failure.withLock { $0 = failure } }
+    answered.send()
+  }
 
   func wait() throws(EventStoreError) {
-    if let failure = answer.wait({ (answer, _) in answer.take() }) { throw failure }
+    answered.wait()
+    if let failure = failure.withLock({ $0.take() }) { throw failure }
   }
 }
 
