@@ -4,9 +4,9 @@
 /// Who waits for each event to be durable comes back with the next one as soon as a sync has
 /// answered. Where the next sync begins before that, two groups come to take turns, and everybody
 /// waits for two syncs. So a group waits for as many as waited when the last sync ended, not longer
-/// than a sync takes, and less and less often where they do not come in time. One who is alone never
-/// waits. `commit_delay` and `commit_siblings` of PostgreSQL do it with numbers that somebody has to
-/// set.
+/// than a sync takes, and less and less often where they do not come in time. One who is alone
+/// never waits. `commit_delay` and `commit_siblings` of PostgreSQL do it with numbers that somebody
+/// has to set.
 package struct GroupGathering: Hashable, Sendable {
   /// A group waits as long as a sync takes, and this at most: the wait keeps a core busy.
   package static let patienceMax: Duration = .microseconds(200)
