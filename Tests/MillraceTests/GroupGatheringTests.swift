@@ -46,6 +46,12 @@ struct GroupGatheringTests {
     #expect(gathering.isComplete)
   }
 
+  @Test func `a sync that nobody waits for goes at once`() {
+    var gathering = GroupGathering()
+    _ = group(&gathering, first: 4, later: 0)
+    #expect(group(&gathering, first: 0, later: 0) == nil)
+  }
+
   @Test func `nobody waits longer than the most, however slow the disk`() {
     var gathering = GroupGathering()
     _ = group(&gathering, first: 2, later: 0, sync: .seconds(1))

@@ -104,7 +104,10 @@ package struct GroupCommit: Hashable, Sendable {
   }
 
   /// Whether a batch is to be written although it is not full.
-  private var isFlushAsked: Bool { flushGoal > written || !isSyncing && syncGoal > written }
+  private var isFlushAsked: Bool { isWriteAwaited || !isSyncing && syncGoal > written }
+
+  /// Whether somebody waits for more to be written and for no sync.
+  package var isWriteAwaited: Bool { flushGoal > written }
 
   /// Whether somebody waits for more than is written.
   package var isFlushAwaited: Bool { max(flushGoal, syncGoal) > written }

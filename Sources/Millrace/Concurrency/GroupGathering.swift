@@ -41,7 +41,7 @@ package struct GroupGathering: Hashable, Sendable {
 
   /// How long the group that is about to be written waits; nil if it goes at once.
   package mutating func begin() -> Duration? {
-    guard !isComplete else { return nil }
+    guard waitingCount > 0, !isComplete else { return nil }
     guard pauseCount == 0 else {
       pauseCount -= 1
       return nil

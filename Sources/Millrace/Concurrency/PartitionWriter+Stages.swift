@@ -88,10 +88,13 @@ extension PartitionWriter {
     return nil
   }
 
-  /// Waits for those who were in the last group, where this one is small.
+  /// Waits for those who were in the last group, where this one is small and all who wait for it
+  /// wait for its sync.
   private func gather() {
     let patience = state.withLock { state -> Duration? in
-      guard state.sealed.isEmpty, (state.current?.size ?? 0) < limits.size / 4 else { return nil }
+      guard state.sealed.isEmpty, (state.current?.size ?? 0) < limits.size / 4,
+        !state.commit.isWriteAwaited
+      else { return nil }
       return state.gathering.begin()
     }
     guard let patience else { return }
@@ -99,7 +102,7 @@ extension PartitionWriter {
     repeat {
       sched_yield()
     } while ContinuousClock.now < deadline
-      && !state.withLock({ $0.gathering.isComplete })
+      && !state.withLock({ $0.gathering.isComplete || $0.commit.isWriteAwaited })
     state.withLock { $0.gathering.end() }
   }
 
